@@ -1,0 +1,234 @@
+//! Attention of some query vectors over the cached keys and values of their head.
+//!
+//! For a query at position `p` that may look back to position `first`, with `d` = head_dim:
+//!
+//! ```text
+//! scores[j]  = scale · Σ_d q[d]·k[j][d]      j = first..=p, inputs in order, one chain each
+//! pattern    = softmax(scores)               lane j mod 16, see `rowwise`; zero outside first..=p
+//! z[d]       = Σ_j pattern[j]·v[j][d]        positions in order, one chain each
+//! ```
+//!
+//! Keys lie in panels of sixteen positions and values row by row, so that both products are the same
+//! register tile as in [`matmul`](super::matmul): some queries × some panels of sixteen positions, then some
+//! queries × some chunks of sixteen values. A query's result depends on its own row alone; how many are taken
+//! together does not change a bit, as long as the values are finite: positions that only another query of the
+//! tile may see have pattern 0 and add `0 · v`, which is NaN for an infinite `v`.
+
+use std::ops::Range;
+
+use super::columns::Columns;
+use super::rowwise::Softmax;
+use super::tile::multiply_tile;
+use crate::simd::{Kernel, LANES, Lanes};
+
+/// Queries taken together.
+pub(crate) const QUERIES: usize = 6;
+
+/// A key-value head's cache, and the queries of a tile that share it.
+#[derive(Clone, Copy)]
+pub(crate) struct Tile<'a> {
+    /// Panels of sixteen positions: `[⌈positions/16⌉][head_dim][16]`.
+    pub(crate) keys: &'a [[f32; LANES]],
+    /// `[positions][⌈head_dim/16⌉][16]`
+    pub(crate) values: &'a [[f32; LANES]],
+    pub(crate) head_dim: usize,
+    /// The positions each query may see, at most [`QUERIES`] ranges.
+    pub(crate) visible: &'a [Range<usize>],
+}
+
+impl Tile<'_> {
+    /// The furthest position any query sees, rounded up to sixteen: how long a row of scores is.
+    pub(crate) fn row_len(&self) -> usize {
+        self.end().next_multiple_of(LANES)
+    }
+
+    /// The panels of sixteen positions that any query sees.
+    pub(crate) fn panels(&self) -> Range<usize> {
+        self.start() / LANES..self.end().div_ceil(LANES)
+    }
+
+    fn start(&self) -> usize {
+        self.visible.iter().map(|visible| visible.start).min().unwrap_or(0) / LANES * LANES
+    }
+
+    fn end(&self) -> usize {
+        self.visible.iter().map(|visible| visible.end).max().unwrap_or(0)
+    }
+}
+
+/// `rows[i][j] = scale · q[i]·k[j]`: what each query thinks of each key.
+pub(crate) struct Scores<'a> {
+    pub(crate) tile: Tile<'a>,
+    /// One `[head_dim]` a query.
+    pub(crate) queries: &'a [&'a [f32]],
+    pub(crate) scale: f32,
+    /// Which panels of positions to score.
+    pub(crate) panels: Range<usize>,
+    /// `[…][row_len]`
+    pub(crate) rows: &'a Columns<'a>,
+    /// The row of the first query.
+    pub(crate) first_row: usize,
+}
+
+/// Softmax over the visible part of each row of scores; zero outside it.
+pub(crate) struct Soften<'a> {
+    /// `[queries][row_len]`: scores in, pattern out.
+    pub(crate) rows: &'a mut [f32],
+    pub(crate) row_len: usize,
+    /// The positions each query may see.
+    pub(crate) visible: &'a [Range<usize>],
+}
+
+/// `z[i] = Σ_j rows[i][j] · v[j]`: each query takes from each value in proportion.
+pub(crate) struct Mix<'a> {
+    pub(crate) tile: Tile<'a>,
+    /// The pattern, `[queries][row_len]`.
+    pub(crate) rows: &'a [f32],
+    /// Which sixteens of the values' components to mix.
+    pub(crate) chunks: Range<usize>,
+    /// `[queries][chunks][16]`
+    pub(crate) z: &'a mut [[f32; LANES]],
+}
+
+/// Calls `$self.$method` with constants set to the number of queries, one to [`QUERIES`], and to how many panels
+/// lie side by side: as many as leave all sums of the tile in registers.
+macro_rules! with_count {
+    ($count:expr, $self:ident.$method:ident::<$S:ident>($s:ident)) => {
+        match ($count, $S::TILE_ROWS) {
+            (0, _) => {}
+            (1, 12) => $self.$method::<$S, 1, 4>($s),
+            (2, 12) => $self.$method::<$S, 2, 4>($s),
+            (3, 12) => $self.$method::<$S, 3, 4>($s),
+            (4, 12) => $self.$method::<$S, 4, 4>($s),
+            (5, 12) => $self.$method::<$S, 5, 4>($s),
+            (_, 12) => $self.$method::<$S, QUERIES, 4>($s),
+            (1, _) => $self.$method::<$S, 1, 2>($s),
+            (2, _) => $self.$method::<$S, 2, 2>($s),
+            (3, _) => $self.$method::<$S, 3, 2>($s),
+            (4, _) => $self.$method::<$S, 4, 1>($s),
+            (5, _) => $self.$method::<$S, 5, 1>($s),
+            _ => $self.$method::<$S, QUERIES, 1>($s),
+        }
+    };
+}
+
+impl Kernel for Scores<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, s: S) {
+        with_count!(self.queries.len(), self.score::<S>(s));
+    }
+}
+
+impl Kernel for Soften<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, s: S) {
+        for (row, visible) in self.rows.chunks_exact_mut(self.row_len).zip(self.visible) {
+            soften(s, row, visible.clone());
+        }
+    }
+}
+
+impl Kernel for Mix<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, s: S) {
+        with_count!(self.tile.visible.len(), self.mix::<S>(s));
+    }
+}
+
+impl Scores<'_> {
+    #[inline(always)]
+    fn score<S: Lanes, const N: usize, const SIDE: usize>(self, s: S) {
+        let queries: [&[f32]; N] = self.queries.try_into().expect("N queries");
+        let mut panel = self.panels.start;
+        while panel + SIDE <= self.panels.end {
+            self.score_panels::<S, N, SIDE>(s, queries, panel);
+            panel += SIDE;
+        }
+        while panel < self.panels.end {
+            self.score_panels::<S, N, 1>(s, queries, panel);
+            panel += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn score_panels<S: Lanes, const N: usize, const SIDE: usize>(
+        &self,
+        s: S,
+        queries: [&[f32]; N],
+        first: usize,
+    ) {
+        let head_dim = self.tile.head_dim;
+        let mut keys = [self.tile.keys; SIDE];
+        for (i, keys) in keys.iter_mut().enumerate() {
+            *keys = &self.tile.keys[(first + i) * head_dim..][..head_dim];
+        }
+        let mut sums = [[s.splat(0.0); SIDE]; N];
+        multiply_tile(s, queries, keys, 1, &mut sums);
+        for (row, sums) in sums.into_iter().enumerate() {
+            for (i, sum) in sums.into_iter().enumerate() {
+                // SAFETY: a part of the job alone has these queries and panels, and the slice ends with this iteration.
+                let sixteen = unsafe { self.rows.stripe(self.first_row + row, (first + i) * LANES) };
+                s.store(s.mul(sum, s.splat(self.scale)), sixteen.try_into().expect("sixteen scores"));
+            }
+        }
+    }
+}
+
+impl Mix<'_> {
+    #[inline(always)]
+    fn mix<S: Lanes, const N: usize, const SIDE: usize>(mut self, s: S) {
+        let mut pattern = [&self.rows[..0]; N];
+        let visible = self.tile.start()..self.tile.end();
+        for (row, pattern) in self.rows.chunks_exact(self.tile.row_len()).zip(&mut pattern) {
+            *pattern = &row[visible.clone()];
+        }
+        let mut chunk = self.chunks.start;
+        while chunk + SIDE <= self.chunks.end {
+            self.mix_chunks::<S, N, SIDE>(s, pattern, chunk);
+            chunk += SIDE;
+        }
+        while chunk < self.chunks.end {
+            self.mix_chunks::<S, N, 1>(s, pattern, chunk);
+            chunk += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn mix_chunks<S: Lanes, const N: usize, const SIDE: usize>(
+        &mut self,
+        s: S,
+        pattern: [&[f32]; N],
+        first: usize,
+    ) {
+        let per_value = self.tile.head_dim.div_ceil(LANES);
+        let mut values = [self.tile.values; SIDE];
+        for (i, values) in values.iter_mut().enumerate() {
+            *values = &self.tile.values[self.tile.start() * per_value + first + i..];
+        }
+        let mut sums = [[s.splat(0.0); SIDE]; N];
+        multiply_tile(s, pattern, values, per_value, &mut sums);
+        let at = first - self.chunks.start;
+        for (z, sums) in self.z.chunks_exact_mut(self.chunks.len()).zip(sums) {
+            for (z, sum) in z[at..].iter_mut().zip(sums) {
+                s.store(sum, z);
+            }
+        }
+    }
+}
+
+/// The sum runs in the lanes of absolute positions: the row is cut at a multiple of sixteen, and what of
+/// it is not visible takes part as −∞, whose exponential (10⁻³⁸ here) vanishes beside the largest, which is 1.
+#[inline(always)]
+fn soften<S: Lanes>(s: S, row: &mut [f32], visible: Range<usize>) {
+    let from = visible.start / LANES * LANES;
+    row[..visible.start].fill(f32::NEG_INFINITY);
+    Softmax { row: &mut row[from..visible.end] }.run(s);
+    row[..visible.start].fill(0.0);
+    row[visible.end..].fill(0.0);
+}

@@ -1,0 +1,150 @@
+//! Activations as integers: 32 inputs share a scale, so that whole numbers can be multiplied with the weights' own.
+
+use std::cell::RefCell;
+
+use crate::simd::{Kernel, LANES, Lanes};
+
+/// Inputs that share a scale.
+pub(crate) const GROUP: usize = 32;
+
+/// How many bits an integer has.
+pub(crate) trait Precision: Copy + Default + Send + Sync + 'static {
+    /// Sixteen inputs as the products want them.
+    type Words: Copy + Default + Send + Sync;
+    /// The largest integer.
+    const LARGEST: f32;
+
+    /// Arranges sixteen integers.
+    fn words<S: Lanes>(s: S, x: S::I) -> Self::Words;
+    /// In each lane the sum of `16 · N` products with weights of at most `MAX`.
+    fn dot<S: Lanes, const N: usize, const MAX: u32>(
+        s: S,
+        weights: &[[S::I; 4]; N],
+        inputs: &[Self::Words; N],
+    ) -> S::I;
+    /// Hands over a buffer that this thread keeps.
+    fn with_room<R>(body: impl FnOnce(&mut Vec<InputBlock<Self>>) -> R) -> R;
+}
+
+/// Integers in `-127..=127`.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Int8;
+
+/// Integers in `-32512..=32512`: `255 · 127 + 127`, so that two signed bytes can hold one.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Int16;
+
+impl Precision for Int8 {
+    type Words = [u32; 4];
+    const LARGEST: f32 = 127.0;
+
+    #[inline(always)]
+    fn words<S: Lanes>(s: S, x: S::I) -> [u32; 4] {
+        s.inputs8(x)
+    }
+    #[inline(always)]
+    fn dot<S: Lanes, const N: usize, const MAX: u32>(
+        s: S,
+        weights: &[[S::I; 4]; N],
+        inputs: &[[u32; 4]; N],
+    ) -> S::I {
+        s.dot8::<N, MAX>(weights, inputs)
+    }
+    fn with_room<R>(body: impl FnOnce(&mut Vec<InputBlock<Int8>>) -> R) -> R {
+        thread_local!(static ROOM: RefCell<Vec<InputBlock<Int8>>> = const { RefCell::new(Vec::new()) });
+        ROOM.with_borrow_mut(body)
+    }
+}
+
+impl Precision for Int16 {
+    type Words = [u32; 8];
+    const LARGEST: f32 = 32512.0;
+
+    #[inline(always)]
+    fn words<S: Lanes>(s: S, x: S::I) -> [u32; 8] {
+        s.inputs16(x)
+    }
+    #[inline(always)]
+    fn dot<S: Lanes, const N: usize, const MAX: u32>(
+        s: S,
+        weights: &[[S::I; 4]; N],
+        inputs: &[[u32; 8]; N],
+    ) -> S::I {
+        s.dot16(weights, inputs)
+    }
+    fn with_room<R>(body: impl FnOnce(&mut Vec<InputBlock<Int16>>) -> R) -> R {
+        thread_local!(static ROOM: RefCell<Vec<InputBlock<Int16>>> = const { RefCell::new(Vec::new()) });
+        ROOM.with_borrow_mut(body)
+    }
+}
+
+/// [`GROUP`] inputs: `x = scale · q`.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct InputBlock<P: Precision> {
+    /// The integers, in halves of sixteen.
+    pub(crate) words: [P::Words; 2],
+    /// What one step is worth.
+    pub(crate) scale: f32,
+    /// `scale · Σq` over each half.
+    pub(crate) half_sums: [f32; 2],
+    /// `scale · Σq` over all.
+    pub(crate) sum: f32,
+}
+
+/// Rounds the rows of one tile to integers.
+pub(crate) struct Quantize<'a, P: Precision> {
+    /// `[rows, inputs]`, with fewer rows than a tile where there are no more.
+    pub(crate) x: &'a [f32],
+    pub(crate) inputs: usize,
+    /// `[inputs / 32][tile rows]`
+    pub(crate) out: &'a mut [InputBlock<P>],
+}
+
+impl<P: Precision> Kernel for Quantize<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, s: S) {
+        let tile_rows = self.out.len() / (self.inputs / GROUP);
+        let (largest, zero) = (s.splat(P::LARGEST), s.splat(0.0));
+        let smallest = s.splat(-P::LARGEST);
+        let (x, []) = self.x.as_chunks::<LANES>() else { unreachable!("whole groups") };
+        for (i, x) in x.as_chunks::<2>().0.iter().enumerate() {
+            let (row, group) = (i / (self.inputs / GROUP), i % (self.inputs / GROUP));
+            let out = &mut self.out[group * tile_rows + row];
+            let x = [s.load(&x[0]), s.load(&x[1])];
+            let size = |x| s.max(x, s.sub(zero, x));
+            // Zero, but NaN where a number is not finite, which must not be lost in a maximum.
+            let poison = s.mul_add(x[1], zero, s.mul(x[0], zero));
+            let mut sizes = [0.0; LANES];
+            s.store(s.add(s.max(size(x[0]), size(x[1])), poison), &mut sizes);
+            let most = fold_largest(sizes);
+            out.scale = most / P::LARGEST;
+            let inverse = s.splat(if most > 0.0 { P::LARGEST / most } else { 0.0 });
+            let mut sums = [0.0; 2];
+            for (half, x) in x.into_iter().enumerate() {
+                let q = s.max(s.min(s.round(s.mul(x, inverse)), largest), smallest);
+                out.words[half] = P::words(s, s.to_integer(q));
+                let mut q_out = [0.0; LANES];
+                s.store(q, &mut q_out);
+                // Whole numbers below 2²⁴: exact in any order.
+                sums[half] = crate::simd::fold_sum(q_out);
+            }
+            out.half_sums = sums.map(|sum| out.scale * sum);
+            out.sum = out.scale * (sums[0] + sums[1]);
+        }
+    }
+}
+
+/// The largest of sixteen numbers that are not negative, or NaN if one is.
+#[inline(always)]
+fn fold_largest(mut x: [f32; LANES]) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            x[i] = if x[i] > x[i + width] || x[i].is_nan() { x[i] } else { x[i + width] };
+        }
+        width /= 2;
+    }
+    x[0]
+}

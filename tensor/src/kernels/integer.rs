@@ -1,0 +1,263 @@
+//! `y = x · Wᵀ` for quantised weights and inputs: whole numbers are multiplied and added up exactly, a group at a time.
+//!
+//! A weight is `scale · q + offset` with `q` a small whole number, an input `step · p` with `p` another. What a group of
+//! inputs adds to an output is therefore
+//!
+//! ```text
+//! Σ (scale·q + offset) · step·p  =  offset · (step · Σ p)  +  scale·step · Σ q·p
+//! ```
+//!
+//! with a sum that is the same for all outputs, and a sum of products of bytes, for which machines have instructions that
+//! do 64 and more at a time.
+//!
+//! **Order of summation.** `y[m][n]` starts at zero. For each group in turn, `offset · (step · Σp) + y` and then
+//! `(scale · step) · Σqp + y`, each rounded once. `Σqp` is exact, so nothing depends on how it is computed.
+//!
+//! As with `f32` inputs ([`matmul`](super::matmul)) one row takes its weights apart in registers, since memory is the limit;
+//! for more, a stretch of two panels is taken apart once and then walked by four rows at a time.
+
+use super::columns::Columns;
+use super::inputs::{InputBlock, Precision};
+use super::matmul::{put, take};
+use crate::simd::{Kernel, LANES, Lanes};
+use crate::weights::{IntegerBlock, ScaleOffset};
+
+/// Rows that go side by side, and so do their inputs in memory.
+pub(crate) const TILE_ROWS: usize = 4;
+
+/// Groups of 32 inputs taken apart at a time: two panels of them are 20 KiB, more than half of a first-level cache.
+const STRETCH: usize = 16;
+
+/// Tiles walked with one stretch: 60 × 4 rows, whose inputs stay in a second-level cache.
+const TILE_BLOCK: usize = 60;
+
+/// One thread's share of a product: panels `first..last`.
+pub(crate) struct IntegerMatmul<'a, B, P: Precision> {
+    /// One row: `[inputs / 32]`. More: `[⌈rows/4⌉][inputs / 32][4]`, missing rows zero.
+    pub(crate) x: &'a [InputBlock<P>],
+    pub(crate) rows: usize,
+    pub(crate) inputs: usize,
+    /// All panels of the matrix.
+    pub(crate) blocks: &'a [B],
+    pub(crate) first: usize,
+    pub(crate) last: usize,
+    /// `[rows, outputs]`
+    pub(crate) out: &'a Columns<'a>,
+}
+
+impl<B: IntegerBlock, P: Precision> Kernel for IntegerMatmul<'_, B, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, s: S) {
+        if self.rows == 1 {
+            (self.first..self.last).for_each(|panel| s.apart(OneRow { job: &self, panel }));
+        } else if self.rows > 1 {
+            self.many_rows(s);
+        }
+    }
+}
+
+impl<B: IntegerBlock, P: Precision> IntegerMatmul<'_, B, P> {
+    /// The blocks of a panel from group `from` on.
+    fn panel(&self, panel: usize, from: usize) -> &[B] {
+        let per_panel = self.inputs / B::K;
+        &self.blocks[panel * per_panel..][..per_panel][from * 32 / B::K..]
+    }
+
+    #[inline(always)]
+    fn many_rows<S: Lanes>(&self, s: S) {
+        let groups = self.inputs / 32;
+        let panels_together = if S::TILE_ROWS >= 12 { 2 } else { 1 };
+        let mut stretch = [Stretch::BLANK; 2];
+        for tiles in self.x.chunks(TILE_BLOCK * TILE_ROWS * groups).enumerate() {
+            let (first_row, x) = (tiles.0 * TILE_BLOCK * TILE_ROWS, tiles.1);
+            for from in (0..groups).step_by(STRETCH) {
+                let len = STRETCH.min(groups - from);
+                for panel in (self.first..self.last).step_by(panels_together) {
+                    let together = panels_together.min(self.last - panel);
+                    for (i, stretch) in stretch[..together].iter_mut().enumerate() {
+                        unpack(s, &self.panel(panel + i, from)[..len * 32 / B::K], stretch);
+                    }
+                    let place = Place { rows: self.rows, first_row, groups, from, len, panel };
+                    let (weights, out) = (&stretch[..together], self.out);
+                    match (B::LARGEST, B::GROUP) {
+                        (..=15, _) => s.apart(Tiles::<P, 15, 1> { x, place, weights, out }),
+                        (16..=63, 32) => s.apart(Tiles::<P, 63, 1> { x, place, weights, out }),
+                        (16..=63, _) => s.apart(Tiles::<P, 63, 2> { x, place, weights, out }),
+                        _ => s.apart(Tiles::<P, 255, 1> { x, place, weights, out }),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One row times one panel.
+struct OneRow<'a, 'b, B, P: Precision> {
+    job: &'a IntegerMatmul<'b, B, P>,
+    panel: usize,
+}
+
+impl<B: IntegerBlock, P: Precision> Kernel for OneRow<'_, '_, B, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, s: S) {
+        let OneRow { job, panel } = self;
+        let mut sum = s.splat(0.0);
+        let blocks = job.panel(panel, 0);
+        for (block, x) in blocks.iter().zip(job.x.chunks_exact(B::K / 32)) {
+            for (g, x) in x.iter().enumerate() {
+                let words = block.words(s, g);
+                if B::GROUP == 32 {
+                    let ScaleOffset { scale, offset } = block.scale_offset(s, g);
+                    let products = s.to_f32(B::dot::<S, P, 2>(s, &words, &x.words));
+                    sum = s.mul_add(offset, s.splat(x.sum), sum);
+                    sum = s.mul_add(s.mul(scale, s.splat(x.scale)), products, sum);
+                } else {
+                    for (half, (&words, half_sum)) in words.iter().zip(x.half_sums).enumerate() {
+                        let ScaleOffset { scale, offset } = block.scale_offset(s, 2 * g + half);
+                        let products = s.to_f32(B::dot::<S, P, 1>(s, &[words], &[x.words[half]]));
+                        sum = s.mul_add(offset, s.splat(half_sum), sum);
+                        sum = s.mul_add(s.mul(scale, s.splat(x.scale)), products, sum);
+                    }
+                }
+            }
+        }
+        put(s, job.out, 0, panel, sum);
+    }
+}
+
+/// [`STRETCH`] groups of a panel, taken apart: the same for all formats.
+#[derive(Clone, Copy)]
+struct Stretch {
+    words: [[[u32; LANES]; 8]; STRETCH],
+    /// One for each group of 32, or one for each half of it.
+    scales: [[f32; LANES]; 2 * STRETCH],
+    offsets: [[f32; LANES]; 2 * STRETCH],
+}
+
+impl Stretch {
+    const BLANK: Stretch = Stretch {
+        words: [[[0; LANES]; 8]; STRETCH],
+        scales: [[0.0; LANES]; 2 * STRETCH],
+        offsets: [[0.0; LANES]; 2 * STRETCH],
+    };
+}
+
+#[inline(always)]
+fn unpack<S: Lanes, B: IntegerBlock>(s: S, blocks: &[B], out: &mut Stretch) {
+    let (groups, scales) = (B::K / 32, B::K / B::GROUP);
+    for (b, block) in blocks.iter().enumerate() {
+        for g in 0..groups {
+            let words = block.words(s, g);
+            for (word, out) in words.as_flattened().iter().zip(&mut out.words[b * groups + g]) {
+                s.store_words(*word, out);
+            }
+        }
+        for g in 0..scales {
+            let ScaleOffset { scale, offset } = block.scale_offset(s, g);
+            s.store(scale, &mut out.scales[b * scales + g]);
+            s.store(offset, &mut out.offsets[b * scales + g]);
+        }
+    }
+}
+
+/// Which part of the product is computed.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Of the whole product.
+    rows: usize,
+    /// The row of the first tile.
+    first_row: usize,
+    /// In a row.
+    groups: usize,
+    /// The first group of the stretch, and how many there are.
+    from: usize,
+    len: usize,
+    /// The first panel.
+    panel: usize,
+}
+
+/// A stretch of one or two panels times some tiles of rows. `SCALES` in a group of 32 inputs.
+struct Tiles<'a, P: Precision, const LARGEST: u32, const SCALES: usize> {
+    /// `[tiles][groups][4]`
+    x: &'a [InputBlock<P>],
+    place: Place,
+    weights: &'a [Stretch],
+    out: &'a Columns<'a>,
+}
+
+impl<P: Precision, const LARGEST: u32, const SCALES: usize> Kernel for Tiles<'_, P, LARGEST, SCALES> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, s: S) {
+        let Place { first_row, groups, from, len, .. } = self.place;
+        for (i, x) in self.x.chunks_exact(groups * TILE_ROWS).enumerate() {
+            let (x, row) = (&x.as_chunks().0[from..][..len], first_row + i * TILE_ROWS);
+            match self.weights {
+                [a, b] => self.tile(s, x, [a, b], row),
+                [a] => self.tile(s, x, [a], row),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl<P: Precision, const LARGEST: u32, const SCALES: usize> Tiles<'_, P, LARGEST, SCALES> {
+    /// Adds the stretch to four rows × sixteen outputs a panel, whose sums are all in registers.
+    #[inline(always)]
+    fn tile<S: Lanes, const PANELS: usize>(
+        &self,
+        s: S,
+        x: &[[InputBlock<P>; TILE_ROWS]],
+        weights: [&Stretch; PANELS],
+        row: usize,
+    ) {
+        let rows = TILE_ROWS.min(self.place.rows - row);
+        let mut sums = [[s.splat(0.0); PANELS]; TILE_ROWS];
+        if self.place.from > 0 {
+            for (r, sums) in sums[..rows].iter_mut().enumerate() {
+                for (p, sum) in sums.iter_mut().enumerate() {
+                    *sum = take(s, self.out, row + r, self.place.panel + p);
+                }
+            }
+        }
+        for (g, x) in x.iter().take(STRETCH).enumerate() {
+            let mut words = [[[s.load_words(&[0; LANES]); 4]; 2]; PANELS];
+            for p in 0..PANELS {
+                for (word, from) in words[p].as_flattened_mut().iter_mut().zip(&weights[p].words[g]) {
+                    *word = s.load_words(from);
+                }
+            }
+            for half in 0..SCALES {
+                let mut scales = [s.splat(0.0); PANELS];
+                let mut offsets = [s.splat(0.0); PANELS];
+                for p in 0..PANELS {
+                    scales[p] = s.load(&weights[p].scales[g * SCALES + half]);
+                    offsets[p] = s.load(&weights[p].offsets[g * SCALES + half]);
+                }
+                for (x, sums) in x.iter().zip(&mut sums) {
+                    for p in 0..PANELS {
+                        let (products, inputs_sum) = if SCALES == 1 {
+                            (P::dot::<S, 2, LARGEST>(s, &words[p], &x.words), x.sum)
+                        } else {
+                            let dot = P::dot::<S, 1, LARGEST>(s, &[words[p][half]], &[x.words[half]]);
+                            (dot, x.half_sums[half])
+                        };
+                        sums[p] = s.mul_add(offsets[p], s.splat(inputs_sum), sums[p]);
+                        let scale = s.mul(scales[p], s.splat(x.scale));
+                        sums[p] = s.mul_add(scale, s.to_f32(products), sums[p]);
+                    }
+                }
+            }
+        }
+        for (r, sums) in sums.into_iter().take(rows).enumerate() {
+            for (p, sum) in sums.into_iter().enumerate() {
+                put(s, self.out, row + r, self.place.panel + p, sum);
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! `y = x · Wᵀ` for packed weights: outputs run across the lanes, each adding up its inputs in order.
+//!
+//! **Order of summation.** `y[m][n]` starts at zero, and for `k = 0, 1, 2, …` becomes
+//! `x[m][k] · W[n][k] + y[m][n]`, rounded once. One chain an output: neither the tile's size, nor how many
+//! rows there are, nor who computes it, changes a bit.
+//!
+//! There are two ways to get there:
+//! - **few rows** (a token being generated): each weight is used once or a few times, so it is unpacked in
+//!   registers and multiplied on the spot. Memory is the limit. Some panels go side by side, because one
+//!   chain of dependent multiply-adds would leave the arithmetic units waiting.
+//! - **many rows** (a prompt): a stretch of two panels is unpacked to `f32` once, into a buffer that stays in
+//!   the first-level cache, and a tile of rows × outputs stays in registers while it walks the stretch.
+//!   Arithmetic is the limit. (Goto and van de Geijn, "Anatomy of high-performance matrix
+//!   multiplication", 2008, is the classic on such blocking.)
+
+use std::ops::Range;
+
+use super::columns::Columns;
+use super::tile::multiply_tile;
+use crate::simd::{Kernel, LANES, Lanes};
+use crate::weights::Block;
+
+/// From this many rows on, unpacking a stretch of a panel pays.
+pub(crate) const MANY_ROWS: usize = 3;
+
+/// Inputs unpacked at a time, at most: two panels of 320 × 16 `f32` are 40 KiB.
+const STRETCH: usize = 320;
+
+/// Rows walked with one unpacked stretch: 240 × 256 `f32` are 240 KiB of `x`, half of a second-level cache.
+/// A multiple of every level's tile rows.
+const ROW_BLOCK: usize = 240;
+
+/// One thread's share of a matmul: panels `first..last`.
+pub(crate) struct Matmul<'a, B> {
+    /// `[rows, inputs]`
+    pub(crate) x: &'a [f32],
+    pub(crate) rows: usize,
+    pub(crate) inputs: usize,
+    /// All panels of the matrix.
+    pub(crate) blocks: &'a [B],
+    pub(crate) first: usize,
+    pub(crate) last: usize,
+    /// `[rows, outputs]`
+    pub(crate) out: &'a Columns<'a>,
+}
+
+impl<B: Block> Kernel for Matmul<'_, B> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, s: S) {
+        match self.rows {
+            0 => {}
+            1 => self.few_rows::<S, 1>(s),
+            2 => self.few_rows::<S, 2>(s),
+            _ => self.many_rows(s),
+        }
+    }
+}
+
+impl<B: Block> Matmul<'_, B> {
+    fn panel(&self, panel: usize) -> &[B] {
+        let per_panel = self.inputs / B::K;
+        &self.blocks[panel * per_panel..][..per_panel]
+    }
+
+    #[inline(always)]
+    fn few_rows<S: Lanes, const ROWS: usize>(&self, s: S) {
+        let mut x = [self.x; ROWS];
+        for (row, x) in x.iter_mut().enumerate() {
+            *x = &self.x[row * self.inputs..][..self.inputs];
+        }
+        let mut panel = self.first;
+        while panel + 4 <= self.last && B::PANELS >= 4 {
+            self.chains::<S, ROWS, 4>(s, &x, panel);
+            panel += 4;
+        }
+        while panel + 2 <= self.last && B::PANELS == 2 {
+            self.chains::<S, ROWS, 2>(s, &x, panel);
+            panel += 2;
+        }
+        while panel < self.last {
+            self.chains::<S, ROWS, 1>(s, &x, panel);
+            panel += 1;
+        }
+    }
+
+    /// `ROWS` rows times `PANELS` panels from `first` on, all sums in registers.
+    #[inline(always)]
+    fn chains<S: Lanes, const ROWS: usize, const PANELS: usize>(
+        &self,
+        s: S,
+        x: &[&[f32]; ROWS],
+        first: usize,
+    ) {
+        let mut panels = [self.panel(first); PANELS];
+        for (i, panel) in panels.iter_mut().enumerate() {
+            *panel = self.panel(first + i);
+        }
+        let mut sums = [[s.splat(0.0); PANELS]; ROWS];
+        for b in 0..self.inputs / B::K {
+            for group in 0..B::K / B::GROUP {
+                let mut scales = [panels[0][b].scales(s, group); PANELS];
+                for p in 1..PANELS {
+                    scales[p] = panels[p][b].scales(s, group);
+                }
+                for step in 0..B::GROUP / B::STEP {
+                    for i in 0..B::STEP {
+                        let k = group * B::GROUP + step * B::STEP + i;
+                        for p in 0..PANELS {
+                            let weights = panels[p][b].weights(s, scales[p], k);
+                            for row in 0..ROWS {
+                                let input = s.splat(x[row][b * B::K + k]);
+                                sums[row][p] = s.mul_add(input, weights, sums[row][p]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        for (row, sums) in sums.into_iter().enumerate() {
+            for (p, sum) in sums.into_iter().enumerate() {
+                put(s, self.out, row, first + p, sum);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn many_rows<S: Lanes>(&self, s: S) {
+        // Stretches of much the same length: a short last one would not repay the fetching of its sums.
+        let stretches = self.inputs.div_ceil(STRETCH / B::K * B::K).max(1);
+        let stretch = self.inputs.div_ceil(stretches).next_multiple_of(B::K).max(B::K);
+        let (mut left, mut right) = ([[0.0; LANES]; STRETCH], [[0.0; LANES]; STRETCH]);
+        for block_start in (0..self.rows).step_by(ROW_BLOCK) {
+            let block_end = (block_start + ROW_BLOCK).min(self.rows);
+            for from in (0..self.inputs).step_by(stretch) {
+                let len = stretch.min(self.inputs - from);
+                for panel in (self.first..self.last).step_by(2) {
+                    unpack(s, &self.panel(panel)[from / B::K..][..len / B::K], &mut left[..len]);
+                    let mut panels = 1;
+                    if panel + 1 < self.last {
+                        unpack(s, &self.panel(panel + 1)[from / B::K..][..len / B::K], &mut right[..len]);
+                        panels = 2;
+                    }
+                    s.apart(Tiles {
+                        x: self.x,
+                        inputs: self.inputs,
+                        rows: block_start..block_end,
+                        from,
+                        weights: [&left[..len], &right[..len]],
+                        panels,
+                        panel,
+                        out: self.out,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// One stretch of one or two panels, unpacked, times a block of rows.
+struct Tiles<'a> {
+    /// `[rows, inputs]`
+    x: &'a [f32],
+    inputs: usize,
+    rows: Range<usize>,
+    /// The first input of the stretch.
+    from: usize,
+    /// `[stretch][16]` of each panel.
+    weights: [&'a [[f32; LANES]]; 2],
+    /// How many panels there are, one or two.
+    panels: usize,
+    /// The first of them.
+    panel: usize,
+    out: &'a Columns<'a>,
+}
+
+impl Kernel for Tiles<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(mut self, s: S) {
+        match (S::TILE_ROWS, self.panels) {
+            // Two panels where a tile of them has registers: one broadcast of an input then serves both.
+            (12, 2) => {
+                self.tiles::<S, 12, 2>(s, 0);
+                self.tiles::<S, 4, 2>(s, 0);
+                self.tiles::<S, 1, 2>(s, 0);
+            }
+            (_, panels) => {
+                let rows = self.rows.clone();
+                for p in 0..panels {
+                    self.rows = rows.clone();
+                    if S::TILE_ROWS >= 12 {
+                        self.tiles::<S, 12, 1>(s, p);
+                    }
+                    if S::TILE_ROWS >= 6 {
+                        self.tiles::<S, 6, 1>(s, p);
+                    }
+                    self.tiles::<S, 4, 1>(s, p);
+                    self.tiles::<S, 1, 1>(s, p);
+                }
+            }
+        }
+    }
+}
+
+impl Tiles<'_> {
+    /// Takes tiles of `ROWS` rows × `PANELS` panels from the `p`th on off the front of the rows while there are that many.
+    #[inline(always)]
+    fn tiles<S: Lanes, const ROWS: usize, const PANELS: usize>(&mut self, s: S, p: usize) {
+        while self.rows.len() >= ROWS {
+            self.tile::<S, ROWS, PANELS>(s, self.rows.start, p);
+            self.rows.start += ROWS;
+        }
+    }
+
+    /// Adds the stretch of inputs to `ROWS` × `PANELS` · 16 outputs.
+    #[inline(always)]
+    fn tile<S: Lanes, const ROWS: usize, const PANELS: usize>(&self, s: S, row: usize, p: usize) {
+        let mut weights = [self.weights[p]; PANELS];
+        weights.copy_from_slice(&self.weights[p..p + PANELS]);
+        let mut sums = [[s.splat(0.0); PANELS]; ROWS];
+        if self.from > 0 {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    *sum = take(s, self.out, row + r, self.panel + p + i);
+                }
+            }
+        }
+        let mut x = [self.x; ROWS];
+        for (r, x) in x.iter_mut().enumerate() {
+            *x = &self.x[(row + r) * self.inputs + self.from..][..weights[0].len()];
+        }
+        multiply_tile(s, x, weights, 1, &mut sums);
+        for (r, sums) in sums.into_iter().enumerate() {
+            for (i, sum) in sums.into_iter().enumerate() {
+                put(s, self.out, row + r, self.panel + p + i, sum);
+            }
+        }
+    }
+}
+
+/// Writes sixteen outputs of a row, or as many as the matrix has there.
+#[inline(always)]
+pub(super) fn put<S: Lanes>(s: S, out: &Columns<'_>, row: usize, panel: usize, sums: S::F) {
+    // SAFETY: a share alone has the columns of its panels, and the slice ends with this call.
+    let out = unsafe { out.stripe(row, panel * LANES) };
+    match <&mut [f32; LANES]>::try_from(&mut *out) {
+        Ok(out) => s.store(sums, out),
+        Err(_) => {
+            let mut sixteen = [0.0; LANES];
+            s.store(sums, &mut sixteen);
+            out.copy_from_slice(&sixteen[..out.len()]);
+        }
+    }
+}
+
+/// Reads back what [`put`] wrote.
+#[inline(always)]
+pub(super) fn take<S: Lanes>(s: S, out: &Columns<'_>, row: usize, panel: usize) -> S::F {
+    // SAFETY: as in `put`.
+    let out = unsafe { out.stripe(row, panel * LANES) };
+    match <&[f32; LANES]>::try_from(&*out) {
+        Ok(out) => s.load(out),
+        Err(_) => {
+            let mut sixteen = [0.0; LANES];
+            sixteen[..out.len()].copy_from_slice(out);
+            s.load(&sixteen)
+        }
+    }
+}
+
+/// Writes the weights of some blocks of a panel as `f32`, input after input.
+#[inline(always)]
+fn unpack<S: Lanes, B: Block>(s: S, blocks: &[B], out: &mut [[f32; LANES]]) {
+    for (block, out) in blocks.iter().zip(out.chunks_exact_mut(B::K)) {
+        for (group, out) in out.chunks_exact_mut(B::GROUP).enumerate() {
+            let scales = block.scales(s, group);
+            for (step, out) in out.chunks_exact_mut(B::STEP).enumerate() {
+                for (i, out) in out.iter_mut().enumerate() {
+                    s.store(block.weights(s, scales, group * B::GROUP + step * B::STEP + i), out);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Operations on one row that need a sum over it: softmax and the two norms.
+//!
+//! **Order of summation.** Lane `i` of sixteen adds up elements `i`, `i + 16`, `i + 32`, …; missing
+//! elements of the last step count as zero; then the lanes are added in the fixed tree of
+//! [`fold_sum`](crate::simd::fold_sum).
+
+use super::math::exp;
+use crate::simd::{Kernel, LANES, Lanes, fold_max, fold_sum};
+
+// These loops are macros, not functions that take a closure: a closure is a function of its own, which the compiler need
+// not inline, and compiled without the instructions of the level it is many times slower.
+
+/// Runs `$body` with `$lanes` bound to each sixteen elements; a last, shorter group is filled up with `$filler`.
+macro_rules! for_each_sixteen {
+    ($s:expr, $x:expr, $filler:expr, |$lanes:ident| $body:expr) => {
+        for i in (0..$x.len()).step_by($crate::simd::LANES) {
+            let $lanes = $crate::kernels::rowwise::sixteen($s, $x, i, $filler);
+            $body;
+        }
+    };
+}
+pub(super) use for_each_sixteen;
+
+/// Replaces each sixteen elements `$lanes` by `$body`.
+macro_rules! map {
+    ($s:expr, $x:expr, |$lanes:ident| $body:expr) => {
+        for i in (0..$x.len()).step_by($crate::simd::LANES) {
+            let $lanes = $crate::kernels::rowwise::sixteen($s, $x, i, 0.0);
+            let value = $body;
+            $crate::kernels::rowwise::put($s, $x, i, value);
+        }
+    };
+}
+pub(super) use map;
+
+/// `out[i] = $body`, with `$a` and `$b` bound to sixteen elements of each.
+macro_rules! zip {
+    ($s:expr, $x:expr, $y:expr, $out:expr, |$a:ident, $b:ident| $body:expr) => {
+        for i in (0..$out.len()).step_by(LANES) {
+            let ($a, $b) = (sixteen($s, $x, i, 0.0), sixteen($s, $y, i, 0.0));
+            let value = $body;
+            put($s, $out, i, value);
+        }
+    };
+}
+
+/// `row[i] ← exp(row[i] - max) / Σ`: scores to probabilities, in place.
+pub(crate) struct Softmax<'a> {
+    pub(crate) row: &'a mut [f32],
+}
+
+impl Kernel for Softmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, s: S) {
+        let mut largest = s.splat(f32::NEG_INFINITY);
+        for_each_sixteen!(s, self.row, f32::NEG_INFINITY, |x| largest = s.max(largest, x));
+        let shift = s.splat(fold_max(array(s, largest)));
+        map!(s, self.row, |x| exp(s, s.sub(x, shift)));
+        let mut sum = s.splat(0.0);
+        for_each_sixteen!(s, self.row, 0.0, |x| sum = s.add(sum, x));
+        let total = s.splat(fold_sum(array(s, sum)));
+        map!(s, self.row, |x| s.div(x, total));
+    }
+}
+
+/// `out[i] = weight[i] · (x[i] / √(mean(x²) + epsilon))` (Zhang and Sennrich, 2019).
+pub(crate) struct RmsNorm<'a> {
+    pub(crate) x: &'a [f32],
+    pub(crate) weight: &'a [f32],
+    pub(crate) epsilon: f32,
+    pub(crate) out: &'a mut [f32],
+}
+
+impl Kernel for RmsNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, s: S) {
+        let mut sum = s.splat(0.0);
+        for_each_sixteen!(s, self.x, 0.0, |x| sum = s.mul_add(x, x, sum));
+        let mean_square = fold_sum(array(s, sum)) / self.x.len() as f32;
+        let scale = s.splat(1.0 / (mean_square + self.epsilon).sqrt());
+        zip!(s, self.x, self.weight, self.out, |x, weight| s.mul(weight, s.mul(x, scale)));
+    }
+}
+
+/// `out[i] = (x[i] - mean) / √(variance + epsilon) · weight[i] + bias[i]` (Ba, Kiros and Hinton, 2016),
+/// with the variance of the population.
+pub(crate) struct LayerNorm<'a> {
+    pub(crate) x: &'a [f32],
+    pub(crate) weight: &'a [f32],
+    pub(crate) bias: &'a [f32],
+    pub(crate) epsilon: f32,
+    pub(crate) out: &'a mut [f32],
+}
+
+impl Kernel for LayerNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, s: S) {
+        let count = self.x.len() as f32;
+        let mut sum = s.splat(0.0);
+        for_each_sixteen!(s, self.x, 0.0, |x| sum = s.add(sum, x));
+        let mean = fold_sum(array(s, sum)) / count;
+        let mean_lanes = s.splat(mean);
+        let mut squares = s.splat(0.0);
+        // Missing elements stand at the mean, so that they add nothing.
+        for_each_sixteen!(s, self.x, mean, |x| {
+            let distance = s.sub(x, mean_lanes);
+            squares = s.mul_add(distance, distance, squares);
+        });
+        let variance = fold_sum(array(s, squares)) / count;
+        let scale = s.splat(1.0 / (variance + self.epsilon).sqrt());
+        zip!(s, self.x, self.weight, self.out, |x, weight| s.mul(s.mul(s.sub(x, mean_lanes), scale), weight));
+        add_assign(s, self.out, self.bias);
+    }
+}
+
+/// The lanes as an array.
+#[inline(always)]
+pub(crate) fn array<S: Lanes>(s: S, x: S::F) -> [f32; LANES] {
+    let mut out = [0.0; LANES];
+    s.store(x, &mut out);
+    out
+}
+
+/// Elements `i..i + 16`; where there are no more, `filler`.
+#[inline(always)]
+pub(crate) fn sixteen<S: Lanes>(s: S, x: &[f32], i: usize, filler: f32) -> S::F {
+    match x[i..].first_chunk::<LANES>() {
+        Some(sixteen) => s.load(sixteen),
+        None => {
+            let mut last = [filler; LANES];
+            last[..x.len() - i].copy_from_slice(&x[i..]);
+            s.load(&last)
+        }
+    }
+}
+
+/// Writes elements `i..i + 16`, or as many as there are.
+#[inline(always)]
+pub(crate) fn put<S: Lanes>(s: S, x: &mut [f32], i: usize, value: S::F) {
+    match x[i..].first_chunk_mut::<LANES>() {
+        Some(sixteen) => s.store(value, sixteen),
+        None => {
+            let mut last = [0.0; LANES];
+            s.store(value, &mut last);
+            let count = x.len() - i;
+            x[i..].copy_from_slice(&last[..count]);
+        }
+    }
+}
+
+/// `out[i] ← out[i] + x[i]`
+#[inline(always)]
+pub(crate) fn add_assign<S: Lanes>(s: S, out: &mut [f32], x: &[f32]) {
+    let ((sixteens, rest), (x, x_rest)) = (out.as_chunks_mut::<LANES>(), x.as_chunks::<LANES>());
+    for (out, x) in sixteens.iter_mut().zip(x) {
+        s.store(s.add(s.load(out), s.load(x)), out);
+    }
+    for (out, x) in rest.iter_mut().zip(x_rest) {
+        *out += x;
+    }
+}

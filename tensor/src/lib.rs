@@ -1,0 +1,67 @@
+//! Tensors for a GPT: number formats, file containers, and operations with one order of summation.
+//!
+//! This crate knows nothing of transformers; it holds what they are computed with, and stands on its own.
+//!
+//! - [`Tensor`]: a [`Shape`], a number [`Format`] and bytes that are owned, mapped from a file or part of
+//!   the program; views of it copy nothing.
+//! - [`mod@quant`]: what the bytes of each format mean, and how to make them.
+//! - [`mod@file`]: GGUF and safetensors, read without trusting them, and written.
+//! - [`Pool`], [`Level`]: how many threads compute, and with which vector instructions.
+//! - [`ops`]: matmul, norms, softmax, activations, rotary embedding, attention over a cache.
+//! - [`mod@reference`]: the same operations as plain loops. **Read it first.**
+//! - [`machine`]: what this machine can do at best, to hold an operation's speed against.
+//!
+//! # A tour
+//!
+//! ```
+//! use glassbox_tensor::{Format, Level, PackedMatrix, Pool, Tensor, ops, quant, reference};
+//!
+//! // A linear layer's weight, [outputs, inputs], quantised to four bits a number.
+//! let (outputs, inputs) = (3, 64);
+//! let numbers: Vec<f32> = (0..outputs * inputs).map(|i| (i % 7) as f32 - 3.0).collect();
+//! let bytes = quant::quantize(Format::Q4_0, &numbers)?;
+//! let weight = Tensor::from_bytes(Format::Q4_0, [outputs, inputs], bytes)?;
+//! assert_eq!(weight.byte_len(), 3 * 2 * 18); // 18 bytes hold 32 numbers
+//!
+//! // Two vectors go through the layer, on two threads, with the best instructions there are.
+//! let x: Vec<f32> = (0..2 * inputs).map(|i| (i % 5) as f32).collect();
+//! let mut y = vec![0.0; 2 * outputs];
+//! let pool = Pool::new(2, Level::detect())?;
+//! pool.enter(|team| -> Result<(), glassbox_tensor::Error> {
+//!     let packed = PackedMatrix::pack(team, &weight)?;
+//!     ops::matmul(team, &x, &packed, &mut y);
+//!     Ok(())
+//! })?;
+//!
+//! // The plain version gives the same bits.
+//! let mut plain = vec![0.0; 2 * outputs];
+//! reference::matmul(&x, &weight.to_f32(), inputs, &mut plain);
+//! assert_eq!(y, plain);
+//! # Ok::<(), glassbox_tensor::Error>(())
+//! ```
+#![deny(unsafe_op_in_unsafe_fn)]
+
+pub mod activations;
+pub mod error;
+pub mod file;
+pub mod format;
+mod kernels;
+pub mod machine;
+pub mod ops;
+pub mod pool;
+pub mod quant;
+pub mod reference;
+pub mod shape;
+pub mod simd;
+pub mod storage;
+pub mod tensor;
+pub mod weights;
+
+pub use activations::Activations;
+pub use error::Error;
+pub use format::Format;
+pub use pool::{Engine, Pool, Team};
+pub use shape::Shape;
+pub use simd::Level;
+pub use tensor::Tensor;
+pub use weights::PackedMatrix;

@@ -1,0 +1,129 @@
+//! What this machine can do at best: arithmetic and memory, to hold an operation's speed against.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::pool::Team;
+use crate::simd::{Kernel, LANES, Lanes};
+
+/// Floating-point operations a second that the whole team reaches when nothing but fused multiply-adds in
+/// registers is done, each counted as two.
+pub fn peak_flops(team: &Team<'_>) -> f64 {
+    const STEPS: usize = 100_000;
+    let level = team.level();
+    best_rate(|| {
+        let done = AtomicUsize::new(0);
+        team.run(team.threads(), |_| {
+            done.fetch_add(level.run(MultiplyAdds { steps: black_box(STEPS) }), Ordering::Relaxed);
+        });
+        2 * done.into_inner()
+    })
+}
+
+/// Bytes a second that the whole team reads from memory, one after the other, out of far more than the caches hold.
+pub fn read_bandwidth(team: &Team<'_>) -> f64 {
+    const BYTES: usize = 256 << 20;
+    let data = vec![1u32; BYTES / size_of::<u32>()];
+    let (data, []) = data.as_chunks::<LANES>() else { unreachable!("whole vectors") };
+    let level = team.level();
+    let piece = data.len().div_ceil(team.threads());
+    best_rate(|| {
+        team.run(team.threads(), |i| {
+            let mine = &data[(i * piece).min(data.len())..((i + 1) * piece).min(data.len())];
+            black_box(level.run(Read { data: mine }));
+        });
+        BYTES
+    })
+}
+
+/// The best of some measurements, over at least a fifth of a second, of what `run` says it did, a second.
+fn best_rate(mut run: impl FnMut() -> usize) -> f64 {
+    let (start, mut best, mut repeats) = (Instant::now(), 0.0f64, 0);
+    while repeats < 5 || start.elapsed() < Duration::from_millis(200) {
+        let start = Instant::now();
+        let done = run();
+        best = best.max(done as f64 / start.elapsed().as_secs_f64());
+        repeats += 1;
+    }
+    best
+}
+
+/// As many independent chains of multiply-adds as a matmul tile has, so that no unit waits for a result.
+struct MultiplyAdds {
+    steps: usize,
+}
+
+impl Kernel for MultiplyAdds {
+    /// How many multiply-adds were done.
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, s: S) -> usize {
+        match S::TILE_ROWS {
+            12.. => self.chains::<S, 12>(s),
+            6.. => self.chains::<S, 6>(s),
+            _ => self.chains::<S, 4>(s),
+        }
+    }
+}
+
+impl MultiplyAdds {
+    #[inline(always)]
+    fn chains<S: Lanes, const CHAINS: usize>(&self, s: S) -> usize {
+        let (a, b) = (s.splat(black_box(0.5)), s.splat(black_box(1.0)));
+        let mut sums = [b; CHAINS];
+        for _ in 0..self.steps {
+            for sum in &mut sums {
+                *sum = s.mul_add(a, *sum, b);
+            }
+        }
+        let mut out = [0.0; LANES];
+        for sum in sums {
+            s.store(sum, black_box(&mut out));
+        }
+        self.steps * CHAINS * LANES
+    }
+}
+
+/// Reads everything once.
+struct Read<'a> {
+    data: &'a [[u32; LANES]],
+}
+
+impl Kernel for Read<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, s: S) -> f32 {
+        let zero = s.load_words(&[0; LANES]);
+        let mut bits = [zero; 8];
+        for rows in self.data.chunks_exact(8) {
+            for (bits, row) in bits.iter_mut().zip(rows) {
+                *bits = s.or(*bits, s.load_words(row));
+            }
+        }
+        let mut out = [0.0; LANES];
+        let all = bits.into_iter().fold(zero, |a, b| s.or(a, b));
+        s.store(s.to_f32(all), &mut out);
+        out[0]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Level, Pool};
+
+    #[test]
+    fn the_peaks_are_those_of_a_computer() {
+        for level in Level::available() {
+            for threads in [1, 2] {
+                Pool::new(threads, level).unwrap().enter(|team| {
+                    assert!((1e7..1e15).contains(&peak_flops(team)));
+                    assert!((1e7..1e14).contains(&read_bandwidth(team)));
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The linear layer's product `y = x · Wᵀ`.
+
+use std::ops::Range;
+
+use crate::activations::Activations;
+use crate::kernels::columns::Columns;
+use crate::kernels::inputs::{self, InputBlock, Int8, Int16, Precision, Quantize};
+use crate::kernels::integer::{IntegerMatmul, TILE_ROWS};
+use crate::kernels::matmul::{MANY_ROWS, Matmul};
+use crate::pool::Team;
+use crate::reference;
+use crate::simd::LANES;
+use crate::weights::{PackedMatrix, Panels, with_blocks, with_integer_blocks};
+
+/// `out = x · Wᵀ`: `x` is `[rows, inputs]`, `weight` is `[outputs, inputs]`, `out` is `[rows, outputs]`.
+///
+/// With [`Activations::F32`], and for weights that are not quantised, each output adds up its inputs in order,
+/// `sum = x·w + sum` rounded once a step, from zero; quantised weights take part with their exact `f32` value. With other
+/// activations the inputs are rounded to integers first, see [`reference::matmul_integers`].
+///
+/// # Panics
+/// If `x` and `out` are not as many rows of inputs and outputs.
+pub fn matmul(team: &Team<'_>, x: &[f32], weight: &PackedMatrix, out: &mut [f32]) {
+    matmul_each(team, x, [(weight, out)]);
+}
+
+/// Several [`matmul`]s of the same `x`, which is prepared once and shared out as one piece of work.
+///
+/// # Panics
+/// As [`matmul`], and if the matrices differ in their inputs.
+pub fn matmul_each<const N: usize>(team: &Team<'_>, x: &[f32], products: [(&PackedMatrix, &mut [f32]); N]) {
+    let Some(inputs) = products.first().map(|(weight, _)| weight.inputs()) else { return };
+    assert!(products.iter().all(|(weight, _)| weight.inputs() == inputs), "matrices of the same inputs");
+    let rows = super::rows_of("matmul's input", x.len(), inputs);
+    let integers = products.iter().any(|(weight, _)| weight.is_quantized());
+    if team.is_reference() {
+        return products.into_iter().for_each(|(weight, out)| plain(team.activations(), x, weight, out));
+    }
+    let job =
+        Job { x, rows, inputs, products: products.map(|(weight, out)| Product::new(weight, out, rows)) };
+    match team.activations() {
+        Activations::Int8 if integers => job.run_with_integers::<Int8>(team),
+        Activations::Int16 if integers => job.run_with_integers::<Int16>(team),
+        _ => job.run(team, |product, panels| job.floats(team, product, panels)),
+    }
+}
+
+/// One of the matrices and where its results go.
+struct Product<'a> {
+    weight: &'a PackedMatrix,
+    out: Columns<'a>,
+    panels: usize,
+}
+
+impl<'a> Product<'a> {
+    fn new(weight: &'a PackedMatrix, out: &'a mut [f32], rows: usize) -> Product<'a> {
+        let outputs = weight.outputs();
+        Product { weight, out: Columns::new(out, rows, outputs), panels: outputs.div_ceil(LANES) }
+    }
+}
+
+struct Job<'a, const N: usize> {
+    /// `[rows, inputs]`
+    x: &'a [f32],
+    rows: usize,
+    inputs: usize,
+    products: [Product<'a>; N],
+}
+
+impl<const N: usize> Job<'_, N> {
+    /// Shares out the panels of all matrices.
+    fn run(&self, team: &Team<'_>, part: impl Fn(&Product<'_>, Range<usize>) + Sync) {
+        let panels = self.products.iter().map(|product| product.panels).sum();
+        // A share's panels go side by side in fours while few rows are multiplied, else in twos.
+        let share = team.share(panels, if self.rows < MANY_ROWS { 4 } else { 2 });
+        let parts = |product: &Product<'_>| product.panels.div_ceil(share);
+        team.run(self.products.iter().map(parts).sum(), |mut i| {
+            for product in &self.products {
+                if i < parts(product) {
+                    return part(product, i * share..product.panels.min((i + 1) * share));
+                }
+                i -= parts(product);
+            }
+        });
+    }
+
+    fn run_with_integers<P: Precision>(&self, team: &Team<'_>) {
+        P::with_room(|room| {
+            let tile_rows = if self.rows == 1 { 1 } else { TILE_ROWS };
+            let tile = tile_rows * (self.inputs / inputs::GROUP);
+            room.clear();
+            room.resize(self.rows.div_ceil(tile_rows) * tile, InputBlock::default());
+            let (inputs, x) = (self.inputs, self.x);
+            team.run_on_pieces(room, tile.max(1), |i, out| {
+                let x = &x[i * tile_rows * inputs..self.rows.min((i + 1) * tile_rows) * inputs];
+                team.level().run(Quantize { x, inputs, out });
+            });
+            let x = room.as_slice();
+            self.run(team, |product, panels| {
+                let (rows, out) = (self.rows, &product.out);
+                let (first, last) = (panels.start, panels.end);
+                with_integer_blocks!(&product.weight.panels,
+                    blocks => team.level().run(IntegerMatmul { x, rows, inputs, blocks, first, last, out }),
+                    self.floats(team, product, panels));
+            });
+        });
+    }
+
+    fn floats(&self, team: &Team<'_>, product: &Product<'_>, panels: Range<usize>) {
+        let (x, rows, inputs, out) = (self.x, self.rows, self.inputs, &product.out);
+        let (first, last) = (panels.start, panels.end);
+        with_blocks!(&product.weight.panels, blocks => {
+            team.level().run(Matmul { x, rows, inputs, blocks, first, last, out });
+        });
+    }
+}
+
+/// The same by the reference, one output's weights at a time.
+fn plain(activations: Activations, x: &[f32], weight: &PackedMatrix, out: &mut [f32]) {
+    let (inputs, outputs) = (weight.inputs(), weight.outputs());
+    assert_eq!(out.len(), x.len() / inputs * outputs, "matmul: outputs for every row");
+    let mut row = vec![0.0; inputs];
+    let mut column = vec![0.0; x.len() / inputs];
+    let x_integers = reference::IntegerInputs::round(activations, x);
+    for output in 0..outputs {
+        match (&x_integers, weight.integer_row(output)) {
+            (Some(x), Some(weight)) => reference::matmul_integers(x, &weight, &mut column),
+            _ => {
+                weight.row(output, &mut row);
+                reference::matmul(x, &row, inputs, &mut column);
+            }
+        }
+        for (out, &value) in out.iter_mut().skip(output).step_by(outputs).zip(&column) {
+            *out = value;
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The operations of a transformer: lengths checked once, work shared out over the team, then the kernels.
+//!
+//! All take and give plain slices, row-major, the shape written in each function's docs. Each has its
+//! plain version in [`reference`](crate::reference) and gives the same bits at every
+//! [`Level`](crate::simd::Level), with any number of threads, and whichever other rows are computed with it.
+
+mod attention;
+mod backward;
+mod causal;
+mod cross_entropy;
+mod elementwise;
+mod gemm;
+mod key_values;
+mod matmul;
+mod norm;
+mod rope;
+
+pub use attention::{Attention, attention, attention_mix, attention_pattern, attention_scores};
+pub use backward::{activate_backward, gate_backward, layer_norm_backward, rms_norm_backward};
+pub use causal::{Causal, causal_attention, causal_attention_backward};
+pub use cross_entropy::cross_entropy;
+pub use elementwise::{activate, add, add_row, gate};
+pub use gemm::{add_columns, gemm};
+pub use key_values::KeyValues;
+pub use matmul::{matmul, matmul_each};
+pub use norm::{layer_norm, rms_norm, softmax};
+pub use rope::{Rotation, rotate, rotate_texts};
+
+pub use crate::kernels::gemm::{Start, View};
+pub use crate::kernels::math::Activation;
+
+/// The number of rows of `len` elements in a matrix with `columns` columns.
+///
+/// # Panics
+/// If it is not whole.
+#[track_caller]
+fn rows_of(what: &str, len: usize, columns: usize) -> usize {
+    assert!(columns > 0 && len.is_multiple_of(columns), "{what}: {len} elements are no rows of {columns}");
+    len / columns
+}

@@ -1,0 +1,139 @@
+//! Which vector instructions a kernel runs on: found once at run time, passed by value, forcible.
+//!
+//! A kernel is written once, against [`Lanes`]: a vector of sixteen `f32`, whatever the machine has.
+//! AVX2 holds it in two registers, plain Rust in an array of sixteen. [`Level::run`] picks the
+//! implementation and compiles the kernel for it, so the build needs no `target-cpu` flag.
+//!
+//! All levels give the same bits: every operation of [`Lanes`] is one correctly rounded IEEE 754
+//! operation (or an exact conversion), and the kernels above fix the order in which they are applied.
+
+mod lanes;
+mod scalar;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+pub use lanes::{LANES, Lanes, fold_max, fold_sum};
+
+use std::fmt;
+use std::str::FromStr;
+
+/// An instruction set that kernels can run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Level {
+    /// Plain Rust, no intrinsics: every machine has it.
+    Scalar,
+    /// x86-64 with AVX2, FMA and F16C (Haswell, Zen and later).
+    Avx2,
+    /// x86-64 with AVX-512 F, BW, DQ and VL (Skylake-X, Zen 4 and later).
+    Avx512,
+    /// The same with VNNI, products of bytes (Ice Lake, Zen 4 and later).
+    Avx512Vnni,
+}
+
+/// A computation that runs at any [`Level`]: it is handed the vector operations of that level.
+///
+/// `run` must be `#[inline(always)]`, so that it is compiled with the level's instructions.
+pub trait Kernel {
+    /// What the computation returns.
+    type Output;
+    /// Does the work with the operations of `s`.
+    fn run<S: Lanes>(self, s: S) -> Self::Output;
+}
+
+impl Level {
+    /// Every level this crate knows, plainest first.
+    pub const ALL: [Level; 4] = [Level::Scalar, Level::Avx2, Level::Avx512, Level::Avx512Vnni];
+
+    /// The best level of this machine.
+    pub fn detect() -> Level {
+        Level::available().last().copied().unwrap_or(Level::Scalar)
+    }
+
+    /// The levels this machine can run, plainest first.
+    pub fn available() -> Vec<Level> {
+        Level::ALL.into_iter().filter(|level| level.is_available()).collect()
+    }
+
+    /// Whether this machine can run the level.
+    pub fn is_available(self) -> bool {
+        match self {
+            Level::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => avx2::Avx2::new().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => avx512::Avx512::<false>::new().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni => avx512::Avx512::<true>::new().is_some(),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
+        }
+    }
+
+    /// The level's name, as [`Level::from_str`] reads it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Scalar => "scalar",
+            Level::Avx2 => "avx2",
+            Level::Avx512 => "avx512",
+            Level::Avx512Vnni => "avx512vnni",
+        }
+    }
+
+    /// Runs `kernel` with this level's instructions.
+    ///
+    /// # Panics
+    /// If the machine cannot run the level (see [`Level::is_available`]).
+    #[inline]
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            Level::Scalar => scalar::run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => avx2::Avx2::new().expect("this machine has no AVX2, FMA and F16C").run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => avx512::Avx512::<false>::new().expect("this machine has no AVX-512").run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni => {
+                avx512::Avx512::<true>::new().expect("this machine has no AVX-512 with VNNI").run(kernel)
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            other => panic!("this machine cannot run {other}"),
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A level's name that is unknown or that this machine cannot run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LevelError {
+    asked: String,
+}
+
+impl fmt::Display for LevelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = Level::available().into_iter().map(Level::name).collect();
+        write!(f, "SIMD level {:?} is not available here; this machine has: {}", self.asked, names.join(", "))
+    }
+}
+
+impl std::error::Error for LevelError {}
+
+impl FromStr for Level {
+    type Err = LevelError;
+
+    /// Reads a level's name; a level that this machine cannot run is an error.
+    fn from_str(name: &str) -> Result<Level, LevelError> {
+        Level::available()
+            .into_iter()
+            .find(|level| level.name() == name)
+            .ok_or_else(|| LevelError { asked: name.to_string() })
+    }
+}

@@ -1,0 +1,337 @@
+//! A tensor: a shape, a number format, and a view of shared bytes; views are made without copying.
+
+use std::ops::Range;
+
+use crate::error::Error;
+use crate::format::Format;
+use crate::quant;
+use crate::shape::Shape;
+use crate::storage::Storage;
+
+/// Numbers in a row-major arrangement, or a strided view of one.
+///
+/// Cloning and slicing share the bytes. In a quantised format the elements of a block lie next to each other in
+/// memory, so a view can only cut between blocks; whatever would cut through one is an error.
+///
+/// ```
+/// use glassbox_tensor::tensor::Tensor;
+/// let weight = Tensor::from_f32([2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+/// let column = weight.transpose(0, 1)?.row(2)?;
+/// assert_eq!(column.to_f32(), [3.0, 6.0]);
+/// # Ok::<(), glassbox_tensor::error::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    format: Format,
+    shape: Shape,
+    /// Elements between neighbours along each dimension.
+    strides: Vec<usize>,
+    storage: Storage,
+    /// The first element, counted in elements from the start of the storage.
+    offset: usize,
+}
+
+impl Tensor {
+    /// An f32 tensor of `values` in row-major order.
+    pub fn from_f32(dims: impl Into<Vec<usize>>, values: Vec<f32>) -> Result<Tensor, Error> {
+        let shape = Shape::new(dims)?;
+        if values.len() != shape.elements() {
+            let expected = shape.elements();
+            return Err(Error::ElementCount { shape: shape.to_vec(), expected, found: values.len() });
+        }
+        Tensor::from_storage(Format::F32, shape, Storage::from_f32(values))
+    }
+
+    /// A tensor whose bytes, in row-major order and `format`, are given: a `Vec<u8>` or a `&'static [u8]`.
+    pub fn from_bytes(
+        format: Format,
+        dims: impl Into<Vec<usize>>,
+        bytes: impl Into<Storage>,
+    ) -> Result<Tensor, Error> {
+        Tensor::from_storage(format, Shape::new(dims)?, bytes.into())
+    }
+
+    /// A contiguous tensor over storage of exactly the right length.
+    pub fn from_storage(format: Format, shape: Shape, storage: Storage) -> Result<Tensor, Error> {
+        if !shape.row_len().is_multiple_of(format.block_len()) {
+            return Err(Error::PartialBlock { format, elements: shape.row_len() });
+        }
+        let expected =
+            format.bytes_for(shape.elements()).ok_or(Error::ShapeTooLarge { shape: shape.to_vec() })?;
+        if expected != storage.len() {
+            return Err(Error::ByteCount { format, shape: shape.to_vec(), expected, found: storage.len() });
+        }
+        Ok(Tensor { format, strides: shape.contiguous_strides(), shape, storage, offset: 0 })
+    }
+
+    /// The number format.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The dimensions, outermost first.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Elements between neighbours along each dimension.
+    pub fn strides(&self) -> &[usize] {
+        &self.strides
+    }
+
+    /// How many elements there are.
+    pub fn elements(&self) -> usize {
+        self.shape.elements()
+    }
+
+    /// Bytes that all elements take in their format.
+    pub fn byte_len(&self) -> usize {
+        self.elements() / self.format.block_len() * self.format.block_bytes()
+    }
+
+    /// Whether all elements lie in row-major order without gaps.
+    pub fn is_contiguous(&self) -> bool {
+        // A dimension of size 1 is never stepped along, so its stride does not matter.
+        let expected = self.shape.contiguous_strides();
+        self.elements() == 0
+            || (0..self.shape.rank()).all(|dim| self.shape[dim] == 1 || self.strides[dim] == expected[dim])
+    }
+
+    /// The bytes of a contiguous tensor, in row-major order.
+    pub fn bytes(&self) -> Result<&[u8], Error> {
+        Ok(&self.storage.bytes()[self.byte_range("bytes")?])
+    }
+
+    /// The elements of a contiguous f32 tensor as they lie in memory; `None` if it is not f32, not contiguous, or
+    /// does not begin at a multiple of four bytes (as happens in files), or on a big-endian machine.
+    pub fn as_f32_slice(&self) -> Option<&[f32]> {
+        if self.format != Format::F32 || cfg!(target_endian = "big") {
+            return None;
+        }
+        let bytes = self.bytes().ok()?;
+        // SAFETY: every pattern of 32 bits is an f32, and `align_to` itself takes care of alignment and length.
+        let (before, values, after) = unsafe { bytes.align_to::<f32>() };
+        (before.is_empty() && after.is_empty()).then_some(values)
+    }
+
+    /// All elements as f32, in row-major order of this view, dequantised if need be.
+    pub fn to_f32(&self) -> Vec<f32> {
+        let mut out = vec![0.0; self.elements()];
+        self.read_f32(&mut out);
+        out
+    }
+
+    /// Like [`Tensor::to_f32`], into a slice of exactly [`Tensor::elements`] values.
+    ///
+    /// # Panics
+    /// If `out` has another length.
+    pub fn read_f32(&self, out: &mut [f32]) {
+        assert_eq!(out.len(), self.elements(), "output length of a tensor of shape {}", self.shape);
+        if out.is_empty() {
+            return;
+        }
+        if let Ok(bytes) = self.bytes() {
+            return quant::dequantize(self.format, bytes, out);
+        }
+        // Elements are read in runs along a dimension in which they are neighbours in memory (for a quantised format
+        // there always is one), and written wherever the view's order wants them.
+        let out_strides = self.shape.contiguous_strides();
+        let run = self.run_dimension();
+        let (run_len, run_stride) = run.map_or((1, 1), |dim| (self.shape[dim], out_strides[dim]));
+        let mut buffer = vec![0.0; run_len];
+        let bytes = self.storage.bytes();
+        self.for_each_run(run.as_slice(), |element, position| {
+            let from = element / self.format.block_len() * self.format.block_bytes();
+            let len = run_len / self.format.block_len() * self.format.block_bytes();
+            quant::dequantize(self.format, &bytes[from..from + len], &mut buffer);
+            for (i, &value) in buffer.iter().enumerate() {
+                out[position + i * run_stride] = value;
+            }
+        });
+    }
+
+    /// Row `index` of a matrix as f32, dequantised if need be.
+    pub fn row_to_f32(&self, index: usize) -> Result<Vec<f32>, Error> {
+        Ok(self.row(index)?.to_f32())
+    }
+
+    /// The same elements in row-major order without gaps: a clone if they lie so already, else a copy.
+    pub fn to_contiguous(&self) -> Result<Tensor, Error> {
+        if self.is_contiguous() {
+            return Ok(self.clone());
+        }
+        let run = self.run_dimension();
+        let last = self.shape.rank().checked_sub(1);
+        let (len, block) = (self.format.block_len(), self.format.block_bytes());
+        if self.format.is_quantized() && run != last {
+            return Err(self.not_contiguous("copying blocks"));
+        }
+        let source = self.storage.bytes();
+        let mut bytes = vec![0; self.byte_len()];
+        match (run, last) {
+            (Some(near), Some(last)) if near != last && block == 2 => {
+                self.copy_squares::<2>(near, last, &mut bytes);
+            }
+            (Some(near), Some(last)) if near != last && block == 4 => {
+                self.copy_squares::<4>(near, last, &mut bytes);
+            }
+            _ => {
+                // Runs along the last dimension if possible, else single elements.
+                let run = if run == last { run } else { None };
+                let run_len = run.map_or(1, |dim| self.shape[dim]);
+                self.for_each_run(run.as_slice(), |element, position| {
+                    let (from, to, count) =
+                        (element / len * block, position / len * block, run_len / len * block);
+                    bytes[to..to + count].copy_from_slice(&source[from..from + count]);
+                });
+            }
+        }
+        Tensor::from_storage(self.format, self.shape.clone(), Storage::from(bytes))
+    }
+
+    /// Copies elements of `SIZE` bytes to row-major order where not the `last` dimension but the dimension `near` is
+    /// the one of neighbours in memory: in squares, so that both sides use all of each cache line they touch.
+    fn copy_squares<const SIZE: usize>(&self, near: usize, last: usize, out: &mut [u8]) {
+        const SIDE: usize = 16;
+        let (source, out) = (self.storage.bytes().as_chunks::<SIZE>().0, out.as_chunks_mut::<SIZE>().0);
+        let (rows, columns) = (self.shape[near], self.shape[last]);
+        let (out_stride, stride) = (self.shape.contiguous_strides()[near], self.strides[last]);
+        self.for_each_run(&[near, last], |element, position| {
+            for first_row in (0..rows).step_by(SIDE) {
+                for first_column in (0..columns).step_by(SIDE) {
+                    for row in first_row..rows.min(first_row + SIDE) {
+                        for column in first_column..columns.min(first_column + SIDE) {
+                            out[position + row * out_stride + column] =
+                                source[element + row + column * stride];
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    /// The view with dimensions `a` and `b` exchanged.
+    pub fn transpose(&self, a: usize, b: usize) -> Result<Tensor, Error> {
+        self.check_dim(a)?;
+        self.check_dim(b)?;
+        let mut dims = self.shape.to_vec();
+        let mut view = self.clone();
+        dims.swap(a, b);
+        view.strides.swap(a, b);
+        view.shape = Shape::new(dims)?;
+        Ok(view)
+    }
+
+    /// The view of indices `range` along dimension `dim`.
+    pub fn narrow(&self, dim: usize, range: Range<usize>) -> Result<Tensor, Error> {
+        self.check_dim(dim)?;
+        let Range { start, end } = range;
+        if start > end || end > self.shape[dim] {
+            return Err(Error::RangeOutside { dim, start, end, shape: self.shape.to_vec() });
+        }
+        let block = self.format.block_len();
+        if self.is_block_dimension(dim) && !(start.is_multiple_of(block) && end.is_multiple_of(block)) {
+            return Err(Error::BlockBoundary { format: self.format, start, end });
+        }
+        let mut dims = self.shape.to_vec();
+        dims[dim] = end - start;
+        let mut view = self.clone();
+        view.shape = Shape::new(dims)?;
+        // An empty view keeps its offset: it has no first element for the offset to point at.
+        if view.elements() > 0 {
+            view.offset += start * self.strides[dim];
+        }
+        Ok(view)
+    }
+
+    /// The view of index `index` along dimension `dim`, which the result no longer has.
+    pub fn select(&self, dim: usize, index: usize) -> Result<Tensor, Error> {
+        let end = index.saturating_add(1);
+        let mut view = self.narrow(dim, index..end)?;
+        let mut dims = view.shape.to_vec();
+        dims.remove(dim);
+        view.strides.remove(dim);
+        view.shape = Shape::new(dims)?;
+        Ok(view)
+    }
+
+    /// Index `index` of the first dimension: row `index` of a matrix.
+    pub fn row(&self, index: usize) -> Result<Tensor, Error> {
+        self.select(0, index)
+    }
+
+    /// The same elements, which must be contiguous, in another shape.
+    pub fn reshape(&self, dims: impl Into<Vec<usize>>) -> Result<Tensor, Error> {
+        let range = self.byte_range("reshape")?;
+        let shape = Shape::new(dims)?;
+        if shape.elements() != self.elements() {
+            let (expected, found) = (shape.elements(), self.elements());
+            return Err(Error::ElementCount { shape: shape.to_vec(), expected, found });
+        }
+        let storage = self.storage.slice(range).expect("the bytes of a tensor are inside its storage");
+        Tensor::from_storage(self.format, shape, storage)
+    }
+
+    /// Tells the system that the bytes of this tensor will not be read soon; see [`Storage::release_pages`]. For use
+    /// after a weight was copied into another arrangement. Does nothing if the tensor is not contiguous.
+    pub fn release_pages(&self) {
+        if let Ok(range) = self.byte_range("release") {
+            self.storage.release_pages(range);
+        }
+    }
+
+    /// Where the bytes of a contiguous tensor lie in its storage.
+    fn byte_range(&self, operation: &'static str) -> Result<Range<usize>, Error> {
+        if !self.is_contiguous() {
+            return Err(self.not_contiguous(operation));
+        }
+        let (len, bytes) = (self.format.block_len(), self.format.block_bytes());
+        let start = self.offset / len * bytes;
+        Ok(start..start + self.byte_len())
+    }
+
+    fn not_contiguous(&self, operation: &'static str) -> Error {
+        Error::NotContiguous { operation, shape: self.shape.to_vec(), strides: self.strides.clone() }
+    }
+
+    fn check_dim(&self, dim: usize) -> Result<(), Error> {
+        match dim < self.shape.rank() {
+            true => Ok(()),
+            false => Err(Error::NoSuchDimension { dim, shape: self.shape.to_vec() }),
+        }
+    }
+
+    /// Whether blocks run along `dim`. Along every other dimension of a quantised tensor the stride is a multiple of
+    /// the block length.
+    fn is_block_dimension(&self, dim: usize) -> bool {
+        self.format.is_quantized() && self.strides[dim] == 1
+    }
+
+    /// The last dimension along which neighbours are neighbours in memory.
+    fn run_dimension(&self) -> Option<usize> {
+        (0..self.shape.rank()).rev().find(|&dim| self.strides[dim] == 1)
+    }
+
+    /// Calls `visit(element in storage, position in row-major order)` for the start of every run along the dimensions
+    /// `runs`: for every element if there are none.
+    fn for_each_run(&self, runs: &[usize], mut visit: impl FnMut(usize, usize)) {
+        if self.elements() == 0 {
+            return;
+        }
+        let out_strides = self.shape.contiguous_strides();
+        let outer: Vec<usize> = (0..self.shape.rank()).filter(|dim| !runs.contains(dim)).collect();
+        let mut index = vec![0; outer.len()];
+        loop {
+            let step = |strides: &[usize]| -> usize {
+                outer.iter().zip(&index).map(|(&dim, &i)| i * strides[dim]).sum()
+            };
+            visit(self.offset + step(&self.strides), step(&out_strides));
+            // Counts up like an odometer, the last dimension fastest.
+            let Some(turning) = (0..outer.len()).rev().find(|&k| index[k] + 1 < self.shape[outer[k]]) else {
+                return;
+            };
+            index[turning] += 1;
+            index[turning + 1..].fill(0);
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! A weight matrix in the order the matmul kernels read it: panels of sixteen outputs.
+//!
+//! A file stores a linear layer's weight as `[outputs, inputs]`, one output after the other. The kernels
+//! keep sixteen outputs in the sixteen lanes of a vector and walk along the inputs, so at load time each
+//! sixteen rows are interleaved into a *panel*: for input `k`, the sixteen weights stand side by side.
+//!
+//! ```text
+//! file:   row 0: k0 k1 k2 …       panel 0:  k0 of rows 0..16, k1 of rows 0..16, …
+//!         row 1: k0 k1 k2 …       panel 1:  k0 of rows 16..32, …
+//! ```
+//!
+//! Quantised weights stay quantised: a block of a panel holds the same bits as sixteen blocks of the file, and
+//! gives one vector of sixteen weights at a time, with exactly the value that
+//! [`quant::dequantize`](crate::quant::dequantize) gives.
+
+mod floats;
+mod k_blocks;
+mod small_blocks;
+
+pub(crate) use floats::{BlockBf16, BlockF16, BlockF32};
+pub(crate) use k_blocks::{BlockQ4K, BlockQ5K, BlockQ6K};
+pub(crate) use small_blocks::ScaleOffset;
+pub(crate) use small_blocks::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
+
+use crate::error::Error;
+use crate::format::Format;
+use crate::kernels::inputs::Precision;
+use crate::pool::Team;
+use crate::reference::IntegerRow;
+use crate::simd::{LANES, Lanes};
+use crate::tensor::Tensor;
+
+/// Sixteen outputs × [`Block::K`] inputs of a weight matrix.
+pub(crate) trait Block: Copy + Send + Sync + 'static {
+    /// Inputs in a block.
+    const K: usize;
+    /// Inputs that share one set of scales; divides [`Block::K`].
+    const GROUP: usize;
+    /// Inputs whose weights are unpacked from one word; divides [`Block::GROUP`].
+    const STEP: usize;
+    /// How many panels the one-row kernel walks side by side, to hide the latency of multiply-add.
+    const PANELS: usize;
+    /// What all weights of a group share, in registers.
+    type Scales<S: Lanes>: Copy;
+
+    /// Interleaves one block of the file from each of sixteen rows.
+    fn pack(rows: [&[u8]; LANES]) -> Self;
+    /// The scales of inputs `group * GROUP ..`.
+    fn scales<S: Lanes>(&self, s: S, group: usize) -> Self::Scales<S>;
+    /// The sixteen weights of input `k`, whose group's scales are given.
+    fn weights<S: Lanes>(&self, s: S, scales: Self::Scales<S>, k: usize) -> S::F;
+}
+
+/// A block whose weights are `scale · q + offset` with whole `q`, for products with whole inputs.
+pub(crate) trait IntegerBlock: Block {
+    /// The largest `q`.
+    const LARGEST: u32;
+
+    /// The scale and the offset of group `group`.
+    fn scale_offset<S: Lanes>(&self, s: S, group: usize) -> ScaleOffset<S>;
+    /// The integers of inputs `32 · i ..`, a byte each: four inputs in a word, in halves of sixteen inputs.
+    fn words<S: Lanes>(&self, s: S, i: usize) -> [[S::I; 4]; 2];
+    /// In each lane the sum of `16 · N` products.
+    fn dot<S: Lanes, P: Precision, const N: usize>(
+        s: S,
+        weights: &[[S::I; 4]; N],
+        inputs: &[P::Words; N],
+    ) -> S::I;
+}
+
+/// A weight matrix `[outputs, inputs]`, packed for [`ops::matmul`](crate::ops::matmul).
+pub struct PackedMatrix {
+    outputs: usize,
+    inputs: usize,
+    format: Format,
+    pub(crate) panels: Panels,
+}
+
+/// The panels, one after the other, each with all its blocks along the inputs.
+pub(crate) enum Panels {
+    F32(Vec<BlockF32>),
+    F16(Vec<BlockF16>),
+    Bf16(Vec<BlockBf16>),
+    Q8_0(Vec<BlockQ8_0>),
+    Q4_0(Vec<BlockQ4_0>),
+    Q4_1(Vec<BlockQ4_1>),
+    Q5_0(Vec<BlockQ5_0>),
+    Q5_1(Vec<BlockQ5_1>),
+    Q4K(Vec<BlockQ4K>),
+    Q5K(Vec<BlockQ5K>),
+    Q6K(Vec<BlockQ6K>),
+}
+
+/// Runs `$body` with `$blocks` bound to the panels' blocks, whatever their type.
+macro_rules! with_blocks {
+    ($panels:expr, $blocks:ident => $body:expr) => {
+        match $panels {
+            Panels::F32($blocks) => $body,
+            Panels::F16($blocks) => $body,
+            Panels::Bf16($blocks) => $body,
+            Panels::Q8_0($blocks) => $body,
+            Panels::Q4_0($blocks) => $body,
+            Panels::Q4_1($blocks) => $body,
+            Panels::Q5_0($blocks) => $body,
+            Panels::Q5_1($blocks) => $body,
+            Panels::Q4K($blocks) => $body,
+            Panels::Q5K($blocks) => $body,
+            Panels::Q6K($blocks) => $body,
+        }
+    };
+}
+pub(crate) use with_blocks;
+
+/// Runs `$body` with `$blocks` bound to the panels' blocks if they are quantised, else `$otherwise`.
+macro_rules! with_integer_blocks {
+    ($panels:expr, $blocks:ident => $body:expr, $otherwise:expr) => {
+        match $panels {
+            Panels::F32(_) | Panels::F16(_) | Panels::Bf16(_) => $otherwise,
+            Panels::Q8_0($blocks) => $body,
+            Panels::Q4_0($blocks) => $body,
+            Panels::Q4_1($blocks) => $body,
+            Panels::Q5_0($blocks) => $body,
+            Panels::Q5_1($blocks) => $body,
+            Panels::Q4K($blocks) => $body,
+            Panels::Q5K($blocks) => $body,
+            Panels::Q6K($blocks) => $body,
+        }
+    };
+}
+pub(crate) use with_integer_blocks;
+
+impl Default for PackedMatrix {
+    /// A matrix without rows.
+    fn default() -> PackedMatrix {
+        PackedMatrix { outputs: 0, inputs: 0, format: Format::F32, panels: Panels::F32(Vec::new()) }
+    }
+}
+
+impl PackedMatrix {
+    /// Packs a tensor of shape `[outputs, inputs]`, and lets go of its pages if it is memory-mapped.
+    ///
+    /// # Errors
+    /// [`Error::Rank`] if the tensor is no matrix, or what [`Tensor::to_contiguous`] reports.
+    pub fn pack(team: &Team<'_>, tensor: &Tensor) -> Result<PackedMatrix, Error> {
+        PackedMatrix::pack_rows(team, tensor, |row| row)
+    }
+
+    /// Packs a tensor of shape `[outputs, inputs]` with its rows in another order: output `i` is the
+    /// tensor's row `source(i)`, which must be below the number of rows.
+    ///
+    /// # Errors
+    /// As [`PackedMatrix::pack`].
+    pub fn pack_rows(
+        team: &Team<'_>,
+        tensor: &Tensor,
+        source: impl Fn(usize) -> usize + Sync,
+    ) -> Result<PackedMatrix, Error> {
+        let &[outputs, inputs] = tensor.shape().dims() else {
+            return Err(Error::Rank { expected: 2, shape: tensor.shape().dims().to_vec() });
+        };
+        let contiguous = tensor.to_contiguous()?;
+        let bytes = contiguous.bytes()?;
+        let rows = Rows { bytes, outputs, row_bytes: bytes.len().checked_div(outputs).unwrap_or(0) };
+        let panels = match tensor.format() {
+            Format::F32 => Panels::F32(rows.pack(team, inputs, source)),
+            Format::F16 => Panels::F16(rows.pack(team, inputs, source)),
+            Format::BF16 => Panels::Bf16(rows.pack(team, inputs, source)),
+            Format::Q8_0 => Panels::Q8_0(rows.pack(team, inputs, source)),
+            Format::Q4_0 => Panels::Q4_0(rows.pack(team, inputs, source)),
+            Format::Q4_1 => Panels::Q4_1(rows.pack(team, inputs, source)),
+            Format::Q5_0 => Panels::Q5_0(rows.pack(team, inputs, source)),
+            Format::Q5_1 => Panels::Q5_1(rows.pack(team, inputs, source)),
+            Format::Q4_K => Panels::Q4K(rows.pack(team, inputs, source)),
+            Format::Q5_K => Panels::Q5K(rows.pack(team, inputs, source)),
+            Format::Q6_K => Panels::Q6K(rows.pack(team, inputs, source)),
+        };
+        tensor.release_pages();
+        Ok(PackedMatrix { outputs, inputs, format: tensor.format(), panels })
+    }
+
+    /// Rows of the matrix: how many outputs the linear layer has.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Columns of the matrix: how many inputs the linear layer has.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// The number format of the weights.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Whether the weights are quantised, so that they can meet activations in integers.
+    pub fn is_quantized(&self) -> bool {
+        self.format.block_len() > 1
+    }
+
+    /// Bytes in memory.
+    pub fn size_bytes(&self) -> usize {
+        with_blocks!(&self.panels, blocks => size_of_val(blocks.as_slice()))
+    }
+
+    /// Writes row `row` as `f32` to `out` (`[inputs]`): an embedding, when the rows are a vocabulary's.
+    ///
+    /// # Panics
+    /// If `row` or the length of `out` does not fit the matrix.
+    pub fn row(&self, row: usize, out: &mut [f32]) {
+        assert!(row < self.outputs, "row {row} of a matrix with {} rows", self.outputs);
+        assert_eq!(out.len(), self.inputs, "one value for each input");
+        with_blocks!(&self.panels, blocks => unpack_row(blocks, row, out));
+    }
+
+    /// Row `row` as the whole numbers it is stored in; `None` if the weights are not quantised.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub(crate) fn integer_row(&self, row: usize) -> Option<IntegerRow> {
+        assert!(row < self.outputs, "row {row} of a matrix with {} rows", self.outputs);
+        with_integer_blocks!(&self.panels, blocks => Some(integer_row(blocks, row, self.inputs)), None)
+    }
+}
+
+/// Takes lane `row % 16` out of panel `row / 16`.
+fn unpack_row<B: Block>(blocks: &[B], row: usize, out: &mut [f32]) {
+    let per_panel = out.len() / B::K;
+    let panel = &blocks[row / LANES * per_panel..][..per_panel];
+    for (block, out) in panel.iter().zip(out.chunks_exact_mut(B::K)) {
+        crate::simd::Level::Scalar.run(LaneOf { block, lane: row % LANES, out });
+    }
+}
+
+struct LaneOf<'a, B> {
+    block: &'a B,
+    lane: usize,
+    out: &'a mut [f32],
+}
+
+impl<B: Block> crate::simd::Kernel for LaneOf<'_, B> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, s: S) {
+        let mut sixteen = [0.0; LANES];
+        for (group, out) in self.out.chunks_exact_mut(B::GROUP).enumerate() {
+            let scales = self.block.scales(s, group);
+            for (i, out) in out.iter_mut().enumerate() {
+                s.store(self.block.weights(s, scales, group * B::GROUP + i), &mut sixteen);
+                *out = sixteen[self.lane];
+            }
+        }
+    }
+}
+
+/// The integers and scales of lane `row % 16` of panel `row / 16`.
+fn integer_row<B: IntegerBlock>(blocks: &[B], row: usize, inputs: usize) -> IntegerRow {
+    let per_panel = inputs / B::K;
+    let mut out = IntegerRow { q: Vec::with_capacity(inputs), groups: Vec::new() };
+    for block in &blocks[row / LANES * per_panel..][..per_panel] {
+        crate::simd::Level::Scalar.run(IntegersOf { block, lane: row % LANES, out: &mut out });
+    }
+    out
+}
+
+struct IntegersOf<'a, B> {
+    block: &'a B,
+    lane: usize,
+    out: &'a mut IntegerRow,
+}
+
+impl<B: IntegerBlock> crate::simd::Kernel for IntegersOf<'_, B> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, s: S) {
+        let lane = |x: S::F| {
+            let mut sixteen = [0.0; LANES];
+            s.store(x, &mut sixteen);
+            sixteen[self.lane]
+        };
+        for i in 0..B::K / 32 {
+            for word in self.block.words(s, i).as_flattened() {
+                self.out
+                    .q
+                    .extend([0, 8, 16, 24].map(|shift| lane(s.to_f32(s.bits(*word, shift, 255))) as u8));
+            }
+        }
+        for group in 0..B::K / B::GROUP {
+            let ScaleOffset { scale, offset } = self.block.scale_offset(s, group);
+            self.out.groups.push((lane(scale), lane(offset)));
+        }
+    }
+}
+
+/// The bytes of a matrix as the file has them: row after row.
+struct Rows<'a> {
+    bytes: &'a [u8],
+    outputs: usize,
+    row_bytes: usize,
+}
+
+impl Rows<'_> {
+    /// Packs all panels, shared out over the team. Rows missing in the last panel are zeros.
+    fn pack<B: Block>(
+        &self,
+        team: &Team<'_>,
+        inputs: usize,
+        source: impl Fn(usize) -> usize + Sync,
+    ) -> Vec<B> {
+        let per_panel = inputs / B::K;
+        let block_bytes = self.row_bytes.checked_div(per_panel).unwrap_or(0);
+        let zeros = vec![0; self.row_bytes];
+        let blank = B::pack([&zeros[..block_bytes]; LANES]);
+        let mut blocks = vec![blank; self.outputs.div_ceil(LANES) * per_panel];
+        team.run_on_pieces(&mut blocks, per_panel.max(1), |panel, out| {
+            let mut rows = [zeros.as_slice(); LANES];
+            for (lane, row) in rows.iter_mut().enumerate() {
+                if panel * LANES + lane < self.outputs {
+                    *row = &self.bytes[source(panel * LANES + lane) * self.row_bytes..][..self.row_bytes];
+                }
+            }
+            for (b, block) in out.iter_mut().enumerate() {
+                *block = B::pack(rows.map(|row| &row[b * block_bytes..][..block_bytes]));
+            }
+        });
+        blocks
+    }
+}
