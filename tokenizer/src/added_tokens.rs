@@ -1,0 +1,231 @@
+//! Added tokens: whole strings that are found in the text before anything is cut or merged.
+//!
+//! Special tokens (`<|im_end|>`, `</s>`) are among them; so are words that somebody gave a token of its own. The longest
+//! token that begins at a place is taken, the leftmost place first.
+
+use std::ops::Range;
+
+use crate::error::{Result, Warning};
+use crate::hash::{Map, map};
+use crate::limits;
+use crate::normalize::Normalizer;
+use crate::text::Piece;
+use crate::unicode::is_word;
+use crate::vocab::Vocab;
+
+/// A token that is found as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddedToken {
+    /// Its id.
+    pub id: u32,
+    /// Its text.
+    pub content: String,
+    /// Whether it is found only where no word character touches it.
+    pub single_word: bool,
+    /// Whether it swallows the white space to its left.
+    pub lstrip: bool,
+    /// Whether it swallows the white space to its right.
+    pub rstrip: bool,
+    /// Whether it is looked for in the normalized text, itself normalized.
+    pub normalized: bool,
+    /// Whether it is a special token: found only on demand, and left out of decoded text on demand.
+    pub special: bool,
+}
+
+impl AddedToken {
+    /// A special token, found exactly as it is written.
+    pub fn special(id: u32, content: impl Into<String>) -> AddedToken {
+        AddedToken {
+            id,
+            content: content.into(),
+            single_word: false,
+            lstrip: false,
+            rstrip: false,
+            normalized: false,
+            special: true,
+        }
+    }
+}
+
+/// All added tokens of a tokenizer.
+#[derive(Debug, Clone, Default)]
+pub struct AddedTokens {
+    tokens: Map<u32, AddedToken>,
+    ids: Map<Box<str>, u32>,
+    in_raw_text: Matcher,
+    in_normalized_text: Matcher,
+}
+
+/// A part of a text: an added token, or what stands between two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub token: Option<u32>,
+    pub range: Range<usize>,
+}
+
+impl AddedTokens {
+    /// Takes tokens in. As in the reference, a token that the vocabulary knows has the vocabulary's id, and the others
+    /// are numbered from the end of the vocabulary; a warning says where that is not the id they came with.
+    pub(crate) fn new(
+        list: Vec<AddedToken>,
+        vocab: &Vocab,
+        normalizers: &[Normalizer],
+        warnings: &mut Vec<Warning>,
+    ) -> Result<AddedTokens> {
+        let mut added =
+            AddedTokens { tokens: map(list.len()), ids: map(list.len()), ..AddedTokens::default() };
+        let mut next = u32::try_from(vocab.len()).unwrap_or(u32::MAX);
+        for mut token in list.into_iter().filter(|token| !token.content.is_empty()) {
+            limits::check_mark("added_tokens.content", &token.content)?;
+            let known = added.ids.get(&*token.content).copied().or_else(|| vocab.id(&token.content));
+            let id = known.unwrap_or_else(|| {
+                next = next.saturating_add(1);
+                next - 1
+            });
+            if id != token.id {
+                let in_file = std::mem::replace(&mut token.id, id);
+                warnings.push(Warning::AddedTokenId { token: token.content.clone(), in_file, used: id });
+            }
+            if let Some(before) = added.tokens.get(&id) {
+                token.special |= before.special;
+            }
+            added.ids.insert(token.content.clone().into(), id);
+            added.tokens.insert(id, token);
+        }
+        added.build_matchers(normalizers)?;
+        Ok(added)
+    }
+
+    fn build_matchers(&mut self, normalizers: &[Normalizer]) -> Result<()> {
+        let mut sorted: Vec<&AddedToken> = self.tokens.values().collect();
+        sorted.sort_by_key(|token| (!token.special, token.id));
+        for token in sorted {
+            if token.normalized {
+                let mut piece = Piece::new(&token.content, 0);
+                for normalizer in normalizers {
+                    piece = normalizer.apply(piece)?;
+                }
+                self.in_normalized_text.insert(piece.as_str(), token.id);
+            } else {
+                self.in_raw_text.insert(&token.content, token.id);
+            }
+        }
+        Ok(())
+    }
+
+    /// The token of an id.
+    pub fn get(&self, id: u32) -> Option<&AddedToken> {
+        self.tokens.get(&id)
+    }
+
+    /// The id of a token.
+    pub fn id(&self, content: &str) -> Option<u32> {
+        self.ids.get(content).copied()
+    }
+
+    /// All tokens in the order of their ids.
+    pub fn sorted(&self) -> Vec<&AddedToken> {
+        let mut all: Vec<_> = self.tokens.values().collect();
+        all.sort_by_key(|token| token.id);
+        all
+    }
+
+    /// Cuts a text at the tokens that are found in raw text, or at those found in normalized text.
+    pub(crate) fn split(&self, text: &str, normalized: bool, parse_special: bool) -> Vec<Part> {
+        let matcher = if normalized { &self.in_normalized_text } else { &self.in_raw_text };
+        let mut parts = Vec::new();
+        let mut done = 0;
+        let mut from = 0;
+        // The white space behind a token, which is looked through once even where tokens lie in it.
+        let mut white = 0..0;
+        while let Some((found, id)) = matcher.find(text, from) {
+            from = found.end;
+            let Some(token) = self.tokens.get(&id) else { continue };
+            let touches_word = text[..found.start].chars().next_back().is_some_and(is_word)
+                || text[found.end..].chars().next().is_some_and(is_word);
+            if (token.special && !parse_special) || (token.single_word && touches_word) {
+                continue;
+            }
+            let mut range = found;
+            if token.rstrip {
+                if !(white.start..=white.end).contains(&range.end) {
+                    let behind = &text[range.end..];
+                    white = range.end..range.end + behind.len() - behind.trim_start().len();
+                }
+                range.end = white.end;
+            }
+            if token.lstrip {
+                let before = &text[done.min(range.start)..range.start];
+                // What an earlier token has swallowed cannot be swallowed again.
+                range.start = (range.start - before.len() + before.trim_end().len()).max(done).min(range.end);
+            }
+            if done < range.start {
+                parts.push(Part { token: None, range: done..range.start });
+            }
+            done = range.end;
+            parts.push(Part { token: Some(id), range });
+        }
+        if done < text.len() {
+            parts.push(Part { token: None, range: done..text.len() });
+        }
+        parts
+    }
+}
+
+/// Finds the longest of many strings at the leftmost place: a tree of bytes.
+#[derive(Debug, Clone, Default)]
+struct Matcher {
+    /// `(node, byte)` to the next node; the root is 0.
+    edges: Map<(u32, u8), u32>,
+    ends: Map<u32, u32>,
+    first_bytes: Vec<bool>,
+}
+
+impl Matcher {
+    fn insert(&mut self, text: &str, id: u32) {
+        let Some(&first) = text.as_bytes().first() else { return };
+        self.first_bytes.resize(256, false);
+        self.first_bytes[usize::from(first)] = true;
+        let node = text.bytes().fold(0, |node, byte| {
+            let fresh = self.edges.len() as u32 + 1;
+            *self.edges.entry((node, byte)).or_insert(fresh)
+        });
+        self.ends.entry(node).or_insert(id);
+    }
+
+    fn find(&self, text: &str, from: usize) -> Option<(Range<usize>, u32)> {
+        if self.ends.is_empty() {
+            return None;
+        }
+        let candidates = (from..text.len()).filter(|&at| self.first_bytes[usize::from(text.as_bytes()[at])]);
+        candidates.into_iter().find_map(|start| {
+            let mut node = 0;
+            let mut longest = None;
+            for (at, &byte) in text.as_bytes().iter().enumerate().skip(start) {
+                let Some(&next) = self.edges.get(&(node, byte)) else { break };
+                node = next;
+                if let Some(&id) = self.ends.get(&node) {
+                    longest = Some((start..at + 1, id));
+                }
+            }
+            longest
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_token_at_the_leftmost_place_is_found() {
+        let mut matcher = Matcher::default();
+        for (id, text) in ["ab", "abcd", "bcdef", "é"].iter().enumerate() {
+            matcher.insert(text, id as u32);
+        }
+        assert_eq!(matcher.find("xabcdef", 0), Some((1..5, 1)));
+        assert_eq!(matcher.find("xabcdef", 2), Some((2..7, 2)));
+        assert_eq!(matcher.find("abcé", 1), Some((3..5, 3)));
+        assert_eq!(matcher.find("abcé", 4), None);
+    }
+}

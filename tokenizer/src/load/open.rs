@@ -1,0 +1,49 @@
+//! Opening a tokenizer by the name of its file or folder.
+
+use std::fs;
+use std::path::Path;
+
+use super::tiktoken::Encoding;
+use crate::error::{Error, Result};
+use crate::tokenizer::Tokenizer;
+
+impl Tokenizer {
+    /// Opens a tokenizer: a `tokenizer.json`, a `vocab.json` or `merges.txt` with the other beside it, a `.tiktoken` rank
+    /// file (whose name tells the encoding, or else its size), or a folder with one of the first two.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where a file cannot be read, [`Error::Unsupported`] where the name is none of these, and
+    /// [`Error::InFile`] with what is wrong inside.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Tokenizer> {
+        let path = path.as_ref();
+        if path.is_dir() {
+            let whole = path.join("tokenizer.json");
+            return Tokenizer::from_file(if whole.is_file() { whole } else { path.join("vocab.json") });
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let read = if name == "merges.txt" || name.ends_with("-merges.txt") {
+            gpt2(&path.with_file_name(name.replace("merges.txt", "vocab.json")), path)
+        } else if name == "vocab.json" || name.ends_with("-vocab.json") {
+            gpt2(path, &path.with_file_name(name.replace("vocab.json", "merges.txt")))
+        } else if name.ends_with(".json") {
+            Tokenizer::from_json(&read(path)?)
+        } else if name.ends_with(".tiktoken") {
+            Tokenizer::from_tiktoken(&read(path)?, Encoding::named(&name))
+        } else {
+            Err(Error::Unsupported {
+                part: "tokenizer file".to_owned(),
+                found: name.into_owned(),
+                supported: "tokenizer.json, vocab.json beside merges.txt, *.tiktoken, or a folder with the first two",
+            })
+        };
+        read.map_err(|error| error.in_file(path))
+    }
+}
+
+fn gpt2(vocab: &Path, merges: &Path) -> Result<Tokenizer> {
+    Tokenizer::from_gpt2_files(&read(vocab)?, &read(merges)?)
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })
+}

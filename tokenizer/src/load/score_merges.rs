@@ -1,0 +1,47 @@
+//! Merges for vocabularies that only say how good each token is: rank files and SentencePiece models.
+//!
+//! There, two neighbouring tokens may be merged whenever their text together is a token. So every way to cut a token
+//! into two others is a merge, as good as the token.
+
+use crate::hash::{Map, map};
+use crate::merge::{Merge, Merges};
+
+/// Merges of `(text, id, score)`, the highest score first; equal scores have the same rank.
+pub(super) fn by_score(mut tokens: Vec<(&[u8], u32, f64)>) -> Merges {
+    tokens.sort_by(|a, b| b.2.total_cmp(&a.2));
+    let mut rank = 0;
+    let mut ranked = Vec::with_capacity(tokens.len());
+    for (number, &(text, id, score)) in tokens.iter().enumerate() {
+        if number > 0 && score != tokens[number - 1].2 {
+            rank += 1;
+        }
+        ranked.push((text, id, rank));
+    }
+    by_rank(&ranked)
+}
+
+/// Merges of `(text, id, rank)`, the lowest rank first.
+pub(super) fn by_rank(tokens: &[(&[u8], u32, u32)]) -> Merges {
+    let mut ids: Map<&[u8], u32> = map(tokens.len());
+    for &(text, id, _) in tokens {
+        ids.insert(text, id);
+    }
+    // Only lengths that occur are worth a look-up, which keeps a file with one enormous token from costing the square
+    // of its length.
+    let longest = tokens.iter().map(|token| token.0.len()).max().unwrap_or(0);
+    let mut occurs = vec![false; longest + 1];
+    tokens.iter().for_each(|token| occurs[token.0.len()] = true);
+    let lengths: Vec<usize> = (1..=longest).filter(|&length| occurs[length]).collect();
+
+    let mut merges = Merges::with_capacity(tokens.len() * 2);
+    for &(text, result, rank) in tokens {
+        let cuts = lengths.iter().copied().take_while(|&cut| cut < text.len());
+        for cut in cuts.filter(|&cut| occurs[text.len() - cut]) {
+            let (left, right) = text.split_at(cut);
+            if let (Some(&left), Some(&right)) = (ids.get(left), ids.get(right)) {
+                merges.insert(left, right, Merge { rank, result });
+            }
+        }
+    }
+    merges
+}

@@ -1,0 +1,205 @@
+//! Merging: the heart of byte-pair encoding.
+//!
+//! A word begins as a row of symbols, one for each byte or character. Training has left a list of pairs that may be
+//! merged, the oldest first; encoding replays it: find the adjacent pair whose merge is the oldest (the leftmost of
+//! equals), merge it, repeat until no adjacent pair is in the list.
+//!
+//! [`naive`] says exactly that, and takes quadratic time. [`fast`] gives the same result with a queue of the candidate
+//! pairs and a linked row of symbols, in `n log n`.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::hash::{Map, map};
+
+/// A token within a word, and the bytes of the word that it covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Symbol {
+    /// The token's id.
+    pub id: u32,
+    /// The first byte.
+    pub start: usize,
+    /// The byte behind the last.
+    pub end: usize,
+}
+
+/// What merging a pair gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Merge {
+    /// The age of the merge: lower ranks come first.
+    pub rank: u32,
+    /// The token that the pair becomes.
+    pub result: u32,
+}
+
+/// The pairs that may be merged.
+#[derive(Clone, Default)]
+pub struct Merges {
+    by_pair: Map<u64, Merge>,
+}
+
+impl std::fmt::Debug for Merges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Merges").field("len", &self.len()).finish()
+    }
+}
+
+fn key(left: u32, right: u32) -> u64 {
+    u64::from(left) << 32 | u64::from(right)
+}
+
+impl Merges {
+    /// An empty list with room for `capacity` pairs.
+    pub fn with_capacity(capacity: usize) -> Merges {
+        Merges { by_pair: map(capacity) }
+    }
+
+    /// Adds a pair; where it is already there, the new merge takes its place.
+    pub fn insert(&mut self, left: u32, right: u32, merge: Merge) {
+        self.by_pair.insert(key(left, right), merge);
+    }
+
+    /// What a pair becomes, `None` where it may not be merged.
+    #[inline]
+    pub fn get(&self, left: u32, right: u32) -> Option<Merge> {
+        self.by_pair.get(&key(left, right)).copied()
+    }
+
+    /// The number of pairs.
+    pub fn len(&self) -> usize {
+        self.by_pair.len()
+    }
+
+    /// Whether there is no pair.
+    pub fn is_empty(&self) -> bool {
+        self.by_pair.is_empty()
+    }
+
+    /// All pairs, in no particular order.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.by_pair.keys().map(|&pair| ((pair >> 32) as u32, pair as u32))
+    }
+
+    /// All pairs in the order of their ranks.
+    pub fn sorted(&self) -> Vec<((u32, u32), Merge)> {
+        let mut all: Vec<_> =
+            self.by_pair.iter().map(|(&pair, &merge)| (((pair >> 32) as u32, pair as u32), merge)).collect();
+        all.sort_unstable_by_key(|&(pair, merge)| (merge.rank, pair));
+        all
+    }
+}
+
+/// The next merge of a row of symbols, and the place of its left half: the lowest rank, leftmost.
+pub fn next_merge(symbols: &[Symbol], merges: &Merges) -> Option<(usize, Merge)> {
+    let pairs = symbols.windows(2).enumerate();
+    pairs
+        .filter_map(|(at, pair)| Some((at, merges.get(pair[0].id, pair[1].id)?)))
+        .min_by_key(|&(at, merge)| (merge.rank, at))
+}
+
+/// Merges until nothing can be merged: the definition.
+pub fn naive(symbols: &mut Vec<Symbol>, merges: &Merges) {
+    while let Some((at, merge)) = next_merge(symbols, merges) {
+        apply(symbols, at, merge);
+    }
+}
+
+/// Puts the merged token in the place of the pair at `at`.
+pub(crate) fn apply(symbols: &mut Vec<Symbol>, at: usize, merge: Merge) {
+    symbols[at] = Symbol { id: merge.result, start: symbols[at].start, end: symbols[at + 1].end };
+    symbols.remove(at + 1);
+}
+
+/// Words up to this length are merged by [`naive`]: a handful of symbols is searched faster than it is queued.
+const SHORT: usize = 10;
+
+/// The same as [`naive`], in `n log n`.
+///
+/// The queue holds `(rank, place of the left half)`. A candidate may be stale by the time it comes up, because one of its
+/// halves has been merged with another neighbour: then the pair now at its place has another rank, or none.
+pub fn fast(symbols: &mut Vec<Symbol>, merges: &Merges) {
+    if symbols.len() <= SHORT {
+        return naive(symbols, merges);
+    }
+    queued(symbols, merges);
+}
+
+fn queued(symbols: &mut Vec<Symbol>, merges: &Merges) {
+    const NONE: usize = usize::MAX;
+    let count = symbols.len();
+    let mut next: Vec<usize> = (1..=count).map(|at| if at < count { at } else { NONE }).collect();
+    let mut previous: Vec<usize> = (0..count).map(|at| at.checked_sub(1).unwrap_or(NONE)).collect();
+    let mut alive = vec![true; count];
+
+    let rank_at =
+        |symbols: &[Symbol], left: usize, right: usize| merges.get(symbols[left].id, symbols[right].id);
+    let candidates = (1..count).filter_map(|at| Some(Reverse((rank_at(symbols, at - 1, at)?.rank, at - 1))));
+    let mut queue: BinaryHeap<Reverse<(u32, usize)>> = candidates.collect();
+
+    while let Some(Reverse((rank, left))) = queue.pop() {
+        let right = next[left];
+        if !alive[left] || right == NONE {
+            continue;
+        }
+        let Some(merge) = rank_at(symbols, left, right).filter(|merge| merge.rank == rank) else { continue };
+        symbols[left].id = merge.result;
+        symbols[left].end = symbols[right].end;
+        alive[right] = false;
+        next[left] = next[right];
+        if let Some(back) = previous.get_mut(next[right]) {
+            *back = left;
+        }
+        let neighbours = [(previous[left], left), (left, next[left])];
+        for (first, second) in
+            neighbours.into_iter().filter(|&(first, second)| first != NONE && second != NONE)
+        {
+            if let Some(merge) = rank_at(symbols, first, second) {
+                queue.push(Reverse((merge.rank, first)));
+            }
+        }
+    }
+    let mut keep = alive.into_iter();
+    symbols.retain(|_| keep.next().unwrap_or(false));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn symbols(ids: &[u32]) -> Vec<Symbol> {
+        ids.iter().enumerate().map(|(at, &id)| Symbol { id, start: at, end: at + 1 }).collect()
+    }
+
+    #[test]
+    fn merges_the_lowest_rank_first_and_the_leftmost_of_equals() {
+        let mut merges = Merges::default();
+        merges.insert(1, 1, Merge { rank: 0, result: 2 });
+        merges.insert(2, 2, Merge { rank: 1, result: 3 });
+        for merge in [naive, queued] {
+            let mut row = symbols(&[1; 7]);
+            merge(&mut row, &merges);
+            assert_eq!(row.iter().map(|s| s.id).collect::<Vec<_>>(), [3, 2, 1]);
+            assert_eq!((row[1].start, row[1].end), (4, 6));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_queue_gives_what_the_definition_gives(
+            pairs in prop::collection::vec((0u32..12, 0u32..12, 0u32..12, 0u32..9), 0..40),
+            ids in prop::collection::vec(0u32..6, 0..60),
+        ) {
+            let mut merges = Merges::default();
+            for (left, right, result, rank) in pairs {
+                merges.insert(left, right, Merge { rank, result });
+            }
+            let (mut expected, mut found) = (symbols(&ids), symbols(&ids));
+            naive(&mut expected, &merges);
+            queued(&mut found, &merges);
+            prop_assert_eq!(&expected, &found);
+            fast(&mut expected, &merges);
+            prop_assert_eq!(expected, found);
+        }
+    }
+}

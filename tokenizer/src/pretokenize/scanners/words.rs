@@ -1,0 +1,274 @@
+//! The whole-text patterns: GPT-2, cl100k (GPT-4, Llama 3), Qwen, o200k (GPT-4o), Tekken, DeepSeek V3.
+//!
+//! All are the same list of rules, tried in this order at every position; the models differ in the details that
+//! [`Words`] names:
+//!
+//! 1. a contraction: `'s`, `'ll`, …
+//! 2. a word, with at most one character in front of it
+//! 3. a number, in groups of limited length
+//! 4. punctuation, with at most one space in front of it and line ends behind it
+//! 5. white space up to the last line end
+//! 6. white space, but for the last character where a word follows: that one belongs to the word
+//! 7. the remaining white space
+
+use super::run_length;
+use crate::unicode::Class;
+
+/// Where contractions are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contractions {
+    /// Nowhere.
+    None,
+    /// As words of their own, in small letters.
+    Small,
+    /// As words of their own, in any case.
+    AnyCase,
+    /// As the end of a word, in any case.
+    Suffix,
+}
+
+/// What may stand directly in front of a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lead {
+    /// One space.
+    Space,
+    /// One character that is neither a line end nor of these classes.
+    AllBut(Class),
+}
+
+/// The shape of a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Letters {
+    /// A run of these classes.
+    Of(Class),
+    /// Capitals, then small letters; caseless letters and marks count as both.
+    Cased,
+}
+
+/// One member of the family.
+#[derive(Debug)]
+pub(crate) struct Words {
+    pub contractions: Contractions,
+    /// One ASCII punctuation mark followed by ASCII letters is a word of its own.
+    pub ascii_mark_and_word: bool,
+    pub lead: Lead,
+    pub letters: Letters,
+    /// Longest number in digits; 0 leaves numbers to nobody.
+    pub digits: usize,
+    /// Whether one space may stand in front of a number.
+    pub space_before_digits: bool,
+    pub marks: Class,
+    /// What may follow punctuation and belongs to it.
+    pub marks_tail: &'static [char],
+    /// Whether rule 5 exists.
+    pub line_ends: bool,
+}
+
+const LINE_ENDS: &[char] = &['\r', '\n'];
+const WORD_OR_NUMBER: Class = Class::LETTER.or(Class::NUMBER);
+const NEITHER: Class = WORD_OR_NUMBER.or(Class::WHITE).not();
+
+const GPT2: Words = Words {
+    contractions: Contractions::Small,
+    ascii_mark_and_word: false,
+    lead: Lead::Space,
+    letters: Letters::Of(Class::LETTER),
+    digits: usize::MAX,
+    space_before_digits: true,
+    marks: NEITHER,
+    marks_tail: &[],
+    line_ends: false,
+};
+
+const CL100K: Words = Words {
+    contractions: Contractions::AnyCase,
+    lead: Lead::AllBut(WORD_OR_NUMBER),
+    digits: 3,
+    space_before_digits: false,
+    marks_tail: LINE_ENDS,
+    line_ends: true,
+    ..GPT2
+};
+
+const QWEN2: Words = Words { digits: 1, ..CL100K };
+
+const QWEN35: Words = Words {
+    letters: Letters::Of(Class::LETTER.or(Class::MARK)),
+    marks: WORD_OR_NUMBER.or(Class::WHITE).or(Class::MARK).not(),
+    ..QWEN2
+};
+
+const O200K: Words = Words {
+    contractions: Contractions::Suffix,
+    letters: Letters::Cased,
+    marks_tail: &['\r', '\n', '/'],
+    ..CL100K
+};
+
+const TEKKEN: Words = Words { contractions: Contractions::None, digits: 1, ..O200K };
+
+const DEEPSEEK_V3: Words = Words {
+    contractions: Contractions::None,
+    ascii_mark_and_word: true,
+    lead: Lead::AllBut(Class::LETTER.or(Class::PUNCTUATION).or(Class::SYMBOL)),
+    letters: Letters::Of(Class::LETTER.or(Class::MARK)),
+    digits: 0,
+    marks: Class::PUNCTUATION.or(Class::SYMBOL),
+    ..CL100K
+};
+
+/// The patterns as their models write them, and the member of the family that each is.
+pub(super) const KNOWN: &[(&[&str], Words)] = &[
+    (&[crate::patterns::GPT2], GPT2),
+    (
+        &[
+            crate::patterns::CL100K,
+            r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        CL100K,
+    ),
+    (&[crate::patterns::QWEN2], QWEN2),
+    (&[crate::patterns::QWEN35], QWEN35),
+    (&[crate::patterns::O200K], O200K),
+    (&[crate::patterns::TEKKEN], TEKKEN),
+    (&[crate::patterns::DEEPSEEK_V3], DEEPSEEK_V3),
+];
+
+impl Words {
+    /// The length of the match at the start of `text`.
+    pub(super) fn match_length(&self, text: &str) -> Option<usize> {
+        let first = text.chars().next()?;
+        let class = Class::of(first);
+        self.contraction(text, first)
+            .or_else(|| self.ascii_mark_and_word(text, first))
+            .or_else(|| self.word(text, first, class))
+            .or_else(|| self.number(text, first, class))
+            .or_else(|| self.punctuation(text, first, class))
+            .or_else(|| self.white_space(text, class))
+    }
+
+    fn contraction(&self, text: &str, first: char) -> Option<usize> {
+        let leading = matches!(self.contractions, Contractions::Small | Contractions::AnyCase);
+        if first != '\'' || !leading {
+            return None;
+        }
+        contraction_length(text, self.contractions == Contractions::AnyCase)
+    }
+
+    fn ascii_mark_and_word(&self, text: &str, first: char) -> Option<usize> {
+        if !self.ascii_mark_and_word || !first.is_ascii_punctuation() {
+            return None;
+        }
+        let letters = run_length(&text[1..], |c| c.is_ascii_alphabetic());
+        (letters > 0).then_some(1 + letters)
+    }
+
+    fn word(&self, text: &str, first: char, class: Class) -> Option<usize> {
+        let may_lead = match self.lead {
+            Lead::Space => first == ' ',
+            Lead::AllBut(classes) => !LINE_ENDS.contains(&first) && !class.meets(classes),
+        };
+        let skip = if may_lead { first.len_utf8() } else { 0 };
+        match self.letters {
+            Letters::Of(classes) => {
+                let length = |from: usize| {
+                    let letters = run_length(&text[from..], |c| Class::of(c).meets(classes));
+                    (letters > 0).then_some(from + letters)
+                };
+                length(skip).or_else(|| if may_lead { length(0) } else { None })
+            }
+            Letters::Cased => {
+                let starts = if may_lead { [skip, 0] } else { [0, 0] };
+                let end = starts
+                    .iter()
+                    .find_map(|&from| Some(from + small_ending(&text[from..])?))
+                    .or_else(|| starts.iter().find_map(|&from| Some(from + capitals(&text[from..])?)))?;
+                let suffix = if self.contractions == Contractions::Suffix && text[end..].starts_with('\'') {
+                    contraction_length(&text[end..], true).unwrap_or(0)
+                } else {
+                    0
+                };
+                Some(end + suffix)
+            }
+        }
+    }
+
+    fn number(&self, text: &str, first: char, class: Class) -> Option<usize> {
+        let skip = usize::from(self.space_before_digits && first == ' ');
+        if self.digits == 0 || !(class.meets(Class::NUMBER) || skip > 0) {
+            return None;
+        }
+        let digits =
+            text[skip..].chars().take(self.digits).take_while(|&c| Class::of(c).meets(Class::NUMBER));
+        let length: usize = digits.map(char::len_utf8).sum();
+        (length > 0).then_some(skip + length)
+    }
+
+    fn punctuation(&self, text: &str, first: char, class: Class) -> Option<usize> {
+        let skip = usize::from(first == ' ');
+        if !(class.meets(self.marks) || skip > 0) {
+            return None;
+        }
+        let marks = run_length(&text[skip..], |c| Class::of(c).meets(self.marks));
+        if marks == 0 {
+            return None;
+        }
+        let end = skip + marks;
+        Some(end + run_length(&text[end..], |c| self.marks_tail.contains(&c)))
+    }
+
+    fn white_space(&self, text: &str, class: Class) -> Option<usize> {
+        if !class.meets(Class::WHITE) {
+            return None;
+        }
+        let run = &text[..run_length(text, |c| Class::of(c).meets(Class::WHITE))];
+        if self.line_ends
+            && let Some(last) = run.rfind(LINE_ENDS)
+        {
+            return Some(last + 1);
+        }
+        if run.len() == text.len() {
+            return Some(run.len());
+        }
+        let last = run.chars().next_back().map_or(0, char::len_utf8);
+        Some(if last < run.len() { run.len() - last } else { run.len() })
+    }
+}
+
+/// `'s 't 're 've 'm 'll 'd`; with `any_case` also capitals, and the long s, whose capital is `S` too.
+fn contraction_length(text: &str, any_case: bool) -> Option<usize> {
+    let fold = |c: char| match c {
+        'ſ' if any_case => 's',
+        _ if any_case => c.to_ascii_lowercase(),
+        _ => c,
+    };
+    let mut chars = text.chars().skip(1);
+    let first = chars.next()?;
+    match (fold(first), chars.next().map(fold)) {
+        ('s' | 't' | 'm' | 'd', _) => Some(1 + first.len_utf8()),
+        ('r' | 'v', Some('e')) | ('l', Some('l')) => Some(3),
+        _ => None,
+    }
+}
+
+const CASELESS: Class = Class::MODIFIER.or(Class::OTHER_LETTER).or(Class::MARK);
+const CAPITAL: Class = Class::UPPER.or(Class::TITLE).or(CASELESS);
+const SMALL: Class = Class::LOWER.or(CASELESS);
+
+/// `[CAPITAL]*[SMALL]+`: where no small letter follows the capitals, the last caseless one among them takes its place.
+fn small_ending(text: &str) -> Option<usize> {
+    let capitals = run_length(text, |c| Class::of(c).meets(CAPITAL));
+    let small = run_length(&text[capitals..], |c| Class::of(c).meets(SMALL));
+    if small > 0 {
+        return Some(capitals + small);
+    }
+    let (at, last) = text[..capitals].char_indices().rfind(|&(_, c)| Class::of(c).meets(CASELESS))?;
+    Some(at + last.len_utf8())
+}
+
+/// `[CAPITAL]+[SMALL]*`
+fn capitals(text: &str) -> Option<usize> {
+    let capitals = run_length(text, |c| Class::of(c).meets(CAPITAL));
+    let small = run_length(&text[capitals..], |c| Class::of(c).meets(SMALL));
+    (capitals > 0).then_some(capitals + small)
+}

@@ -1,0 +1,210 @@
+//! The tokenizer: its parts, and what can be asked of them.
+
+use std::borrow::Cow;
+
+use crate::added_tokens::{AddedToken, AddedTokens};
+use crate::bpe::{Bpe, alphabet_bytes, byte_of_fallback};
+use crate::decode::{Decoder, Decoding};
+use crate::error::{Result, Warning};
+use crate::limits;
+use crate::normalize::Normalizer;
+use crate::pretokenize::PreTokenizer;
+use crate::stream::StreamDecoder;
+use crate::template::Template;
+
+/// What a tokenizer is put together from.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Rewrites the text.
+    pub normalizers: Vec<Normalizer>,
+    /// Cuts it into words.
+    pub pre_tokenizer: PreTokenizer,
+    /// Merges each word.
+    pub model: Bpe,
+    /// Found as a whole in the text.
+    pub added_tokens: Vec<AddedToken>,
+    /// Put around the text.
+    pub template: Template,
+    /// Makes text of tokens; without one, tokens are joined with spaces.
+    pub decoder: Option<Decoder>,
+}
+
+/// A tokenizer: text to ids and back.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    normalizers: Vec<Normalizer>,
+    pre_tokenizer: PreTokenizer,
+    model: Bpe,
+    added: AddedTokens,
+    template: Template,
+    decoder: Option<Decoder>,
+    bos: Option<u32>,
+    eos: Option<u32>,
+    warnings: Vec<Warning>,
+}
+
+impl Tokenizer {
+    /// Puts a tokenizer together.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`](crate::Error::TooLarge) where the steps could make a text grow beyond all measure.
+    pub fn new(parts: Parts) -> Result<Tokenizer> {
+        limits::check_growth("normalizer", parts.normalizers.iter().map(Normalizer::growth))?;
+        limits::check_growth("pre_tokenizer", parts.pre_tokenizer.steps().iter().map(|step| step.growth()))?;
+        let decoding = parts.decoder.iter().flat_map(|decoder| decoder.steps());
+        limits::check_growth("decoder", decoding.map(|step| step.growth()))?;
+        let mut warnings = Vec::new();
+        let added =
+            AddedTokens::new(parts.added_tokens, parts.model.vocab(), &parts.normalizers, &mut warnings)?;
+        Ok(Tokenizer {
+            normalizers: parts.normalizers,
+            pre_tokenizer: parts.pre_tokenizer,
+            model: parts.model,
+            added,
+            template: parts.template,
+            decoder: parts.decoder,
+            bos: None,
+            eos: None,
+            warnings,
+        })
+    }
+
+    /// The text of ids. Bytes that are not UTF-8 come out as `�`; ids without a token say nothing.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> String {
+        let mut stream = self.stream(skip_special);
+        let mut text = String::with_capacity(ids.len() * 4);
+        for &id in ids {
+            text.push_str(&stream.push(id));
+        }
+        text.push_str(&stream.finish());
+        text
+    }
+
+    /// The bytes of ids, as they are.
+    pub fn decode_bytes(&self, ids: &[u32], skip_special: bool) -> Vec<u8> {
+        let mut stream = StreamDecoder::new(self, self.decoding(true), skip_special);
+        let mut bytes: Vec<u8> = ids.iter().flat_map(|&id| stream.push_bytes(id)).collect();
+        bytes.extend(stream.finish_bytes());
+        bytes
+    }
+
+    /// A decoder that takes ids one by one.
+    pub fn stream(&self, skip_special: bool) -> StreamDecoder<'_> {
+        StreamDecoder::new(self, self.decoding(false), skip_special)
+    }
+
+    pub(crate) fn decoding(&self, raw: bool) -> Decoding<'_> {
+        Decoding::new(self.decoder.as_ref(), raw)
+    }
+
+    /// The bytes that a token stands for when it is alone, `None` where no token has this id. They need not be whole
+    /// characters.
+    pub fn token_bytes(&self, id: u32) -> Option<Cow<'_, [u8]>> {
+        let token = self.id_to_token(id)?;
+        let Some(decoder) = &self.decoder else { return Some(Cow::Borrowed(token.as_bytes())) };
+        if decoder.is_byte_level() {
+            return Some(Cow::Owned(alphabet_bytes(token)));
+        }
+        if let (true, Some(byte)) = (decoder.has_byte_tokens(), byte_of_fallback(token)) {
+            return Some(Cow::Owned(vec![byte]));
+        }
+        Some(match decoder.space_mark() {
+            Some(mark) if token.contains(mark) => Cow::Owned(token.replace(mark, " ").into_bytes()),
+            _ => Cow::Borrowed(token.as_bytes()),
+        })
+    }
+
+    /// The token of an id as the vocabulary writes it: in byte-level models, in the
+    /// [byte alphabet](crate::byte_alphabet).
+    pub fn id_to_token(&self, id: u32) -> Option<&str> {
+        let added = self.added.get(id).map(|token| token.content.as_str());
+        added.or_else(|| self.model.vocab().token(id))
+    }
+
+    /// The id of a token, written as the vocabulary writes it.
+    pub fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.added.id(token).or_else(|| self.model.vocab().id(token))
+    }
+
+    /// One more than the highest id: what a table with a row for each id needs.
+    pub fn vocab_size(&self) -> usize {
+        let added = self.added.sorted().last().map(|token| token.id);
+        let highest = self.model.vocab().max_id().max(added);
+        highest.map_or(0, |id| id as usize + 1)
+    }
+
+    /// Whether an id is a special token.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.added.get(id).is_some_and(|token| token.special)
+    }
+
+    /// The added tokens.
+    pub fn added_tokens(&self) -> &AddedTokens {
+        &self.added
+    }
+
+    /// The id that begins a sequence, where the file says so or [`set_bos_id`](Tokenizer::set_bos_id) was called.
+    pub fn bos_id(&self) -> Option<u32> {
+        self.bos
+    }
+
+    /// The id that ends a sequence, where the file says so or [`set_eos_id`](Tokenizer::set_eos_id) was called.
+    pub fn eos_id(&self) -> Option<u32> {
+        self.eos
+    }
+
+    /// Sets the id that begins a sequence. It changes nothing in what is encoded; see [`Tokenizer::set_template`].
+    pub fn set_bos_id(&mut self, id: Option<u32>) {
+        self.bos = id;
+    }
+
+    /// Sets the id that ends a sequence. It changes nothing in what is encoded; see [`Tokenizer::set_template`].
+    pub fn set_eos_id(&mut self, id: Option<u32>) {
+        self.eos = id;
+    }
+
+    /// What [`EncodeOptions::add_special_tokens`](crate::EncodeOptions::add_special_tokens) puts around a text.
+    pub fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// Sets what [`EncodeOptions::add_special_tokens`](crate::EncodeOptions::add_special_tokens) puts around a text.
+    pub fn set_template(&mut self, template: Template) {
+        self.template = template;
+    }
+
+    /// What was strange about the file that this tokenizer came from. Show it to the user.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    pub(crate) fn warn(&mut self, warnings: impl IntoIterator<Item = Warning>) {
+        self.warnings.extend(warnings);
+    }
+
+    /// Whether the vocabulary is written in the [byte alphabet](crate::byte_alphabet), so that it can say every text.
+    pub fn is_byte_level(&self) -> bool {
+        let by_normalizer = self.normalizers.iter().any(|step| matches!(step, Normalizer::ByteLevel));
+        by_normalizer || self.pre_tokenizer.is_byte_level()
+    }
+
+    /// What rewrites the text.
+    pub fn normalizers(&self) -> &[Normalizer] {
+        &self.normalizers
+    }
+
+    /// What cuts it into words.
+    pub fn pre_tokenizer(&self) -> &PreTokenizer {
+        &self.pre_tokenizer
+    }
+
+    /// The vocabulary and its merges.
+    pub fn model(&self) -> &Bpe {
+        &self.model
+    }
+
+    /// What makes text of tokens.
+    pub fn decoder(&self) -> Option<&Decoder> {
+        self.decoder.as_ref()
+    }
+}

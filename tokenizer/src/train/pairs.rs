@@ -1,0 +1,168 @@
+//! The adjacent pairs of all words: how often each occurs, and in which words.
+//!
+//! Merging a pair changes only the words that it is in, and there only the counts of its neighbours. So the counts are
+//! kept and corrected instead of taken anew.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+use crate::hash::{Map, map};
+
+pub(super) type Pair = (u32, u32);
+
+/// The words as rows of tokens, and the counts of their pairs.
+pub(super) struct Pairs {
+    words: Vec<(Vec<u32>, u64)>,
+    counts: Map<Pair, i64>,
+    queue: BinaryHeap<Candidate>,
+}
+
+/// A pair that may be next. Its count was right when it was queued.
+struct Candidate {
+    count: i64,
+    pair: Pair,
+    /// The words it is in, or was in when it was queued.
+    words: Vec<usize>,
+}
+
+impl Ord for Candidate {
+    fn cmp(&self, other: &Candidate) -> Ordering {
+        (self.count, Reverse(self.pair)).cmp(&(other.count, Reverse(other.pair)))
+    }
+}
+
+impl PartialOrd for Candidate {
+    fn partial_cmp(&self, other: &Candidate) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Candidate {
+    fn eq(&self, other: &Candidate) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Candidate {}
+
+/// The words in which pairs have newly appeared.
+struct Places(Map<Pair, Vec<usize>>);
+
+impl Places {
+    /// Words must be added in order: then it is enough to look at the last one to keep each once.
+    fn add(&mut self, pair: Pair, word: usize) {
+        let words = self.0.entry(pair).or_default();
+        if words.last() != Some(&word) {
+            words.push(word);
+        }
+    }
+}
+
+impl Pairs {
+    /// Counts the pairs of words that occur so often.
+    pub(super) fn new(words: Vec<(Vec<u32>, u64)>) -> Pairs {
+        let mut counts: Map<Pair, i64> = map(0);
+        let mut places = Places(map(0));
+        for (number, (word, count)) in words.iter().enumerate() {
+            for pair in word.windows(2) {
+                let pair = (pair[0], pair[1]);
+                *counts.entry(pair).or_default() += *count as i64;
+                places.add(pair, number);
+            }
+        }
+        let mut pairs = Pairs { words, counts, queue: BinaryHeap::new() };
+        pairs.enqueue(places);
+        pairs
+    }
+
+    fn enqueue(&mut self, places: Places) {
+        for (pair, words) in places.0 {
+            let count = self.count(pair);
+            if count > 0 {
+                self.queue.push(Candidate { count, pair, words });
+            }
+        }
+    }
+
+    fn count(&self, pair: Pair) -> i64 {
+        self.counts.get(&pair).copied().unwrap_or(0)
+    }
+
+    /// The most frequent pair, of equals the one with the lower ids, with its count and its words.
+    pub(super) fn most_frequent(&mut self) -> Option<(Pair, u64, Vec<usize>)> {
+        loop {
+            let mut top = self.queue.pop()?;
+            let count = self.count(top.pair);
+            if count == top.count {
+                return Some((top.pair, count as u64, top.words));
+            }
+            if count > 0 {
+                top.count = count;
+                self.queue.push(top);
+            }
+        }
+    }
+
+    /// Makes one token of a pair wherever it is in these words.
+    pub(super) fn merge(&mut self, pair: Pair, result: u32, words: &[usize]) {
+        let mut places = Places(map(0));
+        for &number in words {
+            let (word, count) = &mut self.words[number];
+            let count = *count as i64;
+            merge_row(word, pair, result, |changed, by| {
+                *self.counts.entry(changed).or_default() += by * count;
+                if by > 0 {
+                    places.add(changed, number);
+                }
+            });
+        }
+        self.enqueue(places);
+    }
+}
+
+/// Merges a pair in a row, from left to right, and tells which neighbouring pairs went (-1) and came (+1).
+fn merge_row(row: &mut Vec<u32>, (left, right): Pair, result: u32, mut change: impl FnMut(Pair, i64)) {
+    let (mut from, mut to) = (0, 0);
+    while from < row.len() {
+        if row[from] != left || row.get(from + 1) != Some(&right) {
+            row[to] = row[from];
+            (from, to) = (from + 1, to + 1);
+            continue;
+        }
+        if to > 0 {
+            change((row[to - 1], left), -1);
+            change((row[to - 1], result), 1);
+        }
+        if let Some(&next) = row.get(from + 2) {
+            change((right, next), -1);
+            change((result, next), 1);
+        }
+        row[to] = result;
+        (from, to) = (from + 2, to + 1);
+    }
+    row.truncate(to);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn counted(row: &[u32]) -> std::collections::BTreeMap<Pair, i64> {
+        let mut counts = std::collections::BTreeMap::new();
+        row.windows(2).for_each(|pair| *counts.entry((pair[0], pair[1])).or_default() += 1);
+        counts
+    }
+
+    proptest! {
+        #[test]
+        fn corrected_counts_are_the_counts(row in prop::collection::vec(0u32..3, 0..30)) {
+            let mut counts = counted(&row);
+            let mut merged = row;
+            merge_row(&mut merged, (0, 1), 9, |pair, by| *counts.entry(pair).or_default() += by);
+            counts.remove(&(0, 1));
+            counts.retain(|_, count| *count != 0);
+            prop_assert_eq!(counts, counted(&merged));
+        }
+    }
+}

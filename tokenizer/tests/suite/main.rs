@@ -1,0 +1,14 @@
+//! Everything that is checked from outside of the crate, in one program so that the oracles are linked once.
+
+mod against_regex;
+mod against_tiktoken;
+mod against_tokenizers;
+mod explaining;
+mod goldens;
+mod hostile;
+mod loading;
+mod parts_against_tokenizers;
+mod round_trips;
+mod texts;
+mod training;
+mod unicode_table;
