@@ -1,0 +1,115 @@
+//! From logits to one token id: filters, penalties, and a seeded generator.
+//!
+//! A language model ends in one number a token of its vocabulary, the *logits*. Their softmax is a probability
+//! distribution, and sampling is how one token comes out of it. This crate does that step alone; it knows nothing of
+//! models or text.
+//!
+//! ```
+//! use glassbox_sampler::{Sampler, SamplerConfig};
+//!
+//! let logits = [1.0, 4.0, 3.5, f32::NEG_INFINITY]; // −∞ bans token 3
+//!
+//! // Greedy: the best token, the lowest id among equals.
+//! assert_eq!(Sampler::new(SamplerConfig::greedy())?.sample(&logits)?, 1);
+//!
+//! // Random, and yet the same tokens for the same seed on every machine.
+//! let config = SamplerConfig { seed: 42, top_k: 2, temperature: 0.7, repeat_penalty: 1.1, ..Default::default() };
+//! let mut sampler = Sampler::new(config)?;
+//! sampler.prime(&[0, 2]); // the prompt, which the penalties see
+//! for _ in 0..3 {
+//!     let id = sampler.sample(&logits)?;
+//!     sampler.accept(id);
+//! }
+//! # Ok::<(), glassbox_sampler::Error>(())
+//! ```
+//!
+//! # The chain
+//!
+//! Filters run one after the other, each on what the one before has left. The default order is llama.cpp's:
+//!
+//! | filter | what it does | off at |
+//! |---|---|---|
+//! | [`LogitBias`] | adds a number to chosen tokens' logits, or bans them | no biases |
+//! | [`Penalties`] | recent tokens lose: repeat, frequency, presence | 1, 0, 0 |
+//! | [`TopK`] | the k best stay | 0 |
+//! | [`Typical`] | tokens of about the expected surprise stay | 1 |
+//! | [`TopP`] | the best stay, up to a probability | 1 |
+//! | [`MinP`] | tokens not far less likely than the best stay | 0 |
+//! | [`Temperature`] | divides the logits; 0 is greedy | 1 |
+//! | the draw | chooses one of the rest by its probability | one candidate |
+//!
+//! In llama.cpp the order is: logit bias, penalties, DRY, top-n-σ, top-k, typical, top-p, min-p, XTC, temperature, draw;
+//! DRY, top-n-σ and XTC are off there by default and have no counterpart here. [`Mirostat`] replaces the truncating
+//! filters by a controller. Another order is a text away, and so is a chain of one's own:
+//!
+//! ```
+//! use glassbox_sampler::{Order, Sampler, SamplerConfig};
+//!
+//! let order: Order = "penalties;temperature;top_p".parse()?;
+//! let sampler = Sampler::new(SamplerConfig { order: Some(order), ..Default::default() })?;
+//! assert_eq!(sampler.chain().filters().len(), 4); // biases are never lost: they run first
+//!
+//! let error = Sampler::new(SamplerConfig { top_p: 1.5, ..Default::default() }).unwrap_err();
+//! assert_eq!(error.to_string(), "sampler setting `top_p`: expected a number from 0 to 1 (1 is off), found 1.5");
+//! # Ok::<(), glassbox_sampler::Error>(())
+//! ```
+//!
+//! # Looking on
+//!
+//! [`Sampler::sample_recorded`] chooses the same token and says how: what each filter removed and why, and where the
+//! random number fell. The record can be written with serde and [replayed](Record::replay).
+//!
+//! ```
+//! use glassbox_sampler::{Sampler, SamplerConfig};
+//!
+//! let logits = [1.0, 4.0, 3.5, -2.0];
+//! let record = Sampler::new(SamplerConfig { top_k: 3, ..Default::default() })?.sample_recorded(&logits)?;
+//! let top_k = &record.steps[2];
+//! assert_eq!((top_k.kept, top_k.removed, top_k.strongest_removed[0].id), (3, 1, 3));
+//! assert_eq!(record.replay(&logits)?, record);
+//! # Ok::<(), glassbox_sampler::Error>(())
+//! ```
+//!
+//! # The same tokens everywhere
+//!
+//! Sums have one order, equal logits are ranked by id, the generator is integer arithmetic ([`Rng`]), and `exp` and `ln`
+//! are our own ([`numeric`]). Logits of NaN or +∞ are an [`Error`], never a random token, and no filter can remove the
+//! last candidate.
+#![forbid(unsafe_code)]
+
+mod candidates;
+mod chain;
+mod config;
+mod draw;
+mod error;
+mod greedy;
+mod logit_bias;
+mod min_p;
+mod mirostat;
+pub mod numeric;
+mod order;
+mod penalties;
+mod record;
+mod rng;
+mod sampler;
+mod temperature;
+mod top_k;
+mod top_p;
+mod typical;
+
+pub use chain::{Chain, Filter};
+pub use config::SamplerConfig;
+pub use draw::Draw;
+pub use error::Error;
+pub use logit_bias::{Bias, LogitBias};
+pub use min_p::MinP;
+pub use mirostat::Mirostat;
+pub use order::{FilterName, Order};
+pub use penalties::Penalties;
+pub use record::{Change, LISTED, Reason, Record, Step, Token};
+pub use rng::Rng;
+pub use sampler::Sampler;
+pub use temperature::Temperature;
+pub use top_k::TopK;
+pub use top_p::TopP;
+pub use typical::Typical;

@@ -1,0 +1,58 @@
+//! Mirostat, second version: a controller that holds the surprise of the text near a target
+//! (S. Basu et al., "Mirostat: a neural text decoding algorithm that directly controls perplexity", 2021).
+//!
+//! Tokens whose surprise, −log₂ p, exceeds the ceiling μ go. After the draw μ moves against the error: down if the drawn
+//! token surprised more than the target τ, up if less. It begins at 2τ.
+
+use serde::{Deserialize, Serialize};
+
+use crate::candidates::Candidates;
+use crate::error::{Error, check};
+use crate::numeric::ln;
+use crate::record::Reason;
+
+/// Removes tokens of too great a surprise and steers by the surprise of the token drawn. The last filter of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mirostat {
+    /// τ, the surprise to hold, in bits: a finite number ≥ 0.
+    pub target: f32,
+    /// η, the share of the error by which the ceiling moves: a finite number ≥ 0.
+    pub rate: f32,
+}
+
+impl Default for Mirostat {
+    /// The values usual elsewhere: τ = 5 bits, η = 0.1.
+    fn default() -> Mirostat {
+        Mirostat { target: 5.0, rate: 0.1 }
+    }
+}
+
+impl Mirostat {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let good = |x: f32| x >= 0.0 && x.is_finite();
+        check(good(self.target), "mirostat.target", "a finite number ≥ 0, in bits", self.target)?;
+        check(good(self.rate), "mirostat.rate", "a finite number ≥ 0", self.rate)
+    }
+
+    pub(crate) fn first_ceiling(&self) -> f64 {
+        2.0 * f64::from(self.target)
+    }
+
+    pub(crate) fn apply(&self, candidates: &mut Candidates<'_>, ceiling: f64) -> Reason {
+        candidates.sort();
+        let (list, _, total) = candidates.weigh();
+        let best = list.first().map_or(0.0, |best| best.logit);
+        let ln_total = ln(total);
+        let surprise = |logit: f64| (ln_total - (logit - best)) * std::f64::consts::LOG2_E;
+        let within = list.partition_point(|candidate| surprise(candidate.logit) <= ceiling);
+        candidates.truncate_sorted(within.max(1));
+        Reason::Mirostat { settings: *self, ceiling }
+    }
+
+    /// The next ceiling, after a token of this probability was drawn.
+    pub(crate) fn next_ceiling(&self, ceiling: f64, probability: f64) -> f64 {
+        let surprise = -ln(probability) * std::f64::consts::LOG2_E;
+        ceiling - f64::from(self.rate) * (surprise - f64::from(self.target))
+    }
+}

@@ -1,0 +1,304 @@
+//! The record: what each filter did to the candidates and why, and where the random number fell.
+//!
+//! Recording is a type parameter of the sampler's inner function. Without it the calls below are empty and compile to
+//! nothing; with it they look at the candidates between the filters, and never change what is chosen.
+
+use serde::{Deserialize, Serialize};
+
+use crate::candidates::{Candidate, Candidates, Scratch};
+use crate::chain::{Chain, Filter, Surroundings};
+use crate::draw::{Draw, draw};
+use crate::error::Error;
+use crate::mirostat::Mirostat;
+use crate::numeric::{exp, ln};
+use crate::order::FilterName;
+use crate::penalties::{History, Penalties};
+use crate::rng::Rng;
+
+/// How many tokens each list in a [`Record`] names at most; the counts beside them are of all tokens.
+pub const LISTED: usize = 64;
+
+/// How one token was chosen, with all that is needed to choose it again from the same logits.
+///
+/// It holds finite numbers only, so that JSON can carry it; serde_json reads them back to the last bit when its feature
+/// `float_roundtrip` is on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The token chosen.
+    pub id: u32,
+    /// What each filter of the chain did, first to last.
+    pub steps: Vec<Step>,
+    /// The candidates that were left, in the order in which they were laid out for the draw, at most [`LISTED`].
+    pub candidates: Vec<Token>,
+    /// How many were left.
+    pub left: usize,
+    /// The entropy of the model's own distribution, in nats.
+    pub entropy: f64,
+    /// The random draw.
+    pub draw: Draw,
+    /// The number of logits.
+    pub vocab_size: usize,
+    /// A hash of the logits, by which [`Record::replay`] knows them again.
+    pub fingerprint: u64,
+    /// The chain's filters with their settings.
+    pub filters: Vec<Filter>,
+    /// The recent tokens and how often each occurred, as the penalties saw them.
+    pub history: Vec<(u32, u64)>,
+    /// Mirostat's ceiling before this token, in bits.
+    pub ceiling: f64,
+    /// The generator as it was before the draw.
+    pub rng: Rng,
+}
+
+/// What one filter did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// The filter.
+    pub filter: FilterName,
+    /// Why: the numbers that decided.
+    pub reason: Reason,
+    /// How many candidates it left.
+    pub kept: usize,
+    /// How many it removed.
+    pub removed: usize,
+    /// The probability that the removed ones had together before.
+    pub removed_probability: f64,
+    /// The likeliest of the removed, as they were before, at most [`LISTED`].
+    pub strongest_removed: Vec<Token>,
+    /// How many logits it changed.
+    pub changed: usize,
+    /// The best of the changed, best first by their new logit, at most [`LISTED`].
+    pub strongest_changed: Vec<Change>,
+    /// The entropy of what it left, in nats.
+    pub entropy: f64,
+}
+
+/// A token with its logit and its probability among the candidates of that moment.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Token {
+    /// The token.
+    pub id: u32,
+    /// Its logit.
+    pub logit: f64,
+    /// Its probability.
+    pub probability: f64,
+}
+
+/// A changed logit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The token.
+    pub id: u32,
+    /// Its logit before.
+    pub before: f64,
+    /// Its logit after.
+    pub after: f64,
+}
+
+/// Why a filter kept what it kept.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Reason {
+    /// The filter's settings make it do nothing here.
+    Off,
+    /// Biases were added to logits, −∞ banning a token.
+    LogitBias {
+        /// How many biases there are.
+        biases: usize,
+    },
+    /// Recent tokens were penalised.
+    Penalties {
+        /// The penalties.
+        settings: Penalties,
+        /// How many different tokens are recent.
+        tokens: usize,
+    },
+    /// Only the k best stay.
+    TopK {
+        /// How many.
+        k: usize,
+        /// The logit of the last one kept.
+        worst_kept: f64,
+    },
+    /// Those nearest to the entropy stay.
+    Typical {
+        /// The probability to exceed.
+        p: f32,
+        /// The entropy, in nats: the surprise that is typical.
+        entropy: f64,
+        /// The probability of the kept ones together.
+        reached: f64,
+    },
+    /// The best stay, until they reach a probability.
+    TopP {
+        /// The probability to reach.
+        p: f32,
+        /// The probability of the kept ones together.
+        reached: f64,
+    },
+    /// Those of at least a share of the best one's probability stay.
+    MinP {
+        /// The share.
+        p: f32,
+        /// The logit that it takes.
+        least_logit: f64,
+    },
+    /// All logits were divided; 0 keeps the best alone.
+    Temperature {
+        /// The divisor.
+        temperature: f32,
+    },
+    /// Those of too great a surprise were removed.
+    Mirostat {
+        /// Target and rate.
+        settings: Mirostat,
+        /// The greatest surprise allowed, in bits.
+        ceiling: f64,
+    },
+}
+
+impl Record {
+    /// Chooses again from the same logits: the record that this returns equals the one that it is called on.
+    pub fn replay(&self, logits: &[f32]) -> Result<Record, Error> {
+        let found = fingerprint(logits);
+        if found != self.fingerprint {
+            return Err(Error::OtherLogits { expected: self.fingerprint, found });
+        }
+        let chain = Chain::new(self.filters.clone())?;
+        let history = History::with_counts(self.history.iter().copied());
+        let mut candidates = Candidates::new(logits, &mut Scratch::default())?;
+        let around = Surroundings { history: &history, ceiling: self.ceiling };
+        record(&chain, &mut candidates, around, &mut self.rng.clone(), found)
+    }
+}
+
+/// Runs the chain and the draw with a record of them.
+pub(crate) fn record(
+    chain: &Chain,
+    candidates: &mut Candidates<'_>,
+    around: Surroundings<'_>,
+    rng: &mut Rng,
+    fingerprint: u64,
+) -> Result<Record, Error> {
+    let before_the_draw = rng.clone();
+    let mut recording = Recording { candidates: snapshot(candidates), steps: Vec::new() };
+    let entropy = entropy(&recording.candidates);
+    chain.run(candidates, around, &mut recording)?;
+    let draw = draw(candidates, rng);
+    let mut left = with_probabilities(candidates);
+    left.truncate(LISTED);
+    Ok(Record {
+        id: draw.id,
+        steps: recording.steps,
+        candidates: left,
+        left: candidates.count(),
+        entropy,
+        draw,
+        vocab_size: candidates.vocab_size(),
+        fingerprint,
+        filters: chain.filters().to_vec(),
+        history: around.history.counts().collect(),
+        ceiling: around.ceiling,
+        rng: before_the_draw,
+    })
+}
+
+/// What is told after each filter.
+pub(crate) trait Recorder {
+    fn after(&mut self, filter: FilterName, reason: Reason, candidates: &Candidates<'_>);
+}
+
+/// The recorder that does nothing.
+pub(crate) struct Unrecorded;
+
+impl Recorder for Unrecorded {
+    #[inline(always)]
+    fn after(&mut self, _: FilterName, _: Reason, _: &Candidates<'_>) {}
+}
+
+/// The recorder that compares the candidates before and after.
+struct Recording {
+    /// The candidates before the next filter, by ascending id.
+    candidates: Vec<Candidate>,
+    steps: Vec<Step>,
+}
+
+impl Recorder for Recording {
+    fn after(&mut self, filter: FilterName, reason: Reason, candidates: &Candidates<'_>) {
+        let after = snapshot(candidates);
+        let before = std::mem::replace(&mut self.candidates, after);
+        let best = best_logit(&before);
+        let total: f64 = before.iter().map(|c| exp(c.logit - best)).sum();
+        let mut removed = Vec::new();
+        let mut changed = Vec::new();
+        let mut left = self.candidates.iter().peekable();
+        for candidate in &before {
+            match left.next_if(|next| next.id == candidate.id) {
+                None => removed.push(Token {
+                    id: candidate.id,
+                    logit: candidate.logit,
+                    probability: exp(candidate.logit - best) / total,
+                }),
+                Some(next) if next.logit != candidate.logit => {
+                    changed.push(Change { id: candidate.id, before: candidate.logit, after: next.logit });
+                }
+                Some(_) => {}
+            }
+        }
+        let (removed_count, changed_count) = (removed.len(), changed.len());
+        let removed_probability = removed.iter().map(|token| token.probability).fold(0.0, |sum, p| sum + p);
+        removed.sort_by(|a, b| b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id)));
+        removed.truncate(LISTED);
+        changed.sort_by(|a, b| b.after.total_cmp(&a.after).then(a.id.cmp(&b.id)));
+        changed.truncate(LISTED);
+        self.steps.push(Step {
+            filter,
+            reason,
+            kept: self.candidates.len(),
+            removed: removed_count,
+            removed_probability,
+            strongest_removed: removed,
+            changed: changed_count,
+            strongest_changed: changed,
+            entropy: entropy(&self.candidates),
+        });
+    }
+}
+
+/// The candidates by ascending id.
+fn snapshot(candidates: &Candidates<'_>) -> Vec<Candidate> {
+    let mut all = Vec::new();
+    candidates.for_each(|candidate| all.push(candidate));
+    all.sort_unstable_by_key(|candidate| candidate.id);
+    all
+}
+
+/// The candidates in their current order, with probabilities.
+pub(crate) fn with_probabilities(candidates: &mut Candidates<'_>) -> Vec<Token> {
+    let (list, weights, total) = candidates.weigh();
+    let token =
+        |(c, weight): (&Candidate, &f64)| Token { id: c.id, logit: c.logit, probability: weight / total };
+    list.iter().zip(weights).map(token).collect()
+}
+
+fn best_logit(candidates: &[Candidate]) -> f64 {
+    candidates.iter().map(|c| c.logit).fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// Σ −p·ln p = ln total − Σ weight·(logit − best) / total.
+fn entropy(candidates: &[Candidate]) -> f64 {
+    let best = best_logit(candidates);
+    let (mut total, mut sum) = (0.0, 0.0);
+    for candidate in candidates {
+        let below = candidate.logit - best;
+        total += exp(below);
+        sum += exp(below) * below;
+    }
+    ln(total) - sum / total
+}
+
+/// FNV-1a over the logits' bits (G. Fowler, L. C. Noll, K.-P. Vo), a word at a time.
+pub(crate) fn fingerprint(logits: &[f32]) -> u64 {
+    let start = 0xcbf2_9ce4_8422_2325_u64;
+    logits.iter().fold(start, |hash, x| (hash ^ u64::from(x.to_bits())).wrapping_mul(0x0000_0100_0000_01b3))
+}

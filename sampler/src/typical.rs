@@ -1,0 +1,60 @@
+//! Locally typical sampling: tokens whose surprise is close to the expected surprise stay
+//! (C. Meister et al., "Locally typical sampling", 2023).
+//!
+//! People seldom say the most predictable word, nor the least. The surprise of a token is −ln p, and its expectation
+//! is the entropy of the distribution. Tokens are taken by their distance from it until they hold probability p.
+
+use serde::{Deserialize, Serialize};
+
+use crate::candidates::{Candidate, Candidates};
+use crate::error::{Error, check};
+use crate::numeric::ln;
+use crate::record::Reason;
+
+/// Keeps the candidates nearest to the entropy, until their summed probability exceeds `p`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Typical {
+    /// Between 0 and 1; 1 keeps all.
+    pub p: f32,
+    /// At least so many stay, as far as there are so many. At least 1.
+    pub min_keep: usize,
+}
+
+impl Typical {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        check((0.0..=1.0).contains(&self.p), "typical_p", "a number from 0 to 1 (1 is off)", self.p)?;
+        check(self.min_keep >= 1, "min_keep", "at least 1", self.min_keep)
+    }
+
+    pub(crate) fn apply(&self, candidates: &mut Candidates<'_>) -> Reason {
+        if self.p >= 1.0 {
+            return Reason::Off;
+        }
+        candidates.sort();
+        let (list, weights, total) = candidates.weigh();
+        let ln_total = ln(total);
+        let best = list.first().map_or(0.0, |best| best.logit);
+        // −ln p, from the logits: it stays finite where the probability underflows to zero.
+        let surprise = |candidate: &Candidate| ln_total - (candidate.logit - best);
+        let entropy: f64 = list.iter().zip(weights).map(|(c, weight)| weight / total * surprise(c)).sum();
+
+        let mut by_distance: Vec<usize> = (0..list.len()).collect();
+        let distance: Vec<f64> = list.iter().map(|c| (surprise(c) - entropy).abs()).collect();
+        by_distance.sort_by(|&a, &b| distance[a].total_cmp(&distance[b]));
+
+        let goal = f64::from(self.p) * total;
+        let mut sum = 0.0;
+        let mut kept = vec![false; list.len()];
+        for (taken, &i) in by_distance.iter().enumerate() {
+            if taken >= self.min_keep && sum > goal {
+                break;
+            }
+            sum += weights[i];
+            kept[i] = true;
+        }
+        let mut kept = kept.into_iter();
+        candidates.retain(|_| kept.next() == Some(true));
+        Reason::Typical { p: self.p, entropy, reached: sum / total }
+    }
+}
