@@ -1,0 +1,253 @@
+//! Chat templates: from messages with roles to the one text that a chat model was trained on.
+//!
+//! A chat model knows turns only by the markers in its training text, such as `<|im_start|>user`. Each checkpoint
+//! brings a template in the Jinja language that writes them, and this module renders it as HF transformers'
+//! `apply_chat_template` does: the same text, byte for byte, or an error that says where. There is no fallback to
+//! another template, for a prompt in the wrong form makes a model quietly worse.
+//!
+//! ```
+//! use glassbox_model::chat::{ChatTemplate, Message, SpecialTokens};
+//!
+//! let source = "{% for message in messages %}\
+//!     {{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}\
+//!     {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+//! let template = ChatTemplate::parse("chatml", source, SpecialTokens::default())?;
+//! let text = template.render(&[Message::new("user", "Hello!")], true)?;
+//! assert_eq!(text, "<|im_start|>user\nHello!<|im_end|>\n<|im_start|>assistant\n");
+//! # Ok::<(), glassbox_model::chat::Error>(())
+//! ```
+//!
+//! What a template may use: all of Jinja as minijinja knows it, with loop controls, `namespace` and slices; Python's
+//! methods of strings and dicts; `raise_exception`, `strftime_now`, `tojson` in Python's format; `bos_token`,
+//! `eos_token` and the tokenizer's other special tokens; `messages`, `tools`, `documents` and whatever variable the
+//! caller adds. `{% generation %}` marks the assistant's words for training and is passed over.
+//!
+//! A template is a program from a stranger. Its steps and the bytes it makes are counted against a budget that grows
+//! with the conversation, and it has a few seconds; it reads no files.
+
+mod budget;
+mod choose;
+mod error;
+mod methods;
+mod python;
+mod source;
+mod time;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, Rest, Value, ValueKind};
+use minijinja::{AutoEscape, Environment, Error as JinjaError, ErrorKind, State};
+use serde::{Deserialize, Serialize};
+
+pub use choose::SpecialTokens;
+pub use error::Error;
+
+/// One turn of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks. Templates know `system`, `user` and `assistant`, some also `tool` and others.
+    pub role: String,
+    /// What is said.
+    pub content: String,
+}
+
+impl Message {
+    /// A turn of this role with this text.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Message {
+        Message { role: role.into(), content: content.into() }
+    }
+
+    fn value(&self) -> Value {
+        Value::from_pairs([("role", self.role.as_str()), ("content", self.content.as_str())])
+    }
+}
+
+/// All that a template is rendered with: the messages and any other variable.
+#[derive(Clone, Debug)]
+pub struct ChatInput {
+    variables: Vec<(String, Value)>,
+    bytes: usize,
+}
+
+impl ChatInput {
+    /// These messages; `add_generation_prompt` asks for the words that open the assistant's turn.
+    pub fn new(messages: &[Message], add_generation_prompt: bool) -> ChatInput {
+        let bytes = messages.iter().map(|message| message.role.len() + message.content.len() + 64).sum();
+        let variables = vec![
+            ("messages".to_owned(), messages.iter().map(Message::value).collect()),
+            ("tools".to_owned(), Value::from(())),
+            ("documents".to_owned(), Value::from(())),
+            ("add_generation_prompt".to_owned(), Value::from(add_generation_prompt)),
+        ];
+        ChatInput { variables, bytes }
+    }
+
+    /// The variables of a JSON object: `messages`, and beside it `tools`, `documents`, `enable_thinking` or whatever the
+    /// template knows. The keys keep their order, which shows where a template writes them out.
+    pub fn from_json(json: &str, add_generation_prompt: bool) -> Result<ChatInput, Error> {
+        let invalid = |message: String| Error::Json { name: "chat".to_owned(), message };
+        let object: Value = serde_json::from_str(json).map_err(|error| invalid(error.to_string()))?;
+        if object.kind() != ValueKind::Map {
+            return Err(invalid(format!("expected an object with `messages`, found a {}", object.kind())));
+        }
+        let mut input = ChatInput::new(&[], add_generation_prompt);
+        input.bytes += json.len();
+        for name in object.try_iter().into_iter().flatten() {
+            let value = object.get_item(&name).map_err(|error| invalid(error.to_string()))?;
+            input.set(name.as_str().unwrap_or(""), value);
+        }
+        Ok(input)
+    }
+
+    /// Sets a variable such as `tools` from JSON text.
+    pub fn set_json(&mut self, name: &str, json: &str) -> Result<(), Error> {
+        let value: Value = serde_json::from_str(json)
+            .map_err(|error| Error::Json { name: name.to_owned(), message: error.to_string() })?;
+        self.bytes += json.len();
+        self.set(name, value);
+        Ok(())
+    }
+
+    fn set(&mut self, name: &str, value: Value) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.to_owned(), value));
+    }
+}
+
+/// A chat template, read and ready to render.
+#[derive(Clone, Debug)]
+pub struct ChatTemplate {
+    name: String,
+    source: String,
+    tokens: SpecialTokens,
+    environment: Environment<'static>,
+    seconds: Option<i64>,
+}
+
+impl ChatTemplate {
+    /// Reads a template. `name` tells in errors where the template comes from.
+    pub fn parse(name: &str, source: &str, tokens: SpecialTokens) -> Result<ChatTemplate, Error> {
+        if source.len() > budget::LONGEST {
+            let limit = budget::LONGEST;
+            return Err(Error::TooLong { template: name.to_owned(), bytes: source.len(), limit });
+        }
+        let source = source::prepare(source);
+        let environment = environment()?;
+        let template = ChatTemplate {
+            name: name.to_owned(),
+            source,
+            tokens,
+            environment: environment.clone(),
+            seconds: None,
+        };
+        let (name, source) = (template.name.clone(), template.source.clone());
+        budget::run(&template.name, template.source.len(), 0, move || {
+            let parsed = environment.template_from_named_str(&name, &source);
+            parsed.map(|_| ()).map_err(|error| Error::of(&name, &source, error))
+        })?;
+        Ok(template)
+    }
+
+    /// Fixes the time that `strftime_now` tells, in seconds since 1970 of the time zone wanted. Without it the template
+    /// is told the present time in UTC.
+    #[must_use]
+    pub fn at_time(mut self, seconds: i64) -> ChatTemplate {
+        self.seconds = Some(seconds);
+        self
+    }
+
+    /// The text for these messages; `add_generation_prompt` adds the words that open the assistant's turn.
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, Error> {
+        self.render_input(&ChatInput::new(messages, add_generation_prompt))
+    }
+
+    /// The text for these messages and variables.
+    pub fn render_input(&self, input: &ChatInput) -> Result<String, Error> {
+        let mut environment = self.environment.clone();
+        let fuel = budget::fuel(self.source.len(), input.bytes);
+        environment.set_fuel(Some(fuel));
+        let seconds = self.seconds.unwrap_or_else(now);
+        environment.add_function("strftime_now", move |format: &str| time::strftime(format, seconds));
+        let (name, source, tokens) = (self.name.clone(), self.source.clone(), self.tokens.clone());
+        let variables = input.variables.clone();
+        let work = move || {
+            let tokens = tokens.iter().map(|(name, token)| (name.to_owned(), Value::from(token)));
+            // As in transformers a variable of the caller's wins over a special token of the same name.
+            let variables = Value::from_pairs(tokens.chain(variables));
+            environment
+                .template_from_named_str(&name, &source)
+                .and_then(|template| template.render(variables))
+                .map_err(|error| Error::of(&name, &source, error))
+        };
+        budget::run(&self.name, self.source.len(), fuel, work)
+    }
+
+    /// Where the template comes from, as given to [`ChatTemplate::parse`].
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its text, with `\n` between lines, and with plain blocks for `{% generation %}`, which means nothing here.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The special tokens that the template sees.
+    pub fn tokens(&self) -> &SpecialTokens {
+        &self.tokens
+    }
+}
+
+/// The language as transformers sets it up.
+fn environment() -> Result<Environment<'static>, Error> {
+    let mut environment = Environment::new();
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    environment.set_syntax(syntax.map_err(|error| Error::of("syntax", "", error))?);
+    environment.set_debug(true); // records where an error happened
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_formatter(|out, state, value| {
+        match value.as_str() {
+            Some(text) => out.write_str(text)?,
+            None => out.write_str(&python::text(state, value)?)?,
+        }
+        Ok(())
+    });
+    environment.set_unknown_method_callback(methods::call);
+    environment.add_function("raise_exception", |message: Value| -> Result<Value, JinjaError> {
+        let raised = error::Raised(message.to_string());
+        Err(JinjaError::new(ErrorKind::InvalidOperation, "raised by the template").with_source(raised))
+    });
+    environment.add_filter("tojson", tojson);
+    environment.add_filter("string", |state: &State, value: Value| -> Result<Value, JinjaError> {
+        if value.as_str().is_some() { Ok(value) } else { Ok(python::text(state, &value)?.into()) }
+    });
+    environment.add_filter("trim", |value: Value, characters: Option<&str>| -> String {
+        methods::strip(&value.to_string(), characters).to_owned()
+    });
+    Ok(environment)
+}
+
+/// `json.dumps(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False)`, arguments in this order.
+fn tojson(state: &State, value: Value, positional: Rest<Value>, named: Kwargs) -> Result<String, JinjaError> {
+    const NAMES: [&str; 4] = ["ensure_ascii", "indent", "separators", "sort_keys"];
+    if positional.len() > NAMES.len() {
+        return Err(JinjaError::from(ErrorKind::TooManyArguments));
+    }
+    let argument = |i: usize| -> Result<Value, JinjaError> {
+        match positional.get(i) {
+            Some(value) => Ok(value.clone()),
+            None => Ok(named.get::<Option<Value>>(NAMES[i])?.unwrap_or_else(|| Value::from(()))),
+        }
+    };
+    let format = python::JsonFormat::new(&argument(0)?, &argument(1)?, &argument(2)?, &argument(3)?)?;
+    named.assert_all_used()?;
+    python::json(state, &value, &format)
+}
+
+fn now() -> i64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_secs() as i64,
+        Err(before) => -(before.duration().as_secs() as i64),
+    }
+}

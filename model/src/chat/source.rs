@@ -1,0 +1,114 @@
+//! The template's text made ready for minijinja: line ends as Jinja takes them, and `{% generation %}` passed over.
+//!
+//! Every replacement is as long as what it replaces, so that lines and columns in errors stay true.
+
+/// The source with `\r\n` and `\r` turned into `\n`, and each generation block turned into a plain block.
+///
+/// In transformers `{% generation %}` … `{% endgeneration %}` marks what the assistant says, and variables that are set
+/// inside stay inside. `{% with %}` is the block of Jinja that has this effect and no other.
+pub(super) fn prepare(source: &str) -> String {
+    let mut source = source.replace("\r\n", "\n").replace('\r', "\n");
+    for tag in block_tags(&source) {
+        let name = tag_name(&source[tag.clone()]);
+        let replacement = match name {
+            "generation" => "with",
+            "endgeneration" => "endwith",
+            _ => continue,
+        };
+        let padded = source[tag.clone()].replace(name, &format!("{replacement:<width$}", width = name.len()));
+        source.replace_range(tag, &padded);
+    }
+    source
+}
+
+/// What stands between `{%` and `%}`, for each block tag outside of comments, expressions and raw blocks.
+fn block_tags(source: &str) -> Vec<std::ops::Range<usize>> {
+    let mut tags = Vec::new();
+    let mut at = 0;
+    while let Some(open) = source[at..].find('{').map(|found| at + found) {
+        let rest = &source[open..];
+        at = if rest.starts_with("{#") {
+            rest.find("#}").map_or(source.len(), |end| open + end + 2)
+        } else if rest.starts_with("{{") {
+            end_of_code(source, open + 2, "}}").map_or(source.len(), |end| end + 2)
+        } else if rest.starts_with("{%") {
+            // A tag without an end is left to the parser, which knows what to say of it.
+            let Some(end) = end_of_code(source, open + 2, "%}") else { break };
+            tags.push(open + 2..end);
+            if tag_name(&source[open + 2..end]) == "raw" { end_of_raw(source, end + 2) } else { end + 2 }
+        } else {
+            open + 1
+        };
+    }
+    tags
+}
+
+/// What a tag says, without the marks for white space.
+fn tag_name(tag: &str) -> &str {
+    tag.trim_matches(|c: char| c == '-' || c == '+' || c.is_whitespace())
+}
+
+/// The place of `close`, strings being skipped.
+fn end_of_code(source: &str, start: usize, close: &str) -> Option<usize> {
+    let bytes = source.as_bytes();
+    let mut quote = None;
+    let mut at = start;
+    while at < bytes.len() {
+        match (quote, bytes[at]) {
+            (Some(_), b'\\') => at += 1,
+            (Some(open), byte) if byte == open => quote = None,
+            (None, byte @ (b'"' | b'\'')) => quote = Some(byte),
+            (None, _) if bytes[at..].starts_with(close.as_bytes()) => return Some(at),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// The place of the tag that ends a raw block.
+fn end_of_raw(source: &str, start: usize) -> usize {
+    let mut at = start;
+    while let Some(open) = source[at..].find("{%").map(|found| at + found) {
+        let name = source[open + 2..].trim_start_matches(['-', '+']).trim_start();
+        if name.starts_with("endraw") {
+            return open;
+        }
+        at = open + 2;
+    }
+    source.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::prepare;
+
+    #[test]
+    fn generation_tags_become_blocks_of_the_same_length() {
+        assert_eq!(
+            prepare("a{%- generation -%}b{% endgeneration %}"),
+            "a{%- with       -%}b{% endwith       %}"
+        );
+        for untouched in [
+            "generation",
+            "{# {% generation %} #}",
+            "{{ '{% generation %}' }}",
+            "{% raw %}{% generation %}{% endraw %}",
+            "{% if x == '%} {% generation %}' %}",
+            "{% set generation = 1 %}",
+        ] {
+            assert_eq!(prepare(untouched), untouched);
+        }
+        assert_eq!(prepare("{% raw %}é{% endraw %}{%generation%}"), "{% raw %}é{% endraw %}{%with      %}");
+    }
+
+    #[test]
+    fn unfinished_tags_are_left_to_the_parser() {
+        for source in
+            ["{", "{%", "{%-", "{{ '", "{# ", "{% raw %}", "{% raw %}{%", "{% '\\", "{%é", "{%aé😀", "{{aé😀"]
+        {
+            assert_eq!(prepare(source), source);
+        }
+        assert_eq!(prepare("a\r\nb\rc"), "a\nb\nc");
+    }
+}

@@ -1,0 +1,128 @@
+//! Who looks at whom: one head's pattern, or the strongest edges of many heads.
+//!
+//! Attention is a weighted graph over the tokens for each head: an edge from each token to each before it, the weights
+//! of a token's edges adding up to 1. Vig, "A multiscale visualization of attention in the transformer model" (2019).
+
+use std::cmp::Ordering;
+
+use super::most::Most;
+use super::view_error::{ViewError, check};
+use crate::model::Model;
+use crate::observe::{Observed, Observer, Place};
+
+/// The attention pattern of one head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttentionPattern {
+    /// The number of tokens.
+    pub tokens: usize,
+    /// `[tokens, tokens]`: row by row how much each token looks at each.
+    pub weights: Vec<f32>,
+}
+
+impl AttentionPattern {
+    /// The pattern of head `head` of layer `layer` over `ids`.
+    ///
+    /// # Errors
+    /// [`ViewError::OutOfRange`] for a layer or head that is not there, or what feeding reports.
+    pub fn of(model: &Model, ids: &[u32], layer: usize, head: usize) -> Result<AttentionPattern, ViewError> {
+        check("layer", layer, model.config.n_layers)?;
+        check("head", head, model.config.n_heads)?;
+        let mut weights = vec![0.0; ids.len() * ids.len()];
+        let mut copy =
+            |query: usize, row: &[f32]| weights[query * ids.len()..][..row.len()].copy_from_slice(row);
+        let mut rows = PatternRows {
+            layer: Some(layer),
+            each: |_, of, query, row: &[f32]| {
+                if of == head {
+                    copy(query, row);
+                }
+            },
+        };
+        model.session(usize::MAX).feed_observed(ids, &mut rows)?;
+        Ok(AttentionPattern { tokens: ids.len(), weights })
+    }
+
+    /// How much the token at `query` looks at each token up to itself.
+    ///
+    /// # Panics
+    /// If there is no such token.
+    pub fn row(&self, query: usize) -> &[f32] {
+        &self.weights[query * self.tokens..][..=query]
+    }
+}
+
+/// One token looks at another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Edge {
+    /// The layer.
+    pub layer: usize,
+    /// The head.
+    pub head: usize,
+    /// The position that looks.
+    pub query: usize,
+    /// The position that is looked at.
+    pub key: usize,
+    /// How much of the look, from 0 to 1.
+    pub weight: f32,
+}
+
+/// Which edges are of interest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EdgeOptions {
+    /// Of this layer only.
+    pub layer: Option<usize>,
+    /// How many.
+    pub top: usize,
+    /// Without those to the first token. Many heads rest there when they have nothing to say: Xiao et al., "Efficient
+    /// streaming language models with attention sinks" (2023).
+    pub skip_first: bool,
+}
+
+/// The strongest edges over all heads, the strongest first.
+///
+/// # Errors
+/// [`ViewError::OutOfRange`] for a layer that is not there, or what feeding reports.
+pub fn strongest_edges(model: &Model, ids: &[u32], options: &EdgeOptions) -> Result<Vec<Edge>, ViewError> {
+    options.layer.map_or(Ok(()), |layer| check("layer", layer, model.config.n_layers))?;
+    let mut most = Most::new(options.top);
+    let first_key = usize::from(options.skip_first);
+    let mut rows = PatternRows {
+        layer: options.layer,
+        each: |layer, head, query, row: &[f32]| {
+            for (key, &weight) in row.iter().enumerate().skip(first_key) {
+                most.offer(Edge { layer, head, query, key, weight }, Edge::compare);
+            }
+        },
+    };
+    model.session(usize::MAX).feed_observed(ids, &mut rows)?;
+    Ok(most.sorted(Edge::compare))
+}
+
+impl Edge {
+    /// The stronger one first, of equals the one that is computed first.
+    fn compare(&self, other: &Edge) -> Ordering {
+        let place = |edge: &Edge| (edge.layer, edge.head, edge.query, edge.key);
+        other.weight.total_cmp(&self.weight).then_with(|| place(self).cmp(&place(other)))
+    }
+}
+
+/// Calls `each(layer, head, query, row)` for every row of every pattern, of one layer or of all; a row ends with the token
+/// itself.
+struct PatternRows<F> {
+    layer: Option<usize>,
+    each: F,
+}
+
+impl<F: FnMut(usize, usize, usize, &[f32]) + Send> Observer for PatternRows<F> {
+    fn wants(&self, place: Place, layer: Option<usize>) -> bool {
+        place == Place::Pattern && (self.layer.is_none() || self.layer == layer)
+    }
+
+    fn see(&mut self, observed: Observed<'_>) {
+        let [_, tokens, positions] = observed.shape;
+        for (i, row) in observed.values.chunks_exact(positions).enumerate() {
+            let (head, query) = (i / tokens, observed.first_position + i % tokens);
+            (self.each)(observed.layer.unwrap_or(0), head, query, &row[..=query]);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! A run over a whole text in one pass, its values written to a file or summed up.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::error::Error;
+use super::names::{Name, Selection};
+use super::spool::Spool;
+use super::summary::{Summary, Tally};
+use crate::model::Model;
+use crate::observe::{Observed, Observer, Place};
+
+/// Runs `model` over `ids` and writes the values of `selection` to the safetensors file `out`: names as keys, float32,
+/// in the order of computation. `metadata` goes with them, and under `ids` the ids as JSON, so that the file can serve
+/// as a [`Reference`](super::Reference).
+///
+/// Values are never all in memory: each goes to a temporary file beside `out` as it is seen. `out` is replaced only
+/// when all is well.
+///
+/// # Errors
+/// [`Error::Write`] or [`Error::Tensor`] if the file cannot be written; [`Error::Model`] as
+/// [`Session::feed`](crate::Session::feed).
+pub fn record(
+    model: &Model,
+    ids: &[u32],
+    selection: &Selection,
+    out: &Path,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), Error> {
+    let mut metadata = metadata.clone();
+    metadata.insert("ids".to_owned(), format!("{ids:?}"));
+    let mut spool = Spool::create_beside(out)?;
+    watch(model, ids, selection, |name, values| spool.push(name, values))?;
+    spool.finish(&model.config, ids.len(), &metadata)
+}
+
+/// Runs `model` over `ids` and sums up the values of `selection`, in the order of computation.
+///
+/// # Errors
+/// [`Error::Model`] as [`Session::feed`](crate::Session::feed).
+pub fn summarise(model: &Model, ids: &[u32], selection: &Selection) -> Result<Vec<Summary>, Error> {
+    let mut tallies: Vec<(Name, Tally)> = Vec::new();
+    watch(model, ids, selection, |name, values| {
+        if tallies.last().is_none_or(|(last, _)| *last != name) {
+            tallies.push((name, Tally::default()));
+        }
+        if let Some((_, tally)) = tallies.last_mut() {
+            tally.add(values);
+        }
+    })?;
+    let shape = |name: Name| name.shape(&model.config, ids.len());
+    Ok(tallies.into_iter().map(|(name, tally)| tally.finish(name, shape(name))).collect())
+}
+
+/// Runs `model` over `ids` in one pass and shows the values of `selection`. Logits come in several pieces, one after
+/// the other; every other value is shown once.
+pub(super) fn watch(
+    model: &Model,
+    ids: &[u32],
+    selection: &Selection,
+    see: impl FnMut(Name, &[f32]) + Send,
+) -> Result<(), Error> {
+    let mut watcher = Watcher { selection, see };
+    let mut session = model.session(model.config.context_length).with_chunk(ids.len());
+    if selection.wants(Name { place: Place::Logits, layer: None }) {
+        session.feed_all_observed(ids, &mut watcher, |_, _| {})?;
+    } else {
+        session.feed_observed(ids, &mut watcher)?;
+    }
+    Ok(())
+}
+
+struct Watcher<'a, F> {
+    selection: &'a Selection,
+    see: F,
+}
+
+impl<F: FnMut(Name, &[f32]) + Send> Observer for Watcher<'_, F> {
+    fn wants(&self, place: Place, layer: Option<usize>) -> bool {
+        self.selection.wants(Name { place, layer })
+    }
+
+    fn see(&mut self, observed: Observed<'_>) {
+        (self.see)(Name { place: observed.place, layer: observed.layer }, observed.values);
+    }
+}

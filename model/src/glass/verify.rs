@@ -1,0 +1,121 @@
+//! Verifying: the model is run over the ids of a reference, and every value that the reference has is compared.
+
+use std::collections::HashMap;
+
+use glassbox_tensor::Tensor;
+
+use super::compare::{Comparator, Comparison, LogitComparator, LogitComparison};
+use super::error::Error;
+use super::names::{Name, Selection};
+use super::reference::Reference;
+use super::trace::watch;
+use crate::model::Model;
+use crate::observe::Place;
+
+/// What the comparison of a run with a reference found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// Every value of the reference, in the order of computation; at least one.
+    pub comparisons: Vec<Comparison>,
+    /// More about the logits, if the reference has them.
+    pub logits: Option<LogitComparison>,
+}
+
+impl Verdict {
+    /// Whether all values agree.
+    pub fn agrees(&self) -> bool {
+        !self.comparisons.is_empty() && self.first_departure().is_none()
+    }
+
+    /// The first value, in the order of computation, that does not agree. What comes after it may be wrong only
+    /// because it is.
+    pub fn first_departure(&self) -> Option<&Comparison> {
+        self.comparisons.iter().find(|comparison| !comparison.agrees)
+    }
+}
+
+/// Runs `model` over the ids of `reference` and compares every value the reference has.
+///
+/// A number agrees if `|Δ| ≤ tolerance · (1 + |reference| + largest / 100)`, with the largest magnitude of its row; a
+/// value agrees if all its numbers do and `‖Δ‖ ≤ 100 · tolerance · ‖reference‖`.
+///
+/// # Errors
+/// [`Error::UnknownNames`], [`Error::Shapes`] and [`Error::NothingToCompare`] if the reference is none for this model;
+/// [`Error::Tensor`] for values of a type that cannot be read; [`Error::Model`] for ids that the model cannot be fed.
+pub fn verify(model: &Model, reference: &Reference, tolerance: f64) -> Result<Verdict, Error> {
+    let mut values = values(model, reference, tolerance)?;
+    let order: Vec<Name> = Name::all(model).into_iter().filter(|name| values.contains_key(name)).collect();
+    let selection: Selection = order.iter().copied().collect();
+    let mut logits = LogitComparator::default();
+    let mut failed = None;
+    watch(model, reference.ids(), &selection, |name, found| {
+        let Some(value) = values.get_mut(&name) else { return };
+        match value.compare(found) {
+            Ok(expected) if name.place == Place::Logits => {
+                let rows = model.config.vocab_size;
+                for (found, expected) in found.chunks_exact(rows).zip(expected.chunks_exact(rows)) {
+                    logits.add(found, expected);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => failed = Some(error),
+        }
+    })?;
+    if let Some(error) = failed {
+        return Err(Error::Tensor(error));
+    }
+    let has_logits = order.iter().any(|name| name.place == Place::Logits);
+    let comparisons = order.into_iter().filter_map(|name| {
+        let Value { comparator, tensor } = values.remove(&name)?;
+        Some(comparator.finish(name, tensor.shape().to_vec()))
+    });
+    Ok(Verdict { comparisons: comparisons.collect(), logits: has_logits.then(|| logits.finish()) })
+}
+
+/// A value of the reference, and how much of it has been compared.
+struct Value {
+    tensor: Tensor,
+    comparator: Comparator,
+}
+
+impl Value {
+    /// Compares the next numbers of the value; gives those of the reference.
+    fn compare(&mut self, found: &[f32]) -> Result<Vec<f32>, glassbox_tensor::Error> {
+        let done = self.comparator.compared();
+        let all = self.tensor.reshape([self.tensor.elements()])?;
+        let expected = all.narrow(0, done..done + found.len())?.to_f32();
+        self.comparator.add(found, &expected);
+        Ok(expected)
+    }
+}
+
+/// The values of a reference, once it is clear that they can be those of `model`.
+fn values(model: &Model, reference: &Reference, tolerance: f64) -> Result<HashMap<Name, Value>, Error> {
+    let path = || reference.path().to_owned();
+    let names: HashMap<String, Name> =
+        Name::all(model).into_iter().map(|name| (name.to_string(), name)).collect();
+    let unknown: Vec<String> =
+        reference.names().filter(|&name| !names.contains_key(name)).map(str::to_owned).collect();
+    if !unknown.is_empty() {
+        let names = Name::all(model).iter().map(Name::to_string).collect();
+        return Err(Error::UnknownNames { path: path(), unknown, names });
+    }
+    let tokens = reference.ids().len();
+    let (mut values, mut different) = (HashMap::new(), Vec::new());
+    for text in reference.names() {
+        let (name, tensor) = (names[text], reference.file.tensor(text)?);
+        let expected = name.shape(&model.config, tokens);
+        let comparator = Comparator::new(tolerance, expected.last().copied().unwrap_or(1));
+        if tensor.shape().dims() != expected {
+            different.push((text.to_owned(), expected, tensor.shape().to_vec()));
+        }
+        values.insert(name, Value { tensor, comparator });
+    }
+    if !different.is_empty() {
+        return Err(Error::Shapes { path: path(), tokens, different });
+    }
+    if values.is_empty() {
+        return Err(Error::NothingToCompare { path: path() });
+    }
+    Ok(values)
+}

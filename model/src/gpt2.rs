@@ -1,0 +1,148 @@
+//! GPT-2, from token ids to the vector that the next token is read from. **Start here.**
+//!
+//! A text enters as token ids and is looked up as one vector a token. Each block then adds to these
+//! vectors twice: attention lets tokens exchange information, the feed-forward layer works on each token
+//! alone. Nothing is ever overwritten, only added, so one vector runs through the whole model like a
+//! stream: the *residual stream* `x`. At the end its last vector is compared with the vector of every
+//! token in the vocabulary, and the best match is the likeliest next token.
+//!
+//! Radford et al., "Language models are unsupervised multitask learners" (2019).
+
+use glassbox_tensor::ops::{self, Activation, Attention, KeyValues};
+use glassbox_tensor::{PackedMatrix, Team};
+
+use crate::attend::attend;
+use crate::config::Config;
+use crate::kv_cache::KvCache;
+use crate::layers::{LayerNorm, Linear, Vocabulary, forward_each};
+use crate::observe::{Observer, Place, Watch};
+use crate::scratch::Scratch;
+
+/// The parameters of a GPT-2.
+pub struct Gpt2 {
+    /// A vector for each token, and the way back.
+    pub vocabulary: Vocabulary,
+    /// `[context_length, d_model]`: a vector for each position.
+    pub positions: PackedMatrix,
+    /// The blocks, in order.
+    pub blocks: Vec<Block>,
+    /// The norm in front of the unembedding.
+    pub norm_final: LayerNorm,
+}
+
+/// One block: attention, then feed-forward, each reading a normed copy of the stream.
+pub struct Block {
+    /// In front of attention.
+    pub norm1: LayerNorm,
+    /// What each token asks for.
+    pub q: Linear,
+    /// What each token offers to be found by.
+    pub k: Linear,
+    /// What each token hands over when it is found.
+    pub v: Linear,
+    /// From the heads' results back to the stream.
+    pub attention_out: Linear,
+    /// The number of heads and the scale of the scores.
+    pub attention: Attention,
+    /// In front of the feed-forward layer.
+    pub norm2: LayerNorm,
+    /// `d_ff` questions to each vector.
+    pub mlp_in: Linear,
+    /// How strongly a question counts as answered with yes.
+    pub activation: Activation,
+    /// What each yes adds to the stream.
+    pub mlp_out: Linear,
+}
+
+impl Gpt2 {
+    /// Runs the tokens `ids`, which follow those in the cache. Leaves the normed final vectors
+    /// `[tokens, d_model]` in `scratch.normed`.
+    pub(crate) fn forward<O: Observer>(
+        &self,
+        team: &Team<'_>,
+        config: &Config,
+        ids: &[u32],
+        cache: &mut KvCache,
+        scratch: &mut Scratch,
+        watch: &mut Watch<'_, O>,
+    ) {
+        let (tokens, first) = (ids.len(), cache.positions());
+        let stream = [config.d_model, 1];
+        scratch.fit(tokens, first);
+
+        // x = what the token is + where it stands
+        self.vocabulary.embed(ids, &mut scratch.x);
+        watch.rows(Place::Embed, tokens, stream, &mut scratch.x);
+        for (row, out) in scratch.out.chunks_exact_mut(config.d_model).enumerate() {
+            self.positions.row(first + row, out);
+        }
+        watch.rows(Place::PositionEmbed, tokens, stream, &mut scratch.out);
+        ops::add(team, &mut scratch.x, &scratch.out);
+
+        for (layer, (block, cache)) in self.blocks.iter().zip(&mut cache.layers).enumerate() {
+            watch.layer = Some(layer);
+            watch.rows(Place::ResidPre, tokens, stream, &mut scratch.x);
+            block.attention(team, config, cache, scratch, tokens, watch);
+            ops::add(team, &mut scratch.x, &scratch.out);
+            watch.rows(Place::ResidMid, tokens, stream, &mut scratch.x);
+            block.feed_forward(team, config, scratch, tokens, watch);
+            ops::add(team, &mut scratch.x, &scratch.out);
+            watch.rows(Place::ResidPost, tokens, stream, &mut scratch.x);
+        }
+        watch.layer = None;
+
+        self.norm_final.forward(team, &scratch.x, &mut scratch.normed);
+        watch.rows(Place::NormFinal, tokens, stream, &mut scratch.normed);
+    }
+}
+
+impl Block {
+    /// `out = attention(norm1(x))`: tokens exchange information.
+    fn attention<O: Observer>(
+        &self,
+        team: &Team<'_>,
+        config: &Config,
+        cache: &mut KeyValues,
+        scratch: &mut Scratch,
+        tokens: usize,
+        watch: &mut Watch<'_, O>,
+    ) {
+        let Scratch { x, normed, q, k, v, z, out, .. } = scratch;
+        let heads = [config.n_heads, config.head_dim];
+
+        self.norm1.forward(team, x, normed);
+        watch.rows(Place::Norm1, tokens, [config.d_model, 1], normed);
+        forward_each(team, normed, [(&self.q, q), (&self.k, k), (&self.v, v)]);
+        watch.rows(Place::Q, tokens, heads, q);
+        watch.rows(Place::K, tokens, heads, k);
+        watch.rows(Place::V, tokens, heads, v);
+
+        cache.append(k, v);
+        attend(team, self.attention, q, cache, z, tokens, watch);
+        watch.rows(Place::Z, tokens, heads, z);
+
+        self.attention_out.forward(team, z, out);
+        watch.rows(Place::AttentionOut, tokens, [config.d_model, 1], out);
+    }
+
+    /// `out = mlp(norm2(x))`: each token alone answers `d_ff` questions.
+    fn feed_forward<O: Observer>(
+        &self,
+        team: &Team<'_>,
+        config: &Config,
+        scratch: &mut Scratch,
+        tokens: usize,
+        watch: &mut Watch<'_, O>,
+    ) {
+        let Scratch { x, normed, hidden, out, .. } = scratch;
+
+        self.norm2.forward(team, x, normed);
+        watch.rows(Place::Norm2, tokens, [config.d_model, 1], normed);
+        self.mlp_in.forward(team, normed, hidden);
+        watch.rows(Place::MlpPre, tokens, [config.d_ff, 1], hidden);
+        ops::activate(team, self.activation, hidden);
+        watch.rows(Place::MlpPost, tokens, [config.d_ff, 1], hidden);
+        self.mlp_out.forward(team, hidden, out);
+        watch.rows(Place::MlpOut, tokens, [config.d_model, 1], out);
+    }
+}

@@ -1,0 +1,37 @@
+//! What attention remembers: the keys and values of every token so far, for every layer.
+//!
+//! A token's key and value never change once computed, since no token looks ahead. Keeping them turns the
+//! cost of a new token from the whole text's into one token's.
+
+use glassbox_tensor::ops::KeyValues;
+
+use crate::config::Config;
+
+/// The cached keys and values of all layers.
+#[derive(Clone, Debug)]
+pub struct KvCache {
+    /// One for each layer, all with the same number of positions between two forward passes.
+    pub layers: Vec<KeyValues>,
+}
+
+impl KvCache {
+    /// An empty cache for a model.
+    pub fn new(config: &Config) -> KvCache {
+        KvCache { layers: vec![KeyValues::new(config.n_kv_heads, config.head_dim); config.n_layers] }
+    }
+
+    /// How many tokens are remembered.
+    pub fn positions(&self) -> usize {
+        self.layers.first().map_or(0, KeyValues::positions)
+    }
+
+    /// Makes room for `positions` tokens in all.
+    pub fn reserve(&mut self, positions: usize) {
+        self.layers.iter_mut().for_each(|layer| layer.reserve(positions));
+    }
+
+    /// Forgets all tokens from position `positions` on.
+    pub fn truncate(&mut self, positions: usize) {
+        self.layers.iter_mut().for_each(|layer| layer.truncate(positions));
+    }
+}

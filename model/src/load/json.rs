@@ -1,0 +1,169 @@
+//! Reading JSON files whose authors meant well: numbers as integers or floats, `null` as "not said".
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::error::Error;
+
+/// A JSON object of a file, or one nested in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Fields {
+    pub(crate) path: PathBuf,
+    /// What stands in front of the keys in errors, such as `rope_scaling.`.
+    prefix: String,
+    map: Map<String, Value>,
+}
+
+/// JSON files beside a checkpoint are small; a larger one is a mistake.
+const MAX_BYTES: u64 = 64 << 20;
+
+impl Fields {
+    /// Reads a file that holds one object.
+    pub(crate) fn open(path: &Path) -> Result<Fields, Error> {
+        let text = read_text(path)?;
+        let value =
+            serde_json::from_str(&text).map_err(|source| Error::Json { path: path.to_path_buf(), source })?;
+        Fields::of(path, value)
+    }
+
+    /// The object `value` of the file `path`.
+    pub(crate) fn of(path: &Path, value: Value) -> Result<Fields, Error> {
+        match value {
+            Value::Object(map) => Ok(Fields { path: path.to_path_buf(), prefix: String::new(), map }),
+            other => Err(Error::Config {
+                path: path.to_path_buf(),
+                key: "the file".into(),
+                expected: "a JSON object".into(),
+                found: short(&other),
+            }),
+        }
+    }
+
+    /// The value of `key`; `None` if it is missing or null.
+    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
+        self.map.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Whether the key is there, were it null.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.map.contains_key(key)
+    }
+
+    /// Whether any value is an object itself.
+    pub(crate) fn has_objects(&self) -> bool {
+        self.map.values().any(Value::is_object)
+    }
+
+    /// The first of `keys` that is there, read by `read`.
+    fn read<T>(
+        &self,
+        keys: &[&str],
+        expected: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        for key in keys {
+            if let Some(value) = self.get(key) {
+                return match read(value) {
+                    Some(value) => Ok(Some(value)),
+                    None => Err(self.wrong(key, expected, &short(value))),
+                };
+            }
+        }
+        Ok(None)
+    }
+
+    /// An error about `key`.
+    pub(crate) fn wrong(&self, key: &str, expected: &str, found: &str) -> Error {
+        Error::Config {
+            path: self.path.clone(),
+            key: format!("{}{key}", self.prefix),
+            expected: expected.into(),
+            found: found.into(),
+        }
+    }
+
+    /// A size that has to be there under one of the names.
+    pub(crate) fn size(&self, keys: &[&str]) -> Result<usize, Error> {
+        self.maybe_size(keys)?.ok_or_else(|| self.wrong(keys[0], "a positive whole number", "nothing"))
+    }
+
+    /// A size, if it is there under one of the names.
+    pub(crate) fn maybe_size(&self, keys: &[&str]) -> Result<Option<usize>, Error> {
+        self.read(keys, "a positive whole number", |value| whole(value).filter(|&x| x > 0))
+    }
+
+    /// A number of things, zero allowed, if it is there.
+    pub(crate) fn maybe_count(&self, key: &str) -> Result<Option<usize>, Error> {
+        self.read(&[key], "a whole number", whole)
+    }
+
+    /// A finite number, if it is there.
+    pub(crate) fn number(&self, key: &str) -> Result<Option<f32>, Error> {
+        self.read(&[key], "a number", |value| value.as_f64().map(|x| x as f32).filter(|x| x.is_finite()))
+    }
+
+    /// Yes or no, if it is there.
+    pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>, Error> {
+        self.read(&[key], "true or false", Value::as_bool)
+    }
+
+    /// A text, if it is there.
+    pub(crate) fn text(&self, key: &str) -> Result<Option<&str>, Error> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(self.wrong(key, "a text", &short(other))),
+        }
+    }
+
+    /// A nested object, if it is there and not empty.
+    pub(crate) fn object(&self, key: &str) -> Result<Option<Fields>, Error> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Object(map)) if map.is_empty() => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(Fields {
+                path: self.path.clone(),
+                prefix: format!("{}{key}.", self.prefix),
+                map: map.clone(),
+            })),
+            Some(other) => Err(self.wrong(key, "an object", &short(other))),
+        }
+    }
+
+    /// One token id or a list of them, if they are there.
+    pub(crate) fn ids(&self, key: &str) -> Result<Option<Vec<u32>>, Error> {
+        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+        self.read(&[key], "a token id or a list of them", |value| match value {
+            Value::Array(list) => list.iter().map(id).collect(),
+            one => id(one).map(|id| vec![id]),
+        })
+    }
+}
+
+/// A whole number, whether it is written `8` or `8.0`.
+fn whole(value: &Value) -> Option<usize> {
+    let float = || value.as_f64().filter(|x| x.fract() == 0.0 && *x >= 0.0).map(|x| x as u64);
+    value.as_u64().or_else(float).and_then(|x| usize::try_from(x).ok())
+}
+
+/// The text of a file that is not absurdly large.
+pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
+    let io = |source| Error::Io { path: path.to_path_buf(), source };
+    let size = std::fs::metadata(path).map_err(io)?.len();
+    if size > MAX_BYTES {
+        return Err(io(std::io::Error::other(format!(
+            "{size} bytes are more than the {MAX_BYTES} expected at most"
+        ))));
+    }
+    std::fs::read_to_string(path).map_err(io)
+}
+
+/// A value as it stands in the file, cut to a line.
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(60) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text,
+    }
+}
