@@ -1,0 +1,167 @@
+//! The text as token ids in one file, mapped into memory: written once, read in any order.
+//!
+//! ```text
+//! "GLASSTOK" │ bytes an id u32 (2 or 4) │ vocab_size u32 │ training ids u64 │ validation ids u64 │ ids, training first
+//! ```
+//!
+//! All numbers are little-endian. Every document is followed by the token that ends it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use glassbox_tensor::storage::Storage;
+use glassbox_tokenizer::{EncodeOptions, Tokenizer};
+use rayon::prelude::*;
+
+use super::documents::Documents;
+use super::error::DataError;
+use super::held_out::HeldOut;
+use super::learn_tokenizer::end_of_document;
+use crate::files;
+
+const MAGIC: &[u8; 8] = b"GLASSTOK";
+const HEADER: usize = 32;
+
+/// Which part of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// What the model learns from.
+    Training,
+    /// What is kept back.
+    Validation,
+}
+
+/// The token ids of a corpus, mapped.
+pub struct TokenFile {
+    storage: Storage,
+    /// Bytes an id.
+    width: usize,
+    vocab_size: usize,
+    training: usize,
+    validation: usize,
+}
+
+impl TokenFile {
+    /// Encodes both parts, on all threads of rayon's pool, and writes them.
+    ///
+    /// # Errors
+    /// [`DataError`] if a text cannot be encoded or the file not be written.
+    pub fn write(
+        path: &Path,
+        documents: &Documents,
+        parts: &HeldOut,
+        tokenizer: &Tokenizer,
+    ) -> Result<(), DataError> {
+        let end = end_of_document(tokenizer)?;
+        let width = if tokenizer.vocab_size() <= 1 << 16 { 2 } else { 4 };
+        let encode = |text: &str, ended: bool| -> Result<Vec<u32>, DataError> {
+            let mut ids = tokenizer.encode(text, &EncodeOptions::default())?;
+            ids.extend(ended.then_some(end));
+            Ok(ids)
+        };
+        let training: Vec<Vec<u32>> = parts
+            .training
+            .par_iter()
+            .map(|&(index, to)| encode(&documents.get(index)[..to], to == documents.byte_len(index)))
+            .collect::<Result<_, _>>()?;
+        let validation: Vec<Vec<u32>> = parts
+            .validation
+            .par_iter()
+            .map(|&(index, from)| encode(&documents.get(index)[from..], true))
+            .collect::<Result<_, _>>()?;
+        let count = |texts: &[Vec<u32>]| texts.iter().map(Vec::len).sum::<usize>() as u64;
+        let header = [
+            &MAGIC[..],
+            &(width as u32).to_le_bytes(),
+            &(tokenizer.vocab_size() as u32).to_le_bytes(),
+            &count(&training).to_le_bytes(),
+            &count(&validation).to_le_bytes(),
+        ]
+        .concat();
+        let written = files::replace(path, |file| {
+            file.write_all(&header)?;
+            for id in training.iter().chain(&validation).flatten() {
+                file.write_all(&id.to_le_bytes()[..width])?;
+            }
+            Ok(())
+        });
+        written.map_err(|source| DataError::Read { path: path.to_path_buf(), source })
+    }
+
+    /// Maps a file of ids.
+    ///
+    /// # Errors
+    /// [`DataError::BrokenTokens`] if it is not one, or not whole.
+    pub fn open(path: &Path) -> Result<TokenFile, DataError> {
+        let storage = Storage::map(path)?;
+        let broken = |expected: String, found: String| DataError::BrokenTokens {
+            path: PathBuf::from(path),
+            expected,
+            found,
+        };
+        let bytes = storage.bytes();
+        if bytes.len() < HEADER || !bytes.starts_with(MAGIC) {
+            return Err(broken("a file of token ids".into(), format!("{} other bytes", bytes.len())));
+        }
+        let number = |at: usize, len: usize| {
+            bytes[at..at + len].iter().rev().fold(0u64, |number, &byte| number << 8 | u64::from(byte))
+        };
+        let (width, vocab_size) = (number(8, 4), number(12, 4));
+        let (training, validation) = (number(16, 8), number(24, 8));
+        if !matches!(width, 2 | 4) {
+            return Err(broken("2 or 4 bytes an id".into(), width.to_string()));
+        }
+        let expected = u128::from(width) * (u128::from(training) + u128::from(validation)) + HEADER as u128;
+        if expected != bytes.len() as u128 {
+            return Err(broken(format!("{expected} bytes"), format!("{} bytes", bytes.len())));
+        }
+        let file = TokenFile {
+            width: width as usize,
+            vocab_size: vocab_size as usize,
+            training: training as usize,
+            validation: validation as usize,
+            storage,
+        };
+        let ids = file.storage.bytes()[HEADER..].chunks_exact(file.width);
+        match ids.map(id).find(|&id| u64::from(id) >= vocab_size) {
+            Some(id) => Err(broken(format!("ids below {vocab_size}"), id.to_string())),
+            None => Ok(file),
+        }
+    }
+
+    /// How many ids a part has.
+    pub fn len(&self, part: Part) -> usize {
+        match part {
+            Part::Training => self.training,
+            Part::Validation => self.validation,
+        }
+    }
+
+    /// Whether a part has no ids.
+    pub fn is_empty(&self, part: Part) -> bool {
+        self.len(part) == 0
+    }
+
+    /// Tokens of the vocabulary.
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    /// Appends the ids `start..start + count` of a part to `out`.
+    ///
+    /// # Panics
+    /// If the part has fewer.
+    pub fn read(&self, part: Part, start: usize, count: usize, out: &mut Vec<u32>) {
+        let len = self.len(part);
+        assert!(start + count <= len, "ids {start}..{} of {len}", start + count);
+        let first = if part == Part::Training { start } else { self.training + start };
+        let from = HEADER + first * self.width;
+        let bytes = &self.storage.bytes()[from..from + count * self.width];
+        out.extend(bytes.chunks_exact(self.width).map(id));
+    }
+}
+
+/// An id of two or four bytes.
+fn id(bytes: &[u8]) -> u32 {
+    bytes.iter().rev().fold(0, |id, &byte| id << 8 | u32::from(byte))
+}

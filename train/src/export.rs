@@ -1,0 +1,164 @@
+//! From parameters to a model that other programs load: Hugging Face's directory.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use glassbox_model::config::{Config, Family};
+use glassbox_model::rope::RopeScaling;
+use glassbox_tensor::file::safetensors::{self, SafeTensors};
+use glassbox_tensor::ops::Activation;
+use glassbox_tokenizer::Tokenizer;
+use serde_json::{Value, json};
+
+use crate::Network;
+use crate::files;
+use crate::run::RunError;
+use crate::run::checkpoint::named;
+
+/// What goes with the parameters.
+pub struct Description<'a> {
+    /// The tokenizer.
+    pub tokenizer: &'a Tokenizer,
+    /// The template that makes one text of a chat.
+    pub chat_template: Option<&'a str>,
+    /// The tokens that end a text.
+    pub eos_ids: &'a [u32],
+}
+
+/// Writes `config.json`, `generation_config.json`, `tokenizer.json`, `tokenizer_config.json` and `model.safetensors`, each
+/// whole or not at all, the weights last.
+///
+/// # Errors
+/// [`RunError::File`] or [`RunError::Tensor`] if the folder cannot be written.
+pub fn write_directory(
+    folder: &Path,
+    network: &Network,
+    description: &Description<'_>,
+) -> Result<(), RunError> {
+    let Description { tokenizer, chat_template, eos_ids } = *description;
+    let failed = |path: &Path, source| RunError::File { path: path.to_path_buf(), source };
+    fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
+    let config = network.config();
+    let token = |id: Option<u32>| id.and_then(|id| tokenizer.id_to_token(id));
+    let mut tokenizer_config = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": token(tokenizer.bos_id()),
+        "eos_token": token(tokenizer.eos_id()),
+        "model_max_length": config.context_length,
+        "clean_up_tokenization_spaces": false,
+    });
+    if let Some(template) = chat_template {
+        tokenizer_config["chat_template"] = template.into();
+    }
+    let generation = json!({ "bos_token_id": tokenizer.bos_id(), "eos_token_id": ids(eos_ids) });
+    let texts = [
+        ("config.json", pretty(&config_json(config, tokenizer, eos_ids))),
+        ("generation_config.json", pretty(&generation)),
+        ("tokenizer_config.json", pretty(&tokenizer_config)),
+        ("tokenizer.json", tokenizer.to_json()),
+    ];
+    for (name, text) in texts {
+        let path = folder.join(name);
+        files::write(&path, text).map_err(|source| failed(&path, source))?;
+    }
+    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    let tensors = named("", network.parameters())?;
+    Ok(safetensors::write(folder.join("model.safetensors"), &metadata, tensors)?)
+}
+
+/// The parameters as a checkpoint's file, in memory.
+pub(crate) fn in_memory(network: &Network) -> Result<SafeTensors, RunError> {
+    let mut bytes = Vec::new();
+    safetensors::write_to(&mut bytes, "the parameters", &BTreeMap::new(), named("", network.parameters())?)?;
+    Ok(SafeTensors::from_bytes("the parameters", bytes)?)
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+}
+
+/// One id, several, or none.
+fn ids(ids: &[u32]) -> Value {
+    match ids {
+        [] => Value::Null,
+        [id] => (*id).into(),
+        ids => ids.into(),
+    }
+}
+
+/// `config.json` in the keys of the family.
+fn config_json(config: &Config, tokenizer: &Tokenizer, eos_ids: &[u32]) -> Value {
+    let common = json!({
+        "model_type": config.family.name(),
+        "vocab_size": config.vocab_size,
+        "bos_token_id": tokenizer.bos_id(),
+        "eos_token_id": ids(eos_ids),
+        "tie_word_embeddings": config.tied,
+        "dtype": "float32",
+        "torch_dtype": "float32",
+    });
+    let own = match config.family {
+        Family::Gpt2 => gpt2_keys(config),
+        _ => llama_keys(config),
+    };
+    let (Value::Object(mut all), Value::Object(own)) = (common, own) else { return Value::Null };
+    all.extend(own);
+    Value::Object(all)
+}
+
+fn gpt2_keys(config: &Config) -> Value {
+    json!({
+        "architectures": ["GPT2LMHeadModel"],
+        "n_positions": config.context_length,
+        "n_embd": config.d_model,
+        "n_layer": config.n_layers,
+        "n_head": config.n_heads,
+        "n_inner": config.d_ff,
+        "activation_function": activation(config.activation),
+        "layer_norm_epsilon": tidy(config.norm_epsilon),
+        "scale_attn_weights": config.scale_scores,
+        "scale_attn_by_inverse_layer_idx": config.scale_scores_by_layer,
+    })
+}
+
+fn llama_keys(config: &Config) -> Value {
+    let theta = config.rope.as_ref().map_or(10_000.0, |rope| rope.theta);
+    json!({
+        "architectures": ["LlamaForCausalLM"],
+        "max_position_embeddings": config.context_length,
+        "hidden_size": config.d_model,
+        "intermediate_size": config.d_ff,
+        "num_hidden_layers": config.n_layers,
+        "num_attention_heads": config.n_heads,
+        "num_key_value_heads": config.n_kv_heads,
+        "head_dim": config.head_dim,
+        "hidden_act": activation(config.activation),
+        "rms_norm_eps": tidy(config.norm_epsilon),
+        "rope_theta": tidy(theta),
+        "attention_bias": config.qkv_bias,
+        "mlp_bias": config.mlp_bias,
+    })
+}
+
+/// Whether [`write_directory`] can say all that this configuration says.
+pub fn can_export(config: &Config) -> bool {
+    let plain = config.rope.as_ref().is_none_or(|rope| rope.scaling == RopeScaling::Default);
+    plain && matches!(config.family, Family::Gpt2 | Family::Llama)
+}
+
+fn activation(activation: Activation) -> &'static str {
+    match activation {
+        Activation::GeluErf => "gelu",
+        Activation::GeluTanh => "gelu_new",
+        Activation::GeluQuick => "quick_gelu",
+        Activation::Silu => "silu",
+        Activation::Relu => "relu",
+        Activation::ReluSquared => "relu2",
+    }
+}
+
+/// The number that a person would write: 1e-5, not the 0.000009999999747378752 that an f32 makes of it.
+fn tidy(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
+}

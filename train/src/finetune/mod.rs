@@ -1,0 +1,300 @@
+//! Fine-tuning: a model that has learnt to go on with texts learns from a few more what they should be like.
+//!
+//! All parameters may move, or only [adapters](crate::Adapters) beside the linear layers, which take a hundredth of the
+//! memory and of the disk. The texts are plain, or chats of which the assistant's words alone are learnt.
+
+mod adapter_files;
+mod chats;
+mod texts;
+
+use std::path::{Path, PathBuf};
+
+use glassbox_model::{Checkpoint, Lora};
+use glassbox_tensor::Pool;
+use glassbox_tokenizer::Tokenizer;
+use serde::Serialize;
+
+use crate::data::permute;
+use crate::export::{self, Description};
+use crate::plain::dropout::Dropout;
+use crate::run::{Follower, Losses, Outcome, Row, RunError, draw_losses};
+use crate::{AdamW, AdamWConfig, LoraConfig, Network, Schedule, Tensors, clip_by_global_norm};
+
+pub use texts::{Text, read_texts};
+
+/// How to fine-tune.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Settings {
+    /// The adapters; `None` lets all parameters move.
+    pub lora: Option<LoraSettings>,
+    /// Steps in all.
+    pub steps: u64,
+    /// Texts a step.
+    pub batch: usize,
+    /// Texts computed at a time.
+    pub micro_batch: usize,
+    /// The longest text in tokens; longer ones are cut.
+    pub context: usize,
+    /// The learning rate after the warm-up.
+    pub learning_rate: f64,
+    /// Steps in which it rises from nothing; then it falls to nothing.
+    pub warm_up: u64,
+    /// AdamW's decay of matrices.
+    pub weight_decay: f64,
+    /// The longest gradient; 0 leaves it as it is.
+    pub clip: f64,
+    /// The share of numbers left out while learning.
+    pub dropout: f64,
+    /// Where all chance begins.
+    pub seed: u64,
+}
+
+/// What adapters are like.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LoraSettings {
+    /// Components of a detour.
+    pub rank: usize,
+    /// Its results are multiplied by `alpha / rank`.
+    pub alpha: f64,
+    /// The last part of the names of the layers that have one; empty: all linear layers.
+    pub targets: Vec<String>,
+}
+
+/// A fine-tuning, ready to begin.
+pub struct FineTuning {
+    folder: PathBuf,
+    base: PathBuf,
+    settings: Settings,
+    network: Network,
+    tokenizer: Tokenizer,
+    chat_template: Option<String>,
+    eos_ids: Vec<u32>,
+    texts: Vec<Text>,
+}
+
+/// The mean loss of the texts before and after, in nats a learnt token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Learnt {
+    /// Before.
+    pub before: f64,
+    /// After.
+    pub after: f64,
+    /// Whether all steps were done.
+    pub outcome: Outcome,
+}
+
+impl FineTuning {
+    /// Reads the checkpoint's parameters, whatever their number format, and the texts of `data`.
+    ///
+    /// # Errors
+    /// [`RunError`] if either cannot be read, or the model cannot be trained here.
+    pub fn new(
+        folder: &Path,
+        checkpoint: &Checkpoint,
+        data: &Path,
+        settings: Settings,
+    ) -> Result<FineTuning, RunError> {
+        let folder = folder.to_path_buf();
+        if folder.join(LOSSES).exists() {
+            return Err(RunError::Taken { path: folder });
+        }
+        let tokenizer = checkpoint.tokenizer()?.ok_or_else(|| RunError::Broken {
+            path: checkpoint.path().into(),
+            problem: "it has no tokenizer, without which text means nothing".into(),
+        })?;
+        let template = checkpoint.chat_template()?;
+        let context = settings.context.min(checkpoint.config().context_length);
+        let texts = read_texts(data, template.as_ref(), &tokenizer, context)?;
+        let mut network = network(checkpoint)?;
+        if let Some(LoraSettings { rank, alpha, targets }) = settings.lora.clone() {
+            network
+                .add_adapters(LoraConfig { rank, alpha, targets }, settings.seed)
+                .map_err(RunError::Train)?;
+        } else if !export::can_export(checkpoint.config()) {
+            return Err(RunError::Broken {
+                path: checkpoint.path().into(),
+                problem: "a fine-tuned copy of it cannot be written; fine-tune adapters instead".into(),
+            });
+        }
+        let chat_template = template.map(|template| template.source().to_owned());
+        let eos_ids = checkpoint.generation().eos_ids.clone();
+        let base = checkpoint.path().to_path_buf();
+        Ok(FineTuning { folder, base, settings, network, tokenizer, chat_template, eos_ids, texts })
+    }
+
+    /// Sets the number of steps, a tenth of them for the warm-up.
+    pub fn set_steps(&mut self, steps: u64) {
+        self.settings.steps = steps;
+        self.settings.warm_up = steps / 10;
+    }
+
+    /// The texts, those without anything to learn left out.
+    pub fn texts(&self) -> &[Text] {
+        &self.texts
+    }
+
+    /// The model.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Whether blocks are computed again in front of their backward pass, to save memory
+    /// ([`Network::set_recompute`]).
+    pub fn set_recompute(&mut self, recompute: bool) {
+        self.network.set_recompute(recompute);
+    }
+
+    /// Does all steps and writes the adapters, or the model. Ctrl-C and the like end it early; what was learnt until then
+    /// is written.
+    ///
+    /// # Errors
+    /// [`RunError::NotFinite`] if the training runs away, [`RunError::File`] if the folder cannot be written.
+    pub fn train(&mut self, pool: &Pool, follower: &mut dyn Follower) -> Result<Learnt, RunError> {
+        let Settings { steps, batch, learning_rate, warm_up, weight_decay, clip, seed, .. } =
+            self.settings.clone();
+        std::fs::create_dir_all(&self.folder)
+            .map_err(|source| RunError::File { path: self.folder.clone(), source })?;
+        let path = self.folder.join(LOSSES);
+        let mut losses =
+            Losses::open(&path, 0).map_err(|source| RunError::File { path: path.clone(), source })?;
+        let before = self.mean_loss(pool)?;
+        let schedule = Schedule { peak: learning_rate, end: 0.0, warm_up, steps };
+        let adamw = AdamWConfig { weight_decay, ..AdamWConfig::default() };
+        let mut optimizer = AdamW::new(adamw, self.network.trained());
+        let mut gradients = self.network.gradients();
+        let (mut tokens, mut outcome) = (0, Outcome::Done);
+        for step in 0..steps {
+            if follower.wants_to_stop() {
+                outcome = Outcome::Stopped;
+                break;
+            }
+            let start = std::time::Instant::now();
+            let chosen: Vec<usize> =
+                (0..batch as u64).map(|i| self.text(seed, step * batch as u64 + i)).collect();
+            gradients.zero();
+            let (train_loss, read) = self.gradient(pool, &chosen, step, &mut gradients)?;
+            let limit = if clip > 0.0 { clip } else { f64::INFINITY };
+            let gradient_norm = clip_by_global_norm(pool, &mut gradients, limit);
+            if !gradient_norm.is_finite() {
+                return Err(self.run_away(step, "the gradient"));
+            }
+            let rate = schedule.rate(step);
+            optimizer.step(pool, self.network.trained_mut(), &gradients, rate);
+            tokens += read;
+            let row = Row {
+                step: step + 1,
+                tokens,
+                learning_rate: rate,
+                train_loss,
+                validation_loss: None,
+                gradient_norm,
+                tokens_per_second: read as f64 / start.elapsed().as_secs_f64(),
+            };
+            follower.step(&row);
+            losses.push(row).map_err(|source| RunError::File { path: path.clone(), source })?;
+        }
+        let after = self.mean_loss(pool)?;
+        self.write()?;
+        draw_losses(&self.folder, &losses.rows)?;
+        Ok(Learnt { before, after, outcome })
+    }
+
+    /// The text number `n` of the whole training: every text once in each pass, in another order each time.
+    fn text(&self, seed: u64, n: u64) -> usize {
+        let len = self.texts.len() as u64;
+        permute(n % len, len, seed ^ (n / len).wrapping_mul(0x9e37_79b9_7f4a_7c15)) as usize
+    }
+
+    /// The gradient of some texts; returns their mean loss and the number of tokens read.
+    fn gradient(
+        &mut self,
+        pool: &Pool,
+        chosen: &[usize],
+        step: u64,
+        gradients: &mut Tensors,
+    ) -> Result<(f64, u64), RunError> {
+        let batches: Vec<_> = chosen
+            .chunks(self.settings.micro_batch.max(1))
+            .map(|chosen| texts::batch(&chosen.iter().map(|&i| &self.texts[i]).collect::<Vec<_>>()))
+            .collect();
+        let total: f64 = batches.iter().map(crate::Batch::total_weight).sum();
+        let (mut sum, mut read) = (0.0, 0);
+        for (i, batch) in batches.iter().enumerate() {
+            let first = step * chosen.len() as u64 + (i * self.settings.micro_batch.max(1)) as u64;
+            self.network.set_dropout(Dropout::of(self.settings.dropout, self.settings.seed, first));
+            match self.network.loss_and_gradients(pool, batch, total, gradients) {
+                Ok(loss) => sum += loss.sum,
+                Err(crate::Error::NotANumber { .. }) => return Err(self.run_away(step, "the loss")),
+                Err(source) => return Err(RunError::Train(source)),
+            }
+            read += (batch.rows * batch.tokens) as u64;
+        }
+        Ok((sum / total, read))
+    }
+
+    /// The mean loss of all texts, or of 64 spread evenly over them.
+    fn mean_loss(&mut self, pool: &Pool) -> Result<f64, RunError> {
+        let count = self.texts.len().min(64);
+        let chosen: Vec<&Text> = (0..count).map(|i| &self.texts[i * self.texts.len() / count]).collect();
+        let (mut sum, mut weight) = (0.0, 0.0);
+        for chosen in chosen.chunks(self.settings.micro_batch.max(1)) {
+            let loss = self.network.loss(pool, &texts::batch(chosen)).map_err(RunError::Train)?;
+            (sum, weight) = (sum + loss.sum, weight + loss.weight);
+        }
+        Ok(sum / weight)
+    }
+
+    fn run_away(&self, step: u64, what: &str) -> RunError {
+        RunError::NotFinite { step: step + 1, what: what.to_owned(), kept: None, path: self.folder.clone() }
+    }
+
+    fn write(&self) -> Result<(), RunError> {
+        if let Some(settings) = &self.settings.lora {
+            return adapter_files::write(&self.folder, &self.base, &self.network, settings);
+        }
+        let chat_template = self.chat_template.as_deref();
+        let description = Description { tokenizer: &self.tokenizer, chat_template, eos_ids: &self.eos_ids };
+        export::write_directory(&self.folder, &self.network, &description)
+    }
+}
+
+const LOSSES: &str = "loss.csv";
+
+/// A network with a checkpoint's parameters.
+fn network(checkpoint: &Checkpoint) -> Result<Network, RunError> {
+    let config = checkpoint.config().clone();
+    Network::from_named(config, checkpoint.parameters()?).map_err(RunError::Train)
+}
+
+/// Writes a checkpoint with adapters merged into its weights, as a Hugging Face directory in f32.
+///
+/// # Errors
+/// [`RunError`] if either cannot be read, they do not fit together, or the folder cannot be written.
+pub fn merge(checkpoint: &Checkpoint, lora: &Lora, folder: &Path) -> Result<(), RunError> {
+    if !export::can_export(checkpoint.config()) {
+        let problem = "a copy of it with other weights cannot be written".into();
+        return Err(RunError::Broken { path: checkpoint.path().into(), problem });
+    }
+    let misfit =
+        |source: crate::Error| RunError::Broken { path: lora.path().into(), problem: source.to_string() };
+    let mut network = network(checkpoint)?;
+    let named = lora.named()?;
+    let target = |name: &str| Some(name.rsplit_once(".lora_A.")?.0.rsplit('.').next()?.to_owned());
+    let mut targets: Vec<String> = named.iter().filter_map(|(name, ..)| target(name)).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    let alpha = lora.scale() * lora.rank() as f64;
+    network.add_adapters(LoraConfig { rank: lora.rank(), alpha, targets }, 0).map_err(misfit)?;
+    let tensors = Tensors::from_named(network.trained().layout().clone(), named).map_err(misfit)?;
+    network.trained_mut().values_mut().copy_from_slice(tensors.values());
+    network.merge_adapters();
+    let tokenizer = checkpoint.tokenizer()?;
+    let template = checkpoint.chat_template()?;
+    let Some(tokenizer) = tokenizer else {
+        let problem = "it has no tokenizer to go with the merged weights".into();
+        return Err(RunError::Broken { path: checkpoint.path().into(), problem });
+    };
+    let chat_template = template.as_ref().map(|template| template.source());
+    let eos_ids = &checkpoint.generation().eos_ids;
+    export::write_directory(folder, &network, &Description { tokenizer: &tokenizer, chat_template, eos_ids })
+}

@@ -1,0 +1,326 @@
+//! A whole GPT-2 or Llama of plain layers: from token ids to the loss, and the same way back.
+
+use glassbox_tensor::ops::Rotation;
+
+use super::dropout::Place;
+use super::linear::{Order, Shape};
+use super::{Float, activation, attention, cross_entropy, dropout, embedding, linear, norm, rotary};
+use crate::batch::Batch;
+use crate::network::Network;
+use crate::plan::{Block, Linear, Norm};
+use crate::tensors::Layout;
+
+/// The loss of each position of a batch, `[rows, tokens]`, and the gradient of `Σ weight · loss / total_weight` by
+/// each trained number.
+///
+/// `trained` stands for the values of [`Network::trained`]; whatever else the network has is its own, dropout
+/// too.
+///
+/// # Panics
+/// If `trained` or the batch do not fit the network.
+pub fn loss_and_gradients<F: Float>(
+    network: &Network,
+    trained: &[F],
+    batch: &Batch,
+    total_weight: f64,
+) -> (Vec<F>, Vec<F>) {
+    let frozen: Vec<F> = match network.adapters() {
+        Some(_) => network.parameters().values().iter().map(|&x| F::of(f64::from(x))).collect(),
+        None => Vec::new(),
+    };
+    let base = if frozen.is_empty() { trained } else { &frozen };
+    let mut pass =
+        Pass { network, base, trained, rotation: network.rotation().cloned(), gradients: Vec::new() };
+    pass.run(batch, total_weight)
+}
+
+struct Pass<'a, F> {
+    network: &'a Network,
+    base: &'a [F],
+    trained: &'a [F],
+    rotation: Option<Rotation>,
+    /// Of the trained numbers.
+    gradients: Vec<F>,
+}
+
+/// What the backward pass needs to know of a block's forward pass.
+struct Kept<F> {
+    /// The residual stream in front of the block.
+    x: Vec<F>,
+    normed1: Vec<F>,
+    qkv: Vec<F>,
+    z: Vec<F>,
+    /// The residual stream between attention and feed-forward.
+    mid: Vec<F>,
+    normed2: Vec<F>,
+    before: Vec<F>,
+    up: Vec<F>,
+    hidden: Vec<F>,
+}
+
+impl<F: Float> Pass<'_, F> {
+    fn run(&mut self, batch: &Batch, total_weight: f64) -> (Vec<F>, Vec<F>) {
+        let (network, d) = (self.network, self.network.config().d_model);
+        let (plan, vocab_size) = (network.plan(), network.config().vocab_size);
+        let positions: Vec<u32> = (0..batch.rows).flat_map(|_| 0..batch.tokens as u32).collect();
+
+        // Forward: the stream x starts as what the token is (and where it stands), and every block adds to it.
+        let mut x = embedding::forward(self.at(plan.embedding), d, &batch.ids);
+        if let Some(table) = plan.positions {
+            add(&mut x, &embedding::forward(self.at(table), d, &positions));
+        }
+        self.drop_out(Place::Embedding, &mut x);
+        let mut kept = Vec::new();
+        for (layer, block) in plan.blocks.iter().enumerate() {
+            let block = self.block(layer, block, x, batch.tokens);
+            x = block.1;
+            kept.push(block.0);
+        }
+        let normed = self.norm(plan.norm_final, &x);
+        let head = plan.unembedding.unwrap_or(plan.embedding);
+        let head_shape = Shape { inputs: d, outputs: vocab_size, order: Order::OutputsInputs };
+        let logits = linear::forward(head_shape, &normed, self.at(head), None);
+        let mut losses = cross_entropy::forward(&logits, vocab_size, &batch.targets);
+
+        // Backward: the derivative of the loss by the stream, from its end to its start.
+        self.gradients = vec![F::ZERO; self.trained.len()];
+        let factors: Vec<F> =
+            batch.weights.iter().map(|&weight| F::of(f64::from(weight) / total_weight)).collect();
+        let dlogits = cross_entropy::backward(&logits, vocab_size, &batch.targets, &factors);
+        let mut dhead = vec![F::ZERO; vocab_size * d];
+        let dnormed = linear::backward(head_shape, &normed, self.at(head), &dlogits, Some(&mut dhead), None);
+        self.learn(head, &dhead);
+        let mut dx = self.norm_backward(plan.norm_final, &x, &dnormed);
+        for ((layer, block), kept) in plan.blocks.iter().enumerate().zip(kept).rev() {
+            dx = self.block_backward(layer, block, &kept, dx, batch.tokens);
+        }
+        self.drop_out(Place::Embedding, &mut dx);
+        let mut table = vec![F::ZERO; vocab_size * d];
+        embedding::backward(d, &batch.ids, &dx, &mut table);
+        self.learn(plan.embedding, &table);
+        if let Some(index) = plan.positions {
+            let mut table = vec![F::ZERO; network.config().context_length * d];
+            embedding::backward(d, &positions, &dx, &mut table);
+            self.learn(index, &table);
+        }
+        for (loss, &weight) in losses.iter_mut().zip(&batch.weights) {
+            if weight == 0.0 {
+                *loss = F::ZERO;
+            }
+        }
+        (losses, std::mem::take(&mut self.gradients))
+    }
+
+    /// `mid = x + attention(norm1(x))`, then `mid + mlp(norm2(mid))`.
+    fn block(&self, layer: usize, block: &Block, x: Vec<F>, tokens: usize) -> (Kept<F>, Vec<F>) {
+        let shape = self.attention(layer, tokens);
+        let activation = self.network.config().activation;
+
+        let normed1 = self.norm(block.norm1, &x);
+        let parts: Vec<Vec<F>> = block.qkv.iter().map(|part| self.linear(part, &normed1)).collect();
+        let mut qkv = join(&block.qkv, &parts);
+        if let Some(rotation) = &self.rotation {
+            let heads = shape.heads + shape.kv_heads;
+            rotary::forward(rotation, &mut qkv, shape.width(), heads, shape.head_dim, tokens);
+        }
+        let z = attention::forward(shape, &qkv);
+        let mut mid = self.linear(&block.attention_out, &z);
+        self.drop_out(Place::Attention(layer), &mut mid);
+        add(&mut mid, &x);
+
+        let normed2 = self.norm(block.norm2, &mid);
+        let before = self.linear(&block.mlp_in, &normed2);
+        let up = block.mlp_up.as_ref().map_or(Vec::new(), |up| self.linear(up, &normed2));
+        let hidden = match up.is_empty() {
+            true => activation::forward(activation, &before),
+            false => activation::gate(activation, &before, &up),
+        };
+        let mut out = self.linear(&block.mlp_out, &hidden);
+        self.drop_out(Place::FeedForward(layer), &mut out);
+        add(&mut out, &mid);
+        (Kept { x, normed1, qkv, z, mid, normed2, before, up, hidden }, out)
+    }
+
+    /// The stream reaches the block's end in two ways, past a layer and through it, so its derivative is the
+    /// sum of both.
+    fn block_backward(
+        &mut self,
+        layer: usize,
+        block: &Block,
+        kept: &Kept<F>,
+        dout: Vec<F>,
+        tokens: usize,
+    ) -> Vec<F> {
+        let shape = self.attention(layer, tokens);
+        let activation = self.network.config().activation;
+
+        let mut dadded = dout.clone();
+        self.drop_out(Place::FeedForward(layer), &mut dadded);
+        let dhidden = self.linear_backward(&block.mlp_out, &kept.hidden, &dadded);
+        let dnormed2 = match &block.mlp_up {
+            None => {
+                let dbefore = activation::backward(activation, &kept.before, &dhidden);
+                self.linear_backward(&block.mlp_in, &kept.normed2, &dbefore)
+            }
+            Some(up) => {
+                let (dbefore, dup) = activation::gate_backward(activation, &kept.before, &kept.up, &dhidden);
+                let mut dnormed2 = self.linear_backward(&block.mlp_in, &kept.normed2, &dbefore);
+                add(&mut dnormed2, &self.linear_backward(up, &kept.normed2, &dup));
+                dnormed2
+            }
+        };
+        let mut dmid = self.norm_backward(block.norm2, &kept.mid, &dnormed2);
+        add(&mut dmid, &dout);
+
+        let mut dadded = dmid.clone();
+        self.drop_out(Place::Attention(layer), &mut dadded);
+        let dz = self.linear_backward(&block.attention_out, &kept.z, &dadded);
+        let mut dqkv = attention::backward(shape, &kept.qkv, &dz);
+        if let Some(rotation) = &self.rotation {
+            let heads = shape.heads + shape.kv_heads;
+            rotary::backward(rotation, &mut dqkv, shape.width(), heads, shape.head_dim, tokens);
+        }
+        let mut dnormed1 = vec![F::ZERO; kept.x.len()];
+        for (part, dy) in block.qkv.iter().zip(split(&block.qkv, &dqkv)) {
+            add(&mut dnormed1, &self.linear_backward(part, &kept.normed1, &dy));
+        }
+        let mut dx = self.norm_backward(block.norm1, &kept.x, &dnormed1);
+        add(&mut dx, &dmid);
+        dx
+    }
+
+    fn drop_out(&self, place: Place, x: &mut [F]) {
+        if let Some(dropout) = self.network.dropout() {
+            dropout::apply(dropout, place, x);
+        }
+    }
+
+    fn attention(&self, layer: usize, tokens: usize) -> attention::Shape {
+        let config = self.network.config();
+        attention::Shape {
+            tokens,
+            heads: config.n_heads,
+            kv_heads: config.n_kv_heads,
+            head_dim: config.head_dim,
+            scale: config.score_scale(layer),
+        }
+    }
+
+    fn norm(&self, norm: Norm, x: &[F]) -> Vec<F> {
+        let epsilon = F::of(f64::from(self.network.config().norm_epsilon));
+        match norm.bias {
+            Some(bias) => norm::layer_norm(x, self.at(norm.weight), self.at(bias), epsilon),
+            None => norm::rms_norm(x, self.at(norm.weight), epsilon),
+        }
+    }
+
+    fn norm_backward(&mut self, norm: Norm, x: &[F], dy: &[F]) -> Vec<F> {
+        let epsilon = F::of(f64::from(self.network.config().norm_epsilon));
+        let w = self.at(norm.weight);
+        let (mut dw, mut db) = (vec![F::ZERO; w.len()], vec![F::ZERO; w.len()]);
+        let dx = match norm.bias {
+            Some(_) => norm::layer_norm_backward(x, w, epsilon, dy, Some(&mut dw), Some(&mut db)),
+            None => norm::rms_norm_backward(x, w, epsilon, dy, Some(&mut dw)),
+        };
+        self.learn(norm.weight, &dw);
+        if let Some(bias) = norm.bias {
+            self.learn(bias, &db);
+        }
+        dx
+    }
+
+    /// `y = x · Wᵀ + b`, and with an adapter `+ scale · (x · Aᵀ) · Bᵀ`.
+    fn linear(&self, part: &Linear, x: &[F]) -> Vec<F> {
+        let mut y = linear::forward(part.shape, x, self.at(part.weight), part.bias.map(|bias| self.at(bias)));
+        if let Some((down, up, [a, b], scale)) = self.adapter(part) {
+            let detour = linear::forward(up, &linear::forward(down, x, a, None), b, None);
+            y.iter_mut().zip(detour).for_each(|(y, detour)| *y += scale * detour);
+        }
+        y
+    }
+
+    fn linear_backward(&mut self, part: &Linear, x: &[F], dy: &[F]) -> Vec<F> {
+        let shape = part.shape;
+        let mut dw = vec![F::ZERO; shape.inputs * shape.outputs];
+        let mut db = vec![F::ZERO; shape.outputs];
+        let mut dx = linear::backward(shape, x, self.at(part.weight), dy, Some(&mut dw), Some(&mut db));
+        self.learn(part.weight, &dw);
+        if let Some(bias) = part.bias {
+            self.learn(bias, &db);
+        }
+        if let Some((down, up, [a, b], scale)) = self.adapter(part) {
+            // The detour is two linear layers one after the other; the factor belongs to its result.
+            let scaled: Vec<F> = dy.iter().map(|&dy| scale * dy).collect();
+            let u = linear::forward(down, x, a, None);
+            let (mut da, mut db) = (vec![F::ZERO; a.len()], vec![F::ZERO; b.len()]);
+            let du = linear::backward(up, &u, b, &scaled, Some(&mut db), None);
+            add(&mut dx, &linear::backward(down, x, a, &du, Some(&mut da), None));
+            let pair = self.network.adapters().and_then(|adapters| adapters.pair(part));
+            for (index, d) in pair.into_iter().flat_map(|pair| [(pair.a, &da), (pair.b, &db)]) {
+                let range = self.network.trained().layout().slots()[index].range.clone();
+                add(&mut self.gradients[range], d);
+            }
+        }
+        dx
+    }
+
+    /// The two layers of an adapter's detour, its matrices and its factor.
+    fn adapter(&self, part: &Linear) -> Option<(Shape, Shape, [&[F]; 2], F)> {
+        let adapters = self.network.adapters()?;
+        let pair = adapters.pair(part)?;
+        let down = Shape { inputs: part.shape.inputs, outputs: pair.rank, order: Order::OutputsInputs };
+        let up = Shape { inputs: pair.rank, outputs: part.shape.outputs, order: Order::OutputsInputs };
+        let layout = adapters.tensors().layout();
+        let at = |index| tensor(layout, self.trained, index);
+        Some((down, up, [at(pair.a), at(pair.b)], F::of(f64::from(pair.scale))))
+    }
+
+    /// A tensor of the base.
+    fn at(&self, index: usize) -> &[F] {
+        tensor(self.network.parameters().layout(), self.base, index)
+    }
+
+    /// Adds to the gradient of a tensor of the base, if that is what is trained.
+    fn learn(&mut self, index: usize, d: &[F]) {
+        if self.network.adapters().is_none() {
+            let range = self.network.parameters().layout().slots()[index].range.clone();
+            add(&mut self.gradients[range], d);
+        }
+    }
+}
+
+fn tensor<'a, F>(layout: &Layout, values: &'a [F], index: usize) -> &'a [F] {
+    &values[layout.slots()[index].range.clone()]
+}
+
+fn add<F: Float>(to: &mut [F], from: &[F]) {
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to += from;
+    }
+}
+
+/// Some layers' results side by side in one matrix.
+fn join<F: Float>(layers: &[Linear], parts: &[Vec<F>]) -> Vec<F> {
+    let rows = parts[0].len() / layers[0].shape.outputs;
+    let mut all = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+    for row in 0..rows {
+        for (layer, part) in layers.iter().zip(parts) {
+            all.extend_from_slice(&part[row * layer.shape.outputs..][..layer.shape.outputs]);
+        }
+    }
+    all
+}
+
+/// The columns of each layer.
+fn split<F: Float>(layers: &[Linear], all: &[F]) -> Vec<Vec<F>> {
+    let width: usize = layers.iter().map(|layer| layer.shape.outputs).sum();
+    let mut parts = vec![Vec::new(); layers.len()];
+    for mut row in all.chunks_exact(width) {
+        for (layer, part) in layers.iter().zip(&mut parts) {
+            let (own, rest) = row.split_at(layer.shape.outputs);
+            part.extend_from_slice(own);
+            row = rest;
+        }
+    }
+    parts
+}

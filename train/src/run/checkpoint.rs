@@ -1,0 +1,103 @@
+//! A checkpoint: all that the next step depends on, in one safetensors file.
+//!
+//! Parameters, and AdamW's two moments under the same names behind `adamw.first.` and `adamw.second.`; the number of
+//! steps done stands in the metadata. The generator's state needs no place: it is the seed and that number.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use glassbox_model::Config;
+use glassbox_tensor::Tensor;
+use glassbox_tensor::file::safetensors::{self, SafeTensors};
+
+use super::RunError;
+use crate::{AdamW, AdamWConfig, Network, Tensors};
+
+const FIRST: &str = "adamw.first.";
+const SECOND: &str = "adamw.second.";
+const FORMAT: &str = "glassbox run 1";
+
+/// Where a run stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct State {
+    /// Steps done.
+    pub(super) step: u64,
+    /// The smallest loss on the text kept back, and after which step.
+    pub(super) best: Option<(f64, u64)>,
+}
+
+/// Writes a checkpoint in place of the last one.
+pub(super) fn write(
+    path: &Path,
+    network: &Network,
+    optimizer: &AdamW,
+    state: &State,
+) -> Result<(), RunError> {
+    let mut metadata = BTreeMap::from([
+        ("format".to_owned(), FORMAT.to_owned()),
+        ("step".to_owned(), state.step.to_string()),
+    ]);
+    if let Some((loss, step)) = state.best {
+        // The bits, since the text of a number would have to be read back exactly.
+        metadata.insert("best_loss_bits".to_owned(), loss.to_bits().to_string());
+        metadata.insert("best_step".to_owned(), step.to_string());
+    }
+    let (first, second) = (optimizer.first_moment(), optimizer.second_moment());
+    let tensors = [named("", network.trained())?, named(FIRST, first)?, named(SECOND, second)?].concat();
+    Ok(safetensors::write(path, &metadata, tensors)?)
+}
+
+/// Tensors as a file has them, their names behind a prefix.
+pub(crate) fn named(
+    prefix: &str,
+    tensors: &Tensors,
+) -> Result<Vec<(String, Tensor)>, glassbox_tensor::Error> {
+    let one = |(slot, values): (&crate::Slot, &[f32])| {
+        Ok((format!("{prefix}{}", slot.name), Tensor::from_f32(slot.shape.clone(), values.to_vec())?))
+    };
+    tensors.iter().map(one).collect()
+}
+
+/// Reads a checkpoint.
+pub(super) fn read(
+    path: &Path,
+    config: Config,
+    adamw: AdamWConfig,
+) -> Result<(Network, AdamW, State), RunError> {
+    let broken = |problem: String| RunError::Broken { path: path.to_path_buf(), problem };
+    let file = SafeTensors::open(path)?;
+    let said = |key: &str| file.metadata().get(key);
+    let number = |key: &str| said(key).and_then(|text| text.parse::<u64>().ok());
+    if said("format").map(String::as_str) != Some(FORMAT) {
+        return Err(broken("it is not a checkpoint of a run".into()));
+    }
+    let step = number("step").ok_or_else(|| broken("it does not say how many steps were done".into()))?;
+    let best = number("best_loss_bits").zip(number("best_step"));
+    let state = State { step, best: best.map(|(bits, step)| (f64::from_bits(bits), step)) };
+
+    let misfit = |source: crate::Error| broken(format!("{source}, so it is not of this run's recipe"));
+    let mut network = Network::new(config, 0).map_err(RunError::Train)?;
+    let layout = network.trained().layout().clone();
+    let part = |prefix: &'static str| -> Result<Tensors, RunError> {
+        let own = file.tensors().iter().filter_map(|info| {
+            let name = info.name.strip_prefix(prefix)?;
+            let other = prefix.is_empty() && (name.starts_with(FIRST) || name.starts_with(SECOND));
+            (!other).then_some((name, &info.name))
+        });
+        let mut named = Vec::new();
+        for (name, full) in own {
+            let tensor = file.tensor(full)?;
+            named.push((name.to_owned(), tensor.shape().to_vec(), tensor.to_f32()));
+        }
+        Tensors::from_named(layout.clone(), named).map_err(misfit)
+    };
+    let (parameters, first, second) = (part("")?, part(FIRST)?, part(SECOND)?);
+    network.trained_mut().values_mut().copy_from_slice(parameters.values());
+    let optimizer = AdamW::restore(adamw, step, first, second).map_err(misfit)?;
+    Ok((network, optimizer, state))
+}
+
+/// The step of a checkpoint, if there is one that can be read.
+pub(super) fn step_of(path: &Path) -> Option<u64> {
+    SafeTensors::open(path).ok()?.metadata().get("step")?.parse().ok()
+}

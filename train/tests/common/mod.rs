@@ -1,0 +1,65 @@
+//! Tiny networks of every kind, and batches for them.
+#![allow(dead_code)]
+
+use glassbox_model::rope::{RopeConfig, RopeScaling};
+use glassbox_model::{Config, Family};
+use glassbox_tensor::ops::Activation;
+use glassbox_train::{Batch, LoraConfig, Network, Random, gpt2_config};
+
+/// A Llama with as many query heads a key-value head as `group` says.
+pub(crate) fn llama_config(group: usize, tied: bool, bias: bool) -> Config {
+    Config {
+        family: Family::Llama,
+        n_kv_heads: 2,
+        n_heads: 2 * group,
+        head_dim: 6,
+        d_ff: 28,
+        norm_epsilon: 1e-5,
+        activation: Activation::Silu,
+        tied,
+        qkv_bias: bias,
+        attention_out_bias: bias,
+        mlp_bias: bias,
+        rope: Some(RopeConfig { theta: 1e4, scaling: RopeScaling::Default }),
+        ..gpt2_config(37, 80, 20, 2, 2)
+    }
+}
+
+/// A network whose numbers are all of them away from their start: norms not 1, biases not 0.
+pub(crate) fn stirred(config: Config) -> Network {
+    let mut network = Network::new(config, 5).unwrap();
+    let mut random = Random::new(6);
+    network.parameters_mut().values_mut().iter_mut().for_each(|x| *x += (random.normal() * 0.1) as f32);
+    network
+}
+
+/// The same with adapters that do something.
+pub(crate) fn with_adapters(config: Config) -> Network {
+    let mut network = stirred(config);
+    network.add_adapters(LoraConfig { rank: 3, alpha: 6.0, targets: vec![] }, 7).unwrap();
+    let mut random = Random::new(8);
+    network.trained_mut().values_mut().iter_mut().for_each(|x| *x += (random.normal() * 0.1) as f32);
+    network
+}
+
+/// Name and network of each kind.
+pub(crate) fn networks() -> Vec<(&'static str, Network)> {
+    let erf = Config { activation: Activation::GeluErf, tied: false, ..gpt2_config(37, 80, 20, 2, 2) };
+    vec![
+        ("gpt2", stirred(gpt2_config(37, 80, 24, 3, 2))),
+        ("gpt2, erf, untied", stirred(erf)),
+        ("llama", stirred(llama_config(1, true, false))),
+        ("llama, grouped, untied, biases", stirred(llama_config(3, false, true))),
+        ("gpt2 with adapters", with_adapters(gpt2_config(37, 80, 20, 2, 2))),
+        ("llama with adapters", with_adapters(llama_config(2, true, false))),
+    ]
+}
+
+/// Random tokens, some of which do not count.
+pub(crate) fn batch(config: &Config, rows: usize, tokens: usize) -> Batch {
+    let mut random = Random::new(9);
+    let ids: Vec<u32> = (0..rows * (tokens + 1)).map(|_| random.below(config.vocab_size) as u32).collect();
+    let mut batch = Batch::next_token(&ids, rows).unwrap();
+    batch.weights.iter_mut().for_each(|weight| *weight = [0.0, 1.0, 1.0, 0.5][random.below(4)]);
+    batch
+}
