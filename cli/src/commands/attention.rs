@@ -1,0 +1,169 @@
+//! `attention`: which token looks at which.
+
+use clap::Args;
+use glassbox_model::glass::{AttentionPattern, Edge, EdgeOptions, strongest_edges};
+use glassbox_tokenizer::Tokenizer;
+use serde::Serialize;
+
+use super::predict::{shown, text};
+use super::view::{ViewArgs, check, check_layer, texts};
+use crate::args::positive;
+use crate::escape;
+use crate::output::{Out, note};
+
+const EXAMPLES: &str = "Examples:\n\
+\x20 glassbox attention \"When Mary and John went out, John gave Mary a drink\" --skip-first\n\
+\x20 glassbox attention \"one two three one two three\" --layer 3 --head 5";
+
+/// Show which token looks at which
+///
+/// Each attention head of each layer shares out each token's look among the tokens up to itself: its weights add up to 1.
+/// Without --head these are the strongest of all those edges; with --layer and --head it is the whole pattern of one
+/// head as a matrix, a row for the token that looks, a column for the one that is looked at. On a terminal the matrix has
+/// as many of the last tokens as fit.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    view: ViewArgs,
+    /// Of this layer only, counted from 0
+    #[arg(long, value_name = "LAYER")]
+    layer: Option<usize>,
+    /// The whole pattern of this head, counted from 0
+    #[arg(long, value_name = "HEAD", requires = "layer")]
+    head: Option<usize>,
+    /// How many edges to show
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = positive, conflicts_with = "head")]
+    top: usize,
+    /// Leave out looks at the first token, where many heads rest when they have nothing to say
+    #[arg(long, conflicts_with = "head")]
+    skip_first: bool,
+    /// Write one JSON object: ids, tokens, and edges (layer, head, query, key, weight) or layer, head and pattern
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` writes for the edges.
+#[derive(Serialize)]
+struct EdgeReport<'a> {
+    ids: &'a [u32],
+    tokens: Vec<String>,
+    edges: Vec<JsonEdge>,
+}
+
+#[derive(Serialize)]
+struct JsonEdge {
+    layer: usize,
+    head: usize,
+    query: usize,
+    query_token: String,
+    key: usize,
+    key_token: String,
+    weight: f32,
+}
+
+/// What `--json` writes for a head: row `i` of the pattern has the weights of the tokens 0 to `i`.
+#[derive(Serialize)]
+struct HeadReport<'a> {
+    ids: &'a [u32],
+    tokens: Vec<String>,
+    layer: usize,
+    head: usize,
+    pattern: Vec<&'a [f32]>,
+}
+
+pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
+    let (source, ids) = arguments.view.open()?;
+    check_layer(arguments.layer, &source)?;
+    check("head", arguments.head, source.checkpoint.config().n_heads)?;
+    let tokenizer = source.maybe_tokenizer();
+    let model = arguments.view.load(&source)?;
+    if let (Some(layer), Some(head)) = (arguments.layer, arguments.head) {
+        let pattern = AttentionPattern::of(&model, &ids, layer, head)?;
+        if arguments.json {
+            let rows = (0..ids.len()).map(|query| pattern.row(query)).collect();
+            let tokens = texts(tokenizer, &ids);
+            return out.json(&HeadReport { ids: &ids, tokens, layer, head, pattern: rows });
+        }
+        return matrix(&pattern, &ids, tokenizer, out);
+    }
+    let options =
+        EdgeOptions { layer: arguments.layer, top: arguments.top, skip_first: arguments.skip_first };
+    let edges = strongest_edges(&model, &ids, &options)?;
+    if arguments.json {
+        let edge = |edge: &Edge| JsonEdge {
+            layer: edge.layer,
+            head: edge.head,
+            query: edge.query,
+            query_token: text(tokenizer, ids[edge.query]),
+            key: edge.key,
+            key_token: text(tokenizer, ids[edge.key]),
+            weight: edge.weight,
+        };
+        let edges = edges.iter().map(edge).collect();
+        return out.json(&EdgeReport { ids: &ids, tokens: texts(tokenizer, &ids), edges });
+    }
+    if edges.is_empty() {
+        note("a prompt of one token has no looks but those at the first token");
+        return Ok(());
+    }
+    list(&edges, &ids, tokenizer, out)
+}
+
+/// A line for each edge: `layer.head`, the token that looks ← the token that it gets something from.
+fn list(edges: &[Edge], ids: &[u32], tokenizer: Option<&Tokenizer>, out: &mut Out) -> anyhow::Result<()> {
+    let name = |position: usize| format!("{position:>4} {}", shown(tokenizer, ids[position]));
+    let longest = |of: fn(&Edge) -> usize| {
+        let widths = edges.iter().map(|edge| escape::width(&name(of(edge))));
+        let room = out.width().map_or(usize::MAX, |width| (width.saturating_sub(22) / 2).max(9));
+        widths.max().unwrap_or(0).clamp(9, room)
+    };
+    let (query, key) = (longest(|edge| edge.query), longest(|edge| edge.key));
+    let heading =
+        format!("{:<7}  {}  ← {}  weight", "head", escape::fit("token", query), escape::fit("token", key));
+    out.line(out.paint(2, &heading))?;
+    for edge in edges {
+        let head = format!("{}.{}", edge.layer, edge.head);
+        let (from, to) = (escape::fit(&name(edge.query), query), escape::fit(&name(edge.key), key));
+        out.line(format_args!("{head:<7}  {from}  ← {to}  {:.4}", edge.weight))?;
+    }
+    Ok(())
+}
+
+/// Columns of a row's label in the matrix, its gap included.
+const LABEL: usize = 18;
+
+/// A shaded cell, two columns wide, for each pair of tokens.
+fn matrix(
+    pattern: &AttentionPattern,
+    ids: &[u32],
+    tokenizer: Option<&Tokenizer>,
+    out: &mut Out,
+) -> anyhow::Result<()> {
+    let fitting = out.width().map_or(ids.len(), |width| (width.saturating_sub(LABEL) / 2).max(1));
+    let first = ids.len().saturating_sub(fitting);
+    if first > 0 {
+        note(format_args!("the last {fitting} of {} tokens; --json has all", ids.len()));
+    }
+    note("░ from 0.05, ▒ from 0.25, ▓ from 0.5, █ from 0.75");
+    let numbers: String = (first..ids.len()).map(|key| format!("{:>2}", key % 100)).collect();
+    out.line(out.paint(2, &format!("{:LABEL$}{numbers}", "")))?;
+    for (query, &id) in ids.iter().enumerate().skip(first) {
+        let label = escape::fit(&format!("{query:>4} {}", shown(tokenizer, id)), LABEL - 1);
+        let cells: String =
+            pattern.row(query)[first..].iter().flat_map(|&weight| [shade(weight); 2]).collect();
+        out.line(format!("{label} {cells}").trim_end())?;
+    }
+    Ok(())
+}
+
+/// A block character for a weight.
+fn shade(weight: f32) -> char {
+    match weight {
+        weight if weight >= 0.75 => '█',
+        weight if weight >= 0.5 => '▓',
+        weight if weight >= 0.25 => '▒',
+        weight if weight >= 0.05 => '░',
+        _ => ' ',
+    }
+}

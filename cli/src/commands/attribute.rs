@@ -1,0 +1,152 @@
+//! `attribute`: how much each part of the model adds to the score of a token.
+
+use clap::Args;
+use glassbox_model::glass::{self, Attribution, Contribution, Part};
+use serde::Serialize;
+
+use super::predict::{shown, text};
+use super::view::{TokenArgs, ViewArgs};
+use crate::args::positive;
+use crate::escape;
+use crate::output::{Out, note};
+
+const EXAMPLES: &str = "Examples:\n\
+\x20 glassbox attribute \"The capital of France is\"\n\
+\x20 glassbox attribute \"The capital of France is\" --token \" London\" --top 30";
+
+/// Show how much each part of the model adds to the score of the next token
+///
+/// Direct logit attribution: the last token's vector is a sum of what its embedding, each attention head and each
+/// feed-forward layer (MLP) puts into it, so the score (logit) of a token is a sum, too, once the final norm's scale is
+/// taken as it was in this run. The parts that add or take the most are shown; all of them sum up to the logit. The token
+/// is the likeliest one, or the one named.
+#[derive(Args, Debug)]
+// The parts are summed in floating point, so the run must be, too.
+#[command(after_long_help = EXAMPLES, mut_arg("compute", |compute| compute.default_value("f32")))]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    view: ViewArgs,
+    #[command(flatten)]
+    token: TokenArgs,
+    /// How many parts to show
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = positive, conflicts_with = "json")]
+    top: usize,
+    /// Write one JSON object: ids, token, its logit, the sum, and all contributions (part, layer, head, logit)
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` writes.
+#[derive(Serialize)]
+struct Report<'a> {
+    ids: &'a [u32],
+    id: u32,
+    token: String,
+    logit: f32,
+    sum: f64,
+    contributions: Vec<JsonContribution>,
+}
+
+#[derive(Serialize)]
+struct JsonContribution {
+    part: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layer: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head: Option<usize>,
+    logit: f64,
+}
+
+pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
+    let (source, ids) = arguments.view.open()?;
+    let token = arguments.token.id(&source)?;
+    let tokenizer = source.maybe_tokenizer();
+    let model = arguments.view.load(&source)?;
+    let attribution = glass::attribute(&model, &ids, token)?;
+    if arguments.json {
+        let contributions = attribution.contributions.iter().map(|&Contribution { part, logit }| {
+            let (part, layer, head) = parts(part);
+            JsonContribution { part, layer, head, logit }
+        });
+        return out.json(&Report {
+            ids: &ids,
+            id: attribution.token,
+            token: text(tokenizer, attribution.token),
+            logit: attribution.logit,
+            sum: attribution.sum(),
+            contributions: contributions.collect(),
+        });
+    }
+    note(format_args!("the logit of {} ({})", shown(tokenizer, attribution.token), attribution.token));
+    chart(&attribution, arguments.top, out)
+}
+
+/// A part's kind, layer and head.
+fn parts(part: Part) -> (&'static str, Option<usize>, Option<usize>) {
+    match part {
+        Part::Embedding => ("embedding", None, None),
+        Part::PositionEmbedding => ("position embedding", None, None),
+        Part::Head { layer, head } => ("head", Some(layer), Some(head)),
+        Part::AttentionBias { layer } => ("attention bias", Some(layer), None),
+        Part::Mlp { layer } => ("mlp", Some(layer), None),
+        Part::FinalNormBias => ("final norm bias", None, None),
+    }
+}
+
+/// A line for each of the `top` largest parts, one for the rest, one for the sum.
+fn chart(attribution: &Attribution, top: usize, out: &mut Out) -> anyhow::Result<()> {
+    let mut order: Vec<&Contribution> = attribution.contributions.iter().collect();
+    order.sort_by(|a, b| b.logit.abs().total_cmp(&a.logit.abs()));
+    let (shown, rest) = order.split_at(top.min(order.len()));
+    let most = shown.first().map_or(0.0, |largest| largest.logit.abs()).max(f64::MIN_POSITIVE);
+    let name = |part| match parts(part) {
+        (kind, None, _) => kind.to_owned(),
+        (kind, Some(layer), None) => format!("{kind} {layer}"),
+        (kind, Some(layer), Some(head)) => format!("{kind} {layer}.{head}"),
+    };
+    let line = |name: &str, logit: f64| format!("{}  {logit:>+10.4}", escape::fit(name, 20));
+    out.line(out.paint(2, &format!("{}  {:>10}", escape::fit("part", 20), "logit")))?;
+    for contribution in shown {
+        let line = line(&name(contribution.part), contribution.logit);
+        match out.width().map(|width| width.saturating_sub(escape::width(&line) + 3) / 2) {
+            Some(half) if half > 0 => {
+                let colour = if contribution.logit < 0.0 { 31 } else { 36 };
+                let bar = signed_bar(contribution.logit / most, half);
+                out.line(format_args!("{line}  {}", out.paint(colour, &bar)))?;
+            }
+            _ => out.line(line)?,
+        }
+    }
+    if !rest.is_empty() {
+        let others = format!("{} others", rest.len());
+        out.line(line(&others, rest.iter().map(|contribution| contribution.logit).sum()))?;
+    }
+    out.line(out.paint(1, &line("sum", attribution.sum())))?;
+    out.line(out.paint(2, &line("logit", f64::from(attribution.logit))))?;
+    Ok(())
+}
+
+/// A bar of `share` of `half` columns to the right of the middle, or to the left if it is negative; in halves of columns.
+fn signed_bar(share: f64, half: usize) -> String {
+    let halves = (share.abs().min(1.0) * half as f64 * 2.0).round() as usize;
+    let (full, odd) = ("█".repeat(halves / 2), halves % 2 == 1);
+    if share < 0.0 {
+        let blank = half - halves.div_ceil(2);
+        return format!("{}{}{full}", " ".repeat(blank), if odd { "▐" } else { "" });
+    }
+    format!("{}{full}{}", " ".repeat(half), if odd { "▌" } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_grow_from_the_middle() {
+        assert_eq!(signed_bar(1.0, 3), "   ███");
+        assert_eq!(signed_bar(0.5, 3), "   █▌");
+        assert_eq!(signed_bar(-0.5, 3), " ▐█");
+        assert_eq!(signed_bar(-1.0, 3), "███");
+        assert_eq!(signed_bar(0.0, 3), "   ");
+    }
+}

@@ -1,0 +1,164 @@
+//! What `bench` measured, and how it is written.
+
+use std::fmt;
+
+use glassbox_model::Model;
+use serde::Serialize;
+
+use super::{Output, Test};
+use crate::model_source::Source;
+use crate::output::Out;
+
+/// What the machine can do at best, with the threads of the test.
+pub(super) struct Machine {
+    /// Floating-point operations a second.
+    pub(super) flops: f64,
+    /// Bytes a second.
+    pub(super) bytes: f64,
+}
+
+/// One test's result.
+#[derive(Serialize)]
+pub(super) struct Measurement {
+    /// `pp512` or `tg128`; with a depth `pp512@d8000`.
+    test: String,
+    threads: usize,
+    /// The median.
+    tokens_per_s: f64,
+    stddev: f64,
+    samples: Vec<f64>,
+    level: &'static str,
+    compute: &'static str,
+    model: String,
+    /// Bytes of the weights that a token needs.
+    size_bytes: usize,
+    /// Tokens in the context beforehand.
+    depth: usize,
+    /// Which peak the part is of: `flops` or `bytes`.
+    bound: &'static str,
+    /// That peak, a second, measured in this run.
+    peak: f64,
+    /// How much of it was reached.
+    fraction: f64,
+}
+
+impl Measurement {
+    pub(super) fn new(
+        source: &Source,
+        model: &Model,
+        depth: usize,
+        test: Test,
+        samples: Vec<f64>,
+        machine: &Machine,
+    ) -> Measurement {
+        let tokens_per_s = median(&samples);
+        let mean = samples.iter().sum::<f64>() / samples.len() as f64;
+        let squares: f64 = samples.iter().map(|sample| (sample - mean).powi(2)).sum();
+        let (name, bound, peak, per_token) = match test {
+            Test::Prompt(n) => {
+                (format!("pp{n}"), "flops", machine.flops, model.prompt_flops(depth, n) / n as f64)
+            }
+            Test::Generate(n) => {
+                let bytes = model.weight_bytes_per_token() + model.config.cache_bytes(depth + n / 2);
+                (format!("tg{n}"), "bytes", machine.bytes, bytes as f64)
+            }
+        };
+        Measurement {
+            test: if depth == 0 { name } else { format!("{name}@d{depth}") },
+            threads: model.pool.threads(),
+            tokens_per_s,
+            stddev: (squares / (samples.len().max(2) - 1) as f64).sqrt(),
+            samples,
+            level: model.pool.level().name(),
+            compute: model.pool.activations().name(),
+            model: source.name(),
+            size_bytes: model.weight_bytes_per_token(),
+            depth,
+            bound,
+            peak,
+            fraction: tokens_per_s * per_token / peak,
+        }
+    }
+}
+
+impl fmt::Display for Measurement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Measurement { test, tokens_per_s, stddev, .. } = self;
+        write!(f, "{test:<11} {tokens_per_s:.1} ± {stddev:.1} tokens/s")
+    }
+}
+
+/// Writes all results.
+pub(super) fn write(measurements: &[Measurement], format: Output, out: &mut Out) -> anyhow::Result<()> {
+    match format {
+        Output::Json => out.json(&measurements)?,
+        Output::Md => {
+            out.line(
+                "| model | size | level | compute | threads | test | tokens/s | of the machine's peak |",
+            )?;
+            out.line("|---|---:|---|---|---:|---|---:|---|")?;
+            for m in measurements {
+                out.line(format_args!(
+                    "| {} | {:.1} MB | {} | {} | {} | {} | {:.2} ± {:.2} | {:.0} % of {} |",
+                    m.model,
+                    m.size_bytes as f64 / 1e6,
+                    m.level,
+                    m.compute,
+                    m.threads,
+                    m.test,
+                    m.tokens_per_s,
+                    m.stddev,
+                    100.0 * m.fraction,
+                    rate(m.bound, m.peak),
+                ))?;
+            }
+        }
+        Output::Csv => {
+            out.line(
+                "model,size_bytes,level,compute,threads,test,depth,tokens_per_s,stddev,bound,peak,fraction",
+            )?;
+            for m in measurements {
+                let model = m.model.replace('"', "\"\"");
+                out.line(format_args!(
+                    "\"{model}\",{},{},{},{},{},{},{},{},{},{},{}",
+                    m.size_bytes,
+                    m.level,
+                    m.compute,
+                    m.threads,
+                    m.test,
+                    m.depth,
+                    m.tokens_per_s,
+                    m.stddev,
+                    m.bound,
+                    m.peak,
+                    m.fraction,
+                ))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn rate(bound: &str, peak: f64) -> String {
+    format!("{:.1} {}", peak / 1e9, if bound == "flops" { "GFLOP/s" } else { "GB/s" })
+}
+
+/// The middle one, or the mean of the two in the middle.
+fn median(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let half = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[half] } else { (sorted[half - 1] + sorted[half]) / 2.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(&[3.0]), 3.0);
+        assert_eq!(median(&[9.0, 1.0, 5.0]), 5.0);
+        assert_eq!(median(&[9.0, 1.0, 5.0, 6.0]), 5.5);
+    }
+}

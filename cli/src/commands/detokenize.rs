@@ -1,0 +1,46 @@
+//! `detokenize`: the text of token ids, byte for byte.
+
+use anyhow::bail;
+use clap::Args;
+
+use super::tokenize::TokenizerArgs;
+use crate::args::parse_ids;
+use crate::exit::Usage;
+use crate::output::Out;
+use crate::prompt::read_stdin;
+
+const EXAMPLES: &str = "Examples:\n\
+\x20 glassbox detokenize 19556 28 905\n\
+\x20 glassbox tokenize --json \"Hello\" | jq -c .ids | glassbox detokenize";
+
+/// Write the text of token ids
+///
+/// The bytes that the ids stand for, exactly, with nothing added. Ids are separated by spaces, commas or line breaks, or
+/// are a JSON array; without an argument they are read from standard input.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    tokenizer: TokenizerArgs,
+    /// The ids
+    #[arg(value_name = "IDS")]
+    ids: Vec<String>,
+    /// Leave special tokens out
+    #[arg(long)]
+    skip_special: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
+    let text = if arguments.ids.is_empty() {
+        let bytes = read_stdin("give token ids, or ids on standard input")?;
+        String::from_utf8(bytes).map_err(|error| Usage(format!("the ids are no text: {error}")))?
+    } else {
+        arguments.ids.join(" ")
+    };
+    let ids = parse_ids(&text).map_err(Usage)?;
+    let tokenizer = arguments.tokenizer.open()?;
+    if let Some(id) = ids.iter().find(|&&id| tokenizer.id_to_token(id).is_none()) {
+        bail!("no token has the id {id}; the vocabulary's ids are below {}", tokenizer.vocab_size());
+    }
+    Ok(out.bytes(&tokenizer.decode_bytes(&ids, arguments.skip_special))?)
+}

@@ -1,0 +1,108 @@
+//! The commands, one file each.
+
+mod attention;
+mod attribute;
+mod bench;
+mod chat;
+mod compare;
+mod compare_models;
+mod detokenize;
+mod doctor;
+mod finetune;
+mod generate;
+mod inspect;
+mod lens;
+mod merge;
+mod neighbors;
+mod neighbors_in_context;
+mod perplexity;
+mod predict;
+mod quantize;
+mod tokenize;
+mod trace;
+mod train;
+mod verify;
+mod view;
+mod watch;
+
+use clap::{Parser, Subcommand};
+
+use crate::output::Out;
+
+/// A GPT you can see through.
+///
+/// Completes a text, chats, and shows what a language model does on the way: which tokens a text is made of, which ones
+/// may come next, which ones are near each other. The model is a GGUF file or a checkpoint in Hugging Face's layout of
+/// GPT-2, Llama, Mistral, Qwen 2 or Qwen 3.
+///
+/// The result goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage,
+/// 130 interrupted.
+#[derive(Parser, Debug)]
+#[command(
+    name = "glassbox",
+    version,
+    max_term_width = 110,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    Generate(generate::Arguments),
+    Chat(chat::Arguments),
+    Predict(predict::Arguments),
+    Tokenize(tokenize::Arguments),
+    Detokenize(detokenize::Arguments),
+    Neighbors(neighbors::Arguments),
+    Lens(lens::Arguments),
+    Attention(attention::Arguments),
+    Attribute(attribute::Arguments),
+    Compare(compare::Arguments),
+    CompareModels(compare_models::Arguments),
+    Perplexity(perplexity::Arguments),
+    Trace(trace::Arguments),
+    Verify(verify::Arguments),
+    Quantize(quantize::Arguments),
+    Inspect(inspect::Arguments),
+    Train(train::Arguments),
+    Watch(watch::Arguments),
+    Finetune(finetune::Arguments),
+    Merge(merge::Arguments),
+    Bench(bench::Arguments),
+    Doctor(doctor::Arguments),
+}
+
+impl Command {
+    /// Does it.
+    pub(crate) fn run(&self, out: &mut Out) -> anyhow::Result<()> {
+        match self {
+            Command::Generate(arguments) => generate::run(arguments, out),
+            Command::Chat(arguments) => chat::run(arguments, out),
+            Command::Predict(arguments) => predict::run(arguments, out),
+            Command::Tokenize(arguments) => tokenize::run(arguments, out),
+            Command::Detokenize(arguments) => detokenize::run(arguments, out),
+            Command::Neighbors(arguments) => neighbors::run(arguments, out),
+            Command::Lens(arguments) => lens::run(arguments, out),
+            Command::Attention(arguments) => attention::run(arguments, out),
+            Command::Attribute(arguments) => attribute::run(arguments, out),
+            Command::Compare(arguments) => compare::run(arguments, out),
+            Command::CompareModels(arguments) => compare_models::run(arguments, out),
+            Command::Perplexity(arguments) => perplexity::run(arguments, out),
+            Command::Trace(arguments) => trace::run(arguments, out),
+            Command::Verify(arguments) => verify::run(arguments, out),
+            Command::Quantize(arguments) => quantize::run(arguments, out),
+            Command::Inspect(arguments) => inspect::run(arguments, out),
+            Command::Train(arguments) => train::run(arguments, out),
+            Command::Watch(arguments) => watch::run(arguments, out),
+            Command::Finetune(arguments) => finetune::run(arguments, out),
+            Command::Merge(arguments) => merge::run(arguments, out),
+            Command::Bench(arguments) => bench::run(arguments, out),
+            Command::Doctor(arguments) => doctor::run(arguments, out),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! `perplexity`: how well a model foresees a text, by llama.cpp's method.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+use glassbox_model::Session;
+use glassbox_tokenizer::{EncodeOptions, Special, TemplatePart, Tokenizer};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::predict::logsumexp;
+use crate::args::{ChunkArgs, Ids, MachineArgs, ModelArgs};
+use crate::exit::Usage;
+use crate::model_source::Source;
+use crate::output::{Out, note};
+use crate::prompt::{read_file, read_stdin, special};
+
+const EXAMPLES: &str = "Examples:\n\
+\x20 glassbox perplexity -f book.txt -c 512";
+
+/// Measure how well a model foresees a text
+///
+/// Perplexity is the exponential of the mean surprise: a model with perplexity 20 is as surprised by each token as if it
+/// had to choose among 20 equally likely ones. As in llama.cpp the text is cut into windows of -c tokens that do not
+/// overlap; the model reads each window afresh, and the tokens of its second half are scored, which thus all have at least
+/// half a window to go by. Where the model begins every text with a special token, that takes the place of each window's
+/// first. What is left over at the
+/// end is not used.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The file with the text; without it, text is read from standard input
+    #[arg(short, long, value_name = "FILE", conflicts_with = "ids")]
+    file: Option<PathBuf>,
+    /// Token ids in place of text; nothing is put in front of any window
+    #[arg(long, value_name = "IDS")]
+    ids: Option<Ids>,
+    /// Tokens in a window
+    #[arg(short, long, value_name = "N", default_value_t = 512)]
+    context: usize,
+    /// Read special tokens in the text as such
+    #[arg(long)]
+    special: bool,
+    /// Write one JSON object: perplexity, standard_error, loss, window_losses, tokens, window, windows and scored
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    machine: MachineArgs,
+    #[command(flatten)]
+    chunk: ChunkArgs,
+}
+
+/// What `--json` writes.
+#[derive(Serialize)]
+struct Report {
+    perplexity: f64,
+    standard_error: Option<f64>,
+    loss: f64,
+    window_losses: Vec<f64>,
+    tokens: usize,
+    window: usize,
+    windows: usize,
+    scored: usize,
+}
+
+/// The shortest window with a token to score: two to begin with, one to score.
+const SHORTEST_WINDOW: usize = 3;
+
+pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
+    let window = arguments.context;
+    if window < SHORTEST_WINDOW {
+        return Err(Usage(format!("-c must be at least {SHORTEST_WINDOW}, it is {window}")).into());
+    }
+    let text = match (&arguments.ids, &arguments.file) {
+        (Some(_), _) => Vec::new(),
+        (None, Some(file)) => read_file(file)?,
+        (None, None) => read_stdin("give -f FILE, or --ids, or text on standard input")?,
+    };
+    let source = Source::open(&arguments.model)?;
+    let context = source.context(Some(window))?;
+    let (mut ids, first) = match &arguments.ids {
+        Some(Ids(ids)) => (ids.clone(), None),
+        None => encode(source.tokenizer()?, &text, special(arguments.special))?,
+    };
+    if ids.len() < window {
+        bail!(
+            "the text has {} tokens, fewer than one window of {window}; choose a smaller one with -c",
+            ids.len()
+        );
+    }
+    let (model, _) = source.load(&arguments.machine)?;
+    let mut session = model.session(context).with_chunk(arguments.chunk.prompt_chunk);
+
+    let windows = ids.len() / window;
+    let bar = ProgressBar::new(windows as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} windows, {eta} left {msg}")?);
+    let mut losses: Vec<f64> = Vec::new();
+    let mut window_losses = Vec::new();
+    for window in ids.chunks_exact_mut(window) {
+        if let Some(first) = first {
+            window[0] = first;
+        }
+        let scores = score(&mut session, window)?;
+        window_losses.push(scores.iter().sum::<f64>() / scores.len() as f64);
+        losses.extend(scores);
+        bar.set_message(format!("({:.4} so far)", mean(&losses).exp()));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+
+    let loss = mean(&losses);
+    let (perplexity, error) = (loss.exp(), standard_error(&losses).map(|error| error * loss.exp()));
+    if arguments.json {
+        return out.json(&Report {
+            perplexity,
+            standard_error: error,
+            loss,
+            window_losses,
+            tokens: ids.len(),
+            window,
+            windows,
+            scored: losses.len(),
+        });
+    }
+    let scored = losses.len();
+    note(format_args!("{scored} of {} tokens scored, in {windows} windows of {window}", ids.len()));
+    let error = error.map_or(String::new(), |error| format!(" ± {error:.5}"));
+    Ok(out.line(format_args!("{perplexity:.5}{error}"))?)
+}
+
+/// The tokens of the text as llama.cpp has them, and the token with which each window begins, if the model adds one.
+fn encode(tokenizer: &Tokenizer, text: &[u8], special: Special) -> anyhow::Result<(Vec<u32>, Option<u32>)> {
+    let ids = tokenizer.encode_bytes(text, &EncodeOptions { special, add_special_tokens: false })?;
+    match tokenizer.template().parts() {
+        [TemplatePart::Ids(before), ..] => Ok(([before, &ids[..]].concat(), before.first().copied())),
+        _ => Ok((ids, None)),
+    }
+}
+
+/// The surprise, in nats, at each token of the window's second half but the first of it.
+fn score(session: &mut Session<'_>, window: &[u32]) -> anyhow::Result<Vec<f64>> {
+    let (begin, scored) = window.split_at(window.len() / 2);
+    session.truncate(0);
+    session.feed(begin)?;
+    let mut losses = Vec::with_capacity(scored.len());
+    session.feed_all(&scored[..scored.len() - 1], |i, logits| {
+        losses.push(logsumexp(logits, 1.0) - f64::from(logits[scored[i + 1] as usize]));
+    })?;
+    Ok(losses)
+}
+
+fn mean(losses: &[f64]) -> f64 {
+    losses.iter().sum::<f64>() / losses.len() as f64
+}
+
+/// The standard error of the mean; `None` of a single number.
+fn standard_error(losses: &[f64]) -> Option<f64> {
+    if losses.len() < 2 {
+        return None;
+    }
+    let squares = losses.iter().map(|loss| loss * loss).sum::<f64>() / losses.len() as f64;
+    let variance = (squares - mean(losses).powi(2)).max(0.0);
+    Some((variance / (losses.len() - 1) as f64).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_standard_error_is_that_of_the_mean() {
+        // The numbers 1, 2, 3, 4: sample deviation √(5/3), over √4.
+        let error = standard_error(&[1.0, 2.0, 3.0, 4.0]).unwrap();
+        assert!((error - (5.0f64 / 3.0).sqrt() / 2.0).abs() < 1e-12);
+        assert_eq!(standard_error(&[1.0]), None);
+        assert_eq!(standard_error(&[2.0, 2.0]), Some(0.0));
+    }
+}

@@ -1,0 +1,185 @@
+//! `predict`: the tokens that may come next and how likely each is.
+
+use clap::Args;
+use glassbox_tokenizer::Tokenizer;
+use serde::Serialize;
+
+use crate::args::{ChunkArgs, MachineArgs, ModelArgs, positive};
+use crate::escape;
+use crate::exit::Usage;
+use crate::model_source::Source;
+use crate::output::Out;
+use crate::prompt::{PromptArgs, special};
+
+const EXAMPLES: &str = "Examples:\n\
+\x20 glassbox predict \"The capital of France is\" --top 5\n\
+\x20 glassbox predict --ids 1,2,3 --json --all";
+
+/// Show the tokens that may come next and how likely each is
+///
+/// One step of the model: the text goes in, a number for every token of the vocabulary comes out (its logit), and the
+/// softmax of these numbers is a probability distribution. Here are the likeliest tokens.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    prompt: PromptArgs,
+    /// How many tokens to show
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive)]
+    top: usize,
+    /// Divide the logits before they become probabilities: below 1 sharpens, above 1 flattens
+    #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
+    temp: f64,
+    /// Write one JSON object: ids, candidates (id, token, logit, prob) and the logsumexp of the logits
+    #[arg(long)]
+    json: bool,
+    /// With --json also write "logits": one for every token, temperature not applied, all digits that tell them apart
+    #[arg(long, requires = "json")]
+    all: bool,
+    /// Read special tokens in the prompt as such
+    #[arg(long)]
+    special: bool,
+    #[command(flatten)]
+    machine: MachineArgs,
+    #[command(flatten)]
+    chunk: ChunkArgs,
+}
+
+/// What `--json` writes.
+#[derive(Serialize)]
+struct Report<'a> {
+    ids: &'a [u32],
+    candidates: Vec<Candidate>,
+    logsumexp: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logits: Option<&'a [f32]>,
+}
+
+/// A token that may come next.
+#[derive(Serialize)]
+struct Candidate {
+    id: u32,
+    token: String,
+    logit: f32,
+    prob: f64,
+}
+
+pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
+    if !(arguments.temp > 0.0 && arguments.temp.is_finite()) {
+        return Err(Usage(format!("--temp must be a number above 0, it is {}", arguments.temp)).into());
+    }
+    let prompt = arguments.prompt.read()?;
+    let source = Source::open(&arguments.model)?;
+    let ids = prompt.ids(&source, special(arguments.special))?;
+    let tokenizer = source.maybe_tokenizer();
+    let context = source.context(None)?;
+    if ids.len() > context {
+        anyhow::bail!("the prompt has {} tokens and does not fit a context of {context}", ids.len());
+    }
+    let (model, _) = source.load(&arguments.machine)?;
+    let mut session = model.session(context).with_chunk(arguments.chunk.prompt_chunk);
+    let logits = session.feed(&ids)?;
+
+    let all_tempered = logsumexp(logits, arguments.temp);
+    let mut order: Vec<u32> = (0..logits.len() as u32).collect();
+    order.sort_by(|&a, &b| logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b)));
+    order.truncate(arguments.top);
+    if !arguments.json {
+        let rows = order.iter().map(|&id| {
+            let logit = logits[id as usize];
+            Row { id, token: shown(tokenizer, id), logit, prob: prob(logit, arguments.temp, all_tempered) }
+        });
+        return chart(&rows.collect::<Vec<_>>(), out);
+    }
+    let candidates = order.iter().map(|&id| {
+        let logit = logits[id as usize];
+        Candidate { id, token: text(tokenizer, id), logit, prob: prob(logit, arguments.temp, all_tempered) }
+    });
+    out.json(&Report {
+        ids: &ids,
+        candidates: candidates.collect(),
+        logsumexp: logsumexp(logits, 1.0),
+        logits: arguments.all.then_some(logits),
+    })
+}
+
+/// `ln Σ exp(logit / temperature)`, without overflow.
+pub(crate) fn logsumexp(logits: &[f32], temperature: f64) -> f64 {
+    let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max)) / temperature;
+    let sum: f64 = logits.iter().map(|&logit| (f64::from(logit) / temperature - largest).exp()).sum();
+    largest + sum.ln()
+}
+
+fn prob(logit: f32, temperature: f64, logsumexp: f64) -> f64 {
+    (f64::from(logit) / temperature - logsumexp).exp()
+}
+
+/// The text of a token; bytes that are no character of their own as `�`.
+pub(crate) fn text(tokenizer: Option<&Tokenizer>, id: u32) -> String {
+    let bytes = tokenizer.and_then(|tokenizer| tokenizer.token_bytes(id));
+    bytes.map_or(String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A token for a table; without a tokenizer, its id.
+pub(crate) fn shown(tokenizer: Option<&Tokenizer>, id: u32) -> String {
+    let bytes = tokenizer.and_then(|tokenizer| tokenizer.token_bytes(id));
+    bytes.map_or_else(|| format!("<{id}>"), |bytes| escape::visible(&bytes))
+}
+
+struct Row {
+    id: u32,
+    token: String,
+    logit: f32,
+    prob: f64,
+}
+
+/// A line for each token; on a terminal with a bar as long as the token is likely, the likeliest's filling the line.
+fn chart(rows: &[Row], out: &mut Out) -> anyhow::Result<()> {
+    let widest = rows.iter().map(|row| escape::width(&row.token)).max().unwrap_or(0);
+    let column = widest.clamp(5, out.width().map_or(usize::MAX, |width| (width / 3).min(30)));
+    let numbers = |row: &Row| format!("{:>8.4} %  {:>9.4}  {:>7}", row.prob * 100.0, row.logit, row.id);
+    let heading = format!("{}  {:>10}  {:>9}  {:>7}", escape::fit("token", column), "prob", "logit", "id");
+    out.line(out.paint(2, &heading))?;
+    let most = rows.first().map_or(1.0, |row| row.prob).max(f64::MIN_POSITIVE);
+    for row in rows {
+        let line = format!("{}  {}", escape::fit(&row.token, column), numbers(row));
+        match out.width().and_then(|width| width.checked_sub(escape::width(&line) + 3)) {
+            Some(room) if room > 0 => {
+                let bar = bar(row.prob / most, room);
+                out.line(format_args!("{line}  {}", out.paint(36, &bar)))?;
+            }
+            _ => out.line(line.trim_end())?,
+        }
+    }
+    Ok(())
+}
+
+/// A bar of `share` of `columns` columns, in eighths.
+fn bar(share: f64, columns: usize) -> String {
+    let eighths = (share.clamp(0.0, 1.0) * columns as f64 * 8.0).round() as usize;
+    let mut bar = "█".repeat(eighths / 8);
+    bar.extend(" ▏▎▍▌▋▊▉".chars().nth(eighths % 8).filter(|_| !eighths.is_multiple_of(8)));
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logsumexp_neither_overflows_nor_loses() {
+        assert!((logsumexp(&[1000.0, 1000.0], 1.0) - (1000.0 + 2f64.ln())).abs() < 1e-12);
+        assert!((logsumexp(&[0.0, 0.0, f32::NEG_INFINITY], 1.0) - 2f64.ln()).abs() < 1e-12);
+        assert!((logsumexp(&[2.0, 0.0], 2.0) - (1f64.exp() + 1.0).ln()).abs() < 1e-12);
+        assert!((logsumexp(&[-1000.0], 0.5) + 2000.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn bars_have_the_length_of_their_share() {
+        assert_eq!(bar(1.0, 3), "███");
+        assert_eq!(bar(0.5, 3), "█▌");
+        assert_eq!(bar(0.0, 3), "");
+    }
+}

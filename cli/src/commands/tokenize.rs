@@ -1,0 +1,222 @@
+//! `tokenize`: the tokens that a text is made of.
+
+use std::ffi::OsString;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use glassbox_model::{Checkpoint, tokenizer_of_gguf};
+use glassbox_tensor::file::gguf::Gguf;
+use glassbox_tokenizer::{EncodeOptions, How, Special, TemplatePart, Tokenizer};
+use serde::Serialize;
+
+use super::predict::{shown, text as token_text};
+use crate::args::{ModelArgs, argument_bytes};
+use crate::escape;
+use crate::exit::Usage;
+use crate::model_source::{Found, in_the_box};
+use crate::output::{Out, warn};
+use crate::prompt::{read_file, read_stdin, special};
+
+const EXAMPLES: &str = "Examples:\n\
+\x20 glassbox tokenize \"Hello, world!\"\n\
+\x20 glassbox tokenize --explain \"unbelievable\"\n\
+\x20 glassbox tokenize --tokenizer tokenizer.json --special --json \"<|im_start|>user\"";
+
+/// Show the tokens that a text is made of
+///
+/// A table of every token, its id and the bytes of the text that it stands for. Text without an argument is read from
+/// standard input, byte for byte; it need not be UTF-8. No weights are loaded.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    tokenizer: TokenizerArgs,
+    /// The text; without it, text is read from standard input
+    #[arg(value_name = "TEXT", conflicts_with = "file")]
+    text: Option<OsString>,
+    /// A file with the text
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Read special tokens in the text as such
+    #[arg(long)]
+    special: bool,
+    /// Put the special tokens around the text that the model was trained with, such as the beginning of a sequence
+    #[arg(long)]
+    add_special: bool,
+    /// Write one JSON object: ids and tokens
+    #[arg(long)]
+    json: bool,
+    /// Show how each word became tokens, merge by merge
+    #[arg(long, conflicts_with_all = ["json", "add_special"])]
+    explain: bool,
+}
+
+/// Which tokenizer.
+#[derive(Args, Debug)]
+pub(crate) struct TokenizerArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The tokenizer alone: tokenizer.json, vocab.json beside merges.txt, a .tiktoken file, or a GGUF
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<PathBuf>,
+}
+
+/// A token and the bytes of the text behind it.
+struct Row {
+    id: u32,
+    range: Range<usize>,
+}
+
+/// What `--json` writes.
+#[derive(Serialize)]
+struct Report {
+    ids: Vec<u32>,
+    tokens: Vec<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
+    let text = match (&arguments.text, &arguments.file) {
+        (Some(text), _) => argument_bytes(text),
+        (_, Some(file)) => read_file(file)?,
+        _ => read_stdin("give a text, or -f FILE, or text on standard input")?,
+    };
+    let tokenizer = arguments.tokenizer.open()?;
+    if arguments.explain {
+        return explain(&tokenizer, &text, special(arguments.special), out);
+    }
+    let tokens = tokens(&tokenizer, &text, special(arguments.special), arguments.add_special)?;
+    if arguments.json {
+        let token = |row: &Row| token_text(Some(&tokenizer), row.id);
+        return out.json(&Report {
+            ids: tokens.iter().map(|row| row.id).collect(),
+            tokens: tokens.iter().map(token).collect(),
+        });
+    }
+    let rows: Vec<(String, &Row)> = tokens.iter().map(|row| (shown(Some(&tokenizer), row.id), row)).collect();
+    let widest = rows.iter().map(|(token, _)| escape::width(token)).max().unwrap_or(0);
+    let column = widest.clamp(5, out.width().map_or(usize::MAX, |width| width.saturating_sub(24).max(5)));
+    if !rows.is_empty() {
+        let heading = format!("{}  {:>7}  bytes", escape::fit("token", column), "id");
+        out.line(out.paint(2, &heading))?;
+    }
+    for (token, row) in rows {
+        let Range { start, end } = row.range;
+        out.line(format_args!("{}  {:>7}  {start}..{end}", escape::fit(&token, column), row.id))?;
+    }
+    Ok(())
+}
+
+impl TokenizerArgs {
+    /// Opens the tokenizer; its warnings go to stderr.
+    pub(crate) fn open(&self) -> anyhow::Result<Tokenizer> {
+        let tokenizer = match &self.tokenizer {
+            Some(file) if is_gguf(file)? => of_gguf(file)?,
+            Some(file) => Tokenizer::from_file(file)?,
+            None => of_model(&Found::by(self.model.model.as_deref())?)?,
+        };
+        tokenizer.warnings().iter().for_each(warn);
+        Ok(tokenizer)
+    }
+}
+
+/// The tokenizer of a model. A folder need not be one that runs: it may have a tokenizer alone.
+fn of_model(model: &Found) -> anyhow::Result<Tokenizer> {
+    let path = match model {
+        Found::At(path) if path.is_dir() => path,
+        Found::At(path) => return of_gguf(path),
+        Found::InTheBox => {
+            return tokenizer_of_gguf(&in_the_box()?)?.ok_or_else(|| without(model.path()));
+        }
+    };
+    match Checkpoint::open(path) {
+        Ok(checkpoint) => checkpoint.tokenizer()?.ok_or_else(|| without(path)),
+        Err(_) => Ok(Tokenizer::from_file(path)?),
+    }
+}
+
+/// The tokenizer inside a GGUF, whose model need not be one that runs.
+fn of_gguf(path: &Path) -> anyhow::Result<Tokenizer> {
+    tokenizer_of_gguf(&Gguf::open(path)?)?.ok_or_else(|| without(path))
+}
+
+fn without(path: &Path) -> anyhow::Error {
+    anyhow!("{} has no tokenizer", path.display())
+}
+
+/// Whether a file begins as GGUF files do.
+fn is_gguf(path: &Path) -> anyhow::Result<bool> {
+    use std::io::Read;
+    if path.is_dir() {
+        return Ok(false);
+    }
+    let context = || format!("reading {}", path.display());
+    let mut magic = Vec::new();
+    std::fs::File::open(path).with_context(context)?.take(4).read_to_end(&mut magic).with_context(context)?;
+    Ok(magic == b"GGUF")
+}
+
+/// The tokens of bytes, with where each is. Bytes that are no UTF-8 are tokens of their own.
+fn tokens(tokenizer: &Tokenizer, text: &[u8], special: Special, around: bool) -> anyhow::Result<Vec<Row>> {
+    let options = EncodeOptions { special, add_special_tokens: false };
+    let mut inner = Vec::new();
+    let mut at = 0;
+    for chunk in text.utf8_chunks() {
+        for token in tokenizer.encode_with_offsets(chunk.valid(), &options)? {
+            let range = at + token.range.start..at + token.range.end;
+            inner.push(Row { id: token.id, range });
+        }
+        at += chunk.valid().len();
+        for &byte in chunk.invalid() {
+            let ids = tokenizer.encode_bytes(&[byte], &options)?;
+            inner.extend(ids.into_iter().map(|id| Row { id, range: at..at + 1 }));
+            at += 1;
+        }
+    }
+    if !around {
+        return Ok(inner);
+    }
+    let mut rows = Vec::new();
+    let mut place = 0;
+    for part in tokenizer.template().parts() {
+        match part {
+            TemplatePart::Text => {
+                rows.append(&mut inner);
+                place = text.len();
+            }
+            TemplatePart::Ids(ids) => rows.extend(ids.iter().map(|&id| Row { id, range: place..place })),
+        }
+    }
+    Ok(rows)
+}
+
+/// Every word of the text, the smallest tokens it begins as, and each merge on the way to its tokens.
+fn explain(tokenizer: &Tokenizer, text: &[u8], special: Special, out: &mut Out) -> anyhow::Result<()> {
+    let text = str::from_utf8(text).map_err(|error| Usage(format!("--explain needs UTF-8 text: {error}")))?;
+    let row = |ids: &[u32]| ids.iter().map(|&id| shown(Some(tokenizer), id)).collect::<Vec<_>>().join(" · ");
+    for word in tokenizer.explain(text, &EncodeOptions { special, add_special_tokens: false })? {
+        let Range { start, end } = word.range;
+        out.line(format_args!(
+            "{}  bytes {start}..{end}",
+            out.paint(1, &escape::visible(word.text.as_bytes()))
+        ))?;
+        match word.how {
+            How::AddedToken => out.line("  an added token, found as a whole")?,
+            How::WholeWord => out.line("  a token as a whole, taken before any merge")?,
+            How::Merged { symbols, merges } => {
+                out.line(format_args!("  {:>9}  {}", "begin", row(&symbols)))?;
+                for merge in merges {
+                    out.line(format_args!(
+                        "  {:>9}  {}",
+                        format!("merge {}", merge.rank),
+                        row(&merge.after)
+                    ))?;
+                }
+            }
+        }
+        let ids = word.ids.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
+        out.line(format_args!("  {:>9}  {ids}", "ids"))?;
+    }
+    Ok(())
+}

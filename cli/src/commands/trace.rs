@@ -1,0 +1,188 @@
+//! `trace`: every value that the model computes on the way, to a file or in a few numbers each.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use glassbox_model::glass::{self, Glob, Selection, Summary};
+use glassbox_model::{Generation, Model};
+use glassbox_sampler::{Sampler, SamplerConfig};
+use serde::Serialize;
+
+use super::predict::text;
+use crate::args::{MachineArgs, ModelArgs};
+use crate::model_source::Source;
+use crate::output::{Out, note};
+use crate::prompt::{PromptArgs, special};
+
+/// Show every value that the model computes on the way
+///
+/// The values have TransformerLens's names: embed, blocks.3.attn.pattern, blocks.3.resid_mid, logits and so on. Without
+/// --out each is a line: name, shape, mean, standard deviation, smallest, largest, Euclidean norm. Numbers that are not
+/// finite (attn.scores of what a token may not look at are -inf) are left out of them.
+///
+/// The text is computed in one pass. With -n it is first gone on with, and the values are still those of the generation,
+/// bit for bit: they do not depend on how many tokens are fed at a time.
+///
+///   glassbox trace "The capital of France is"
+///   glassbox trace "The capital of France is" -n 20 --out trace.safetensors
+///   glassbox trace "When Mary and John went" --names 'blocks.*.attn.pattern' --names logits --json
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    prompt: PromptArgs,
+    /// Go on with the likeliest token N times first, up to a token that ends the text
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 0)]
+    tokens: usize,
+    /// Only the values whose name fits: * is any characters, ? one, [0-3] one of those. May be repeated
+    #[arg(long, value_name = "GLOB")]
+    names: Vec<Glob>,
+    /// Write the values to a safetensors file: names as keys, float32; in its metadata ids, tokens and the model's name
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write one JSON object: ids, tokens and activations (name, shape, mean, std, min, max, norm, not_finite)
+    #[arg(long, conflicts_with = "out")]
+    json: bool,
+    /// Write a line for each value, as happens anyway without --out and --json
+    #[arg(long, conflicts_with_all = ["out", "json"])]
+    summary: bool,
+    /// Read special tokens in the prompt as such
+    #[arg(long)]
+    special: bool,
+    #[command(flatten)]
+    machine: MachineArgs,
+}
+
+/// What `--json` writes.
+#[derive(Serialize)]
+struct Report<'a> {
+    ids: &'a [u32],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<&'a [String]>,
+    activations: Vec<Activation<'a>>,
+}
+
+/// A value in a few numbers; those that are not finite are null.
+#[derive(Serialize)]
+struct Activation<'a> {
+    name: String,
+    shape: &'a [usize],
+    mean: f64,
+    std: f64,
+    min: f32,
+    max: f32,
+    norm: f64,
+    not_finite: usize,
+}
+
+pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
+    let prompt = arguments.prompt.read()?;
+    let source = Source::open(&arguments.model)?;
+    let mut ids = prompt.ids(&source, special(arguments.special))?;
+    let context = source.context(None)?;
+    if ids.len() > context {
+        anyhow::bail!("the prompt has {} tokens and does not fit a context of {context}", ids.len());
+    }
+    let (model, _) = source.load(&arguments.machine)?;
+    let selection = match &arguments.names[..] {
+        [] => Selection::all(&model),
+        globs => Selection::matching(&model, globs)?,
+    };
+    let prompt_tokens = ids.len();
+    go_on(&model, &mut ids, arguments.tokens, &source.checkpoint.generation().eos_ids)?;
+
+    let tokenizer = source.maybe_tokenizer();
+    let tokens: Option<Vec<String>> =
+        tokenizer.map(|tokenizer| ids.iter().map(|&id| text(Some(tokenizer), id)).collect());
+    if let Some(file) = &arguments.out {
+        let mut metadata = BTreeMap::from([("prompt_tokens".to_owned(), prompt_tokens.to_string())]);
+        metadata.insert("model".to_owned(), file_name(source.checkpoint.path()));
+        if let Some(tokens) = &tokens {
+            metadata.insert("tokens".to_owned(), serde_json::to_string(tokens)?);
+        }
+        glass::record(&model, &ids, &selection, file, &metadata)?;
+        note(format_args!("wrote       {} values of {} tokens", selection.len(), ids.len()));
+        return Ok(());
+    }
+    let summaries = glass::summarise(&model, &ids, &selection)?;
+    if !arguments.json {
+        return table(&summaries, out);
+    }
+    let activations = summaries.iter().map(|summary| Activation {
+        name: summary.name.to_string(),
+        shape: &summary.shape,
+        mean: summary.mean,
+        std: summary.std,
+        min: summary.min,
+        max: summary.max,
+        norm: summary.norm,
+        not_finite: summary.not_finite,
+    });
+    out.json(&Report { ids: &ids, tokens: tokens.as_deref(), activations: activations.collect() })
+}
+
+/// Adds the `limit` likeliest tokens one after the other, up to one of `ends`.
+fn go_on(model: &Model, ids: &mut Vec<u32>, limit: usize, ends: &[u32]) -> anyhow::Result<()> {
+    if limit == 0 {
+        return Ok(());
+    }
+    let mut session = model.session(model.config.context_length);
+    let mut sampler = Sampler::new(SamplerConfig::greedy())?;
+    let prompt = ids.clone();
+    for id in Generation::new(&mut session, &prompt, limit, ends, |logits: &[f32]| sampler.sample(logits))? {
+        ids.push(id?);
+    }
+    Ok(())
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// A line for each value.
+fn table(summaries: &[Summary], out: &mut Out) -> anyhow::Result<()> {
+    let cells: Vec<[String; 2]> =
+        summaries.iter().map(|summary| [summary.name.to_string(), format!("{:?}", summary.shape)]).collect();
+    let width = |i: usize| cells.iter().map(|row| row[i].len()).max().unwrap_or(0).max(5);
+    let (names, shapes) = (width(0), width(1));
+    let numbers = ["mean", "std", "min", "max", "norm"].map(|name| format!("{name:>10}")).join("  ");
+    out.line(out.paint(2, &format!("{:<names$}  {:<shapes$}  {numbers}", "name", "shape")))?;
+    for ([name, shape], summary) in cells.iter().zip(summaries) {
+        let Summary { mean, std, min, max, norm, .. } = *summary;
+        let numbers = [mean, std, f64::from(min), f64::from(max), norm].map(number).join("  ");
+        out.line(format_args!("{name:<names$}  {shape:<shapes$}  {numbers}"))?;
+    }
+    Ok(())
+}
+
+/// A number in ten columns: with four digits after the point, where that tells it from zero.
+pub(crate) fn number(number: f64) -> String {
+    match number.abs() {
+        0.001..100_000.0 | 0.0 => format!("{number:>10.4}"),
+        size if size.is_finite() => format!("{number:>10.3e}"),
+        _ => format!("{number:>10}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_take_ten_columns() {
+        for (value, shown) in [
+            (0.0, "    0.0000"),
+            (-12345.678, "-12345.6780"),
+            (0.00012, "   1.200e-4"),
+            (-1.5e20, " -1.500e20"),
+            (f64::NAN, "       NaN"),
+            (f64::NEG_INFINITY, "      -inf"),
+        ] {
+            assert_eq!(number(value).trim(), shown.trim());
+            assert!(number(value).len() >= 10);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! `train`: from a text to a model.
+
+mod show;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use glassbox_model::quantize::{Mix, Quantization};
+use glassbox_tokenizer::Tokenizer;
+use glassbox_train::recipe::PRESETS;
+use glassbox_train::run::{Outcome, Run};
+use glassbox_train::{DataError, Recipe};
+
+use crate::args::TrainMachineArgs;
+use crate::exit::{Interrupted, Usage};
+use crate::output::{Out, note};
+pub(crate) use show::Show;
+
+const EXAMPLES: &str = "Examples:\n\
+\x20 glassbox train --data book.txt --preset nano --out runs/first\n\
+\x20 glassbox train --data tales/ --config my.toml --out runs/tales --minutes 60\n\
+\x20 glassbox train --out runs/tales --resume\n\
+\x20 glassbox generate -m runs/first \"Once upon a time\"";
+
+/// Train a model on your own text, from nothing
+///
+/// Learns a tokenizer, keeps back a part of the text to see how the model does on what it has never read, and trains. The
+/// folder RUN has the curve of the loss (loss.csv, loss.svg), samples on the way (samples.txt), and in the end the model:
+/// it is a checkpoint in Hugging Face's layout that `-m RUN` and other programs load.
+///
+/// Ctrl-C writes a checkpoint and ends; --resume goes on, and comes to the very same bits as if nothing had happened, on
+/// any number of threads.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The text: a file, or a folder all of whose files are read. UTF-8; `<|endoftext|>` ends a document
+    #[arg(long, value_name = "FILE|DIR", required_unless_present = "resume")]
+    data: Option<PathBuf>,
+    /// The folder of the run
+    #[arg(short, long, value_name = "RUN")]
+    out: PathBuf,
+    /// A recipe that the program carries: nano (half a minute), tiny (ten minutes), small or tales (an hour or two)
+    #[arg(long, value_name = "NAME", value_parser = PRESETS.map(|(name, _)| name), conflicts_with = "config")]
+    preset: Option<String>,
+    /// A recipe in a file; every RUN has one, recipe.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Take this tokenizer (a tokenizer.json) instead of learning one
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    tokenizer: Option<PathBuf>,
+    /// Steps in all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    steps: Option<u64>,
+    /// Passes through the text
+    #[arg(long, value_name = "N", conflicts_with_all = ["steps", "resume"])]
+    epochs: Option<f64>,
+    /// As many steps as this machine does in so many minutes; measured before the first one
+    #[arg(long, value_name = "N", conflicts_with_all = ["steps", "epochs", "resume"])]
+    minutes: Option<f64>,
+    /// Keep less in memory and compute each block twice: slower, the same result
+    #[arg(long)]
+    recompute: bool,
+    /// Where all chance begins
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Every so many steps, write down what has become of the model: see `glassbox watch RUN`
+    #[arg(long, value_name = "STEPS")]
+    watch: Option<u64>,
+    /// In the end also write RUN/model.gguf, for llama.cpp and its like, in this number format
+    #[arg(long, value_name = "TYPE", num_args = 0..=1, default_missing_value = "f32")]
+    gguf: Option<Mix>,
+    /// Go on with the run in RUN
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    machine: TrainMachineArgs,
+}
+
+pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
+    for (name, value) in [("--epochs", arguments.epochs), ("--minutes", arguments.minutes)] {
+        if value.is_some_and(|value| !(value > 0.0 && value.is_finite())) {
+            return Err(Usage(format!("{name} must be a number above 0")).into());
+        }
+    }
+    let recipe = recipe(arguments)?;
+    let pool = arguments.machine.pool()?;
+    let mut show = Show::new();
+    let mut run = match arguments.resume {
+        true => {
+            let run = Run::resume(&arguments.out)?;
+            let recipe = recipe.map(|recipe| overridden(recipe, arguments));
+            let recipe = recipe.or_else(|| Some(overridden(run.recipe().clone(), arguments)));
+            run.check_same(recipe.as_ref(), arguments.data.as_deref())?;
+            run
+        }
+        false => {
+            let recipe = recipe.or_else(|| Recipe::preset("nano")).context("the preset is there")?;
+            let recipe = overridden(recipe, arguments);
+            let data = arguments.data.as_deref().context("--data is there without --resume")?;
+            let tokenizer = arguments.tokenizer.as_deref().map(Tokenizer::from_file).transpose()?;
+            Run::begin(&arguments.out, recipe, data, tokenizer, &mut show)?
+        }
+    };
+    if let Some(epochs) = arguments.epochs {
+        run.set_steps((run.steps_an_epoch() * epochs).ceil() as u64)?;
+    }
+    if let Some(minutes) = arguments.minutes {
+        show.say("measuring how long a step takes");
+        let seconds = run.seconds_a_step(&pool)?;
+        run.set_steps((minutes * 60.0 / seconds).floor() as u64)?;
+    }
+    if let Some(steps) = arguments.watch {
+        run.watch_every(steps);
+    }
+    run.set_recompute(arguments.recompute);
+    show.begin(&run);
+    let outcome = run.train(&pool, &mut show)?;
+    show.end();
+    if let Some((loss, step)) = run.best() {
+        note(format_args!("best        {loss:.4} nats a token on the text kept back, after step {step}"));
+    }
+    match outcome {
+        Outcome::Done => {
+            note(format_args!("model       {}", run.folder().display()));
+            if let Some(mix) = arguments.gguf {
+                let path = run.folder().join("model.gguf");
+                Quantization::plan(run.folder(), mix)?.write(&pool, &path, |_| ())?;
+                note(format_args!("gguf        {}", path.display()));
+            }
+            Ok(out.line(run.folder().display())?)
+        }
+        Outcome::Stopped => {
+            note(format_args!("stopped     after step {}; go on with --resume", run.steps_done()));
+            Err(Interrupted.into())
+        }
+    }
+}
+
+/// The recipe that was named, if one was.
+fn recipe(arguments: &Arguments) -> anyhow::Result<Option<Recipe>> {
+    if let Some(path) = &arguments.config {
+        let name = path.display().to_string();
+        let text =
+            std::fs::read_to_string(path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+        return Ok(Some(Recipe::parse(&name, &text)?));
+    }
+    Ok(arguments.preset.as_deref().and_then(Recipe::preset))
+}
+
+/// The recipe with what the command line says about it.
+fn overridden(mut recipe: Recipe, arguments: &Arguments) -> Recipe {
+    if let Some(steps) = arguments.steps {
+        recipe.set_steps(steps);
+    }
+    recipe.training.seed = arguments.seed.unwrap_or(recipe.training.seed);
+    recipe
+}

@@ -1,0 +1,84 @@
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. A closed pipe is no failure: whoever reads has read
+//! enough.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use crate::output::{self, StdoutError};
+
+const FAILED: u8 = 1;
+const WRONG_USAGE: u8 = 2;
+/// 128 and the number of SIGINT, as shells have it.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// The command was called in a way that makes no sense: an error that ends with exit code 2.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// The user pressed Ctrl-C and all that there was to say has been said.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// The exit code of a command that ended with `result`, whose error is printed.
+pub(crate) fn of(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    if error.downcast_ref::<StdoutError>().is_some_and(StdoutError::is_closed_pipe) {
+        return ExitCode::SUCCESS;
+    }
+    if error.is::<Interrupted>() {
+        return ExitCode::from(INTERRUPTED);
+    }
+    output::note(format_args!("error: {}", chain(&error)));
+    ExitCode::from(if error.is::<Usage>() { WRONG_USAGE } else { FAILED })
+}
+
+/// The exit code of arguments that clap did not take, or that asked for help.
+pub(crate) fn of_arguments(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        Err(failure) if failure.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(FAILED),
+        _ if error.use_stderr() => ExitCode::from(WRONG_USAGE),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// The error and its causes, without those that the sentence before has told already.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let io = io::Error::other("disk on fire");
+        let error = anyhow::Error::new(io).context("notes.txt: disk on fire").context("reading");
+        assert_eq!(chain(&error), "reading: notes.txt: disk on fire");
+    }
+}

@@ -1,0 +1,35 @@
+//! `glassbox`: a GPT you can see through, from the command line.
+//!
+//! Every command is a file of [`commands`]: arguments become calls of the library crates, their results text.
+#![forbid(unsafe_code)]
+
+mod args;
+mod chat_prompt;
+mod commands;
+mod continuation;
+mod escape;
+mod exit;
+mod interrupt;
+mod model_source;
+mod output;
+mod prompt;
+mod sampling;
+mod stop_strings;
+mod transcript;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use output::Out;
+
+fn main() -> ExitCode {
+    let cli = match commands::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::of_arguments(&error),
+    };
+    let mut out = Out::stdout();
+    let result =
+        interrupt::install().and_then(|()| cli.command.run(&mut out)).and_then(|()| Ok(out.flush()?));
+    exit::of(result)
+}

@@ -1,0 +1,186 @@
+//! From `-m` to a model: finding it, reading its headers, loading its weights.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+use glassbox_model::{Checkpoint, Lora, Model};
+use glassbox_tensor::Pool;
+use glassbox_tensor::file::gguf::Gguf;
+use glassbox_tokenizer::Tokenizer;
+
+use crate::args::{MachineArgs, ModelArgs};
+use crate::output::warn;
+
+/// A checkpoint whose headers are read, with its tokenizer.
+pub(crate) struct Source {
+    pub(crate) checkpoint: Checkpoint,
+    /// The adapters to run it with.
+    pub(crate) lora: Option<Lora>,
+    tokenizer: Result<Option<Tokenizer>, glassbox_model::Error>,
+    opening: Duration,
+}
+
+impl Source {
+    /// Finds and opens the model. Warnings about its tokenizer go to stderr.
+    pub(crate) fn open(model: &ModelArgs) -> anyhow::Result<Source> {
+        let start = Instant::now();
+        let checkpoint = Found::by(model.model.as_deref())?.open()?;
+        let lora = model.lora.as_ref().map(Lora::open).transpose()?;
+        let tokenizer = checkpoint.tokenizer();
+        if let Ok(Some(tokenizer)) = &tokenizer {
+            tokenizer.warnings().iter().for_each(warn);
+        }
+        Ok(Source { checkpoint, lora, tokenizer, opening: start.elapsed() })
+    }
+
+    /// The tokenizer, if there is one that can be used. One that cannot is a warning: token ids do without.
+    pub(crate) fn maybe_tokenizer(&self) -> Option<&Tokenizer> {
+        match &self.tokenizer {
+            Ok(tokenizer) => tokenizer.as_ref(),
+            Err(error) => {
+                warn(format_args!("{error}; going on without a tokenizer"));
+                None
+            }
+        }
+    }
+
+    /// The tokenizer, without which text means nothing.
+    pub(crate) fn tokenizer(&self) -> anyhow::Result<&Tokenizer> {
+        match &self.tokenizer {
+            Ok(Some(tokenizer)) => Ok(tokenizer),
+            Ok(None) => Err(anyhow!(
+                "{} has no tokenizer: give token ids with --ids",
+                self.checkpoint.path().display()
+            )),
+            Err(error) => Err(anyhow!("{error}")),
+        }
+    }
+
+    /// Loads the weights; also how long that took, with the opening.
+    pub(crate) fn load(&self, machine: &MachineArgs) -> anyhow::Result<(Model, Duration)> {
+        self.load_on(machine.pool()?)
+    }
+
+    /// As [`Source::load`], onto threads that are already there.
+    pub(crate) fn load_on(&self, pool: Pool) -> anyhow::Result<(Model, Duration)> {
+        let start = Instant::now();
+        let mut model = self.checkpoint.load(pool)?;
+        if let Some(lora) = &self.lora {
+            model.attach(lora)?;
+        }
+        Ok((model, self.opening + start.elapsed()))
+    }
+
+    /// What to call the model: its file or folder.
+    pub(crate) fn name(&self) -> String {
+        let path = self.checkpoint.path();
+        path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    /// The number of tokens that fit: `wanted`, or else all that the model was made for.
+    pub(crate) fn context(&self, wanted: Option<usize>) -> anyhow::Result<usize> {
+        let longest = self.checkpoint.config().context_length;
+        match wanted {
+            Some(wanted) if wanted > longest => {
+                bail!("-c {wanted} is longer than the context that the model was made for, {longest} tokens")
+            }
+            wanted => Ok(wanted.unwrap_or(longest)),
+        }
+    }
+}
+
+/// The folders in which a bare name is looked for.
+pub(crate) fn search_path() -> Vec<PathBuf> {
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(folders) = set("GLASSBOX_MODELS") {
+        return env::split_paths(&folders).collect();
+    }
+    let cache = set("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache")));
+    cache.into_iter().map(|cache| cache.join("glassbox")).collect()
+}
+
+/// The models in the search path: GGUF files, and folders with a `config.json`; sorted within each folder.
+pub(crate) fn models_in_search_path() -> Vec<PathBuf> {
+    let is_model = |path: &Path| {
+        let gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+        (gguf && path.is_file()) || path.join("config.json").is_file()
+    };
+    let mut models = Vec::new();
+    for folder in search_path() {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut found: Vec<PathBuf> =
+            entries.map(|entry| entry.path()).filter(|path| is_model(path)).collect();
+        found.sort();
+        models.extend(found);
+    }
+    models
+}
+
+/// The model that the program carries: a GPT-2 that has read 48 old books of tales (see cli/models/README.md).
+static TALES: &[u8] = include_bytes!("../models/tales.gguf");
+
+/// What [`TALES`] is called where others have a path.
+const TALES_NAME: &str = "tales, the model in the box";
+
+/// Where a model is.
+pub(crate) enum Found {
+    /// In a file or a folder.
+    At(PathBuf),
+    /// In the program.
+    InTheBox,
+}
+
+impl Found {
+    /// The model of that name, or the one in the box.
+    pub(crate) fn by(name: Option<&Path>) -> anyhow::Result<Found> {
+        match name.filter(|name| !name.as_os_str().is_empty()) {
+            Some(name) => find(name).map(Found::At),
+            None => Ok(Found::InTheBox),
+        }
+    }
+
+    /// Its headers, read.
+    pub(crate) fn open(&self) -> anyhow::Result<Checkpoint> {
+        Ok(match self {
+            Found::At(path) => Checkpoint::open(path)?,
+            Found::InTheBox => Checkpoint::open_gguf(in_the_box()?)?,
+        })
+    }
+
+    /// Its path, or its name.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Found::At(path) => path,
+            Found::InTheBox => Path::new(TALES_NAME),
+        }
+    }
+}
+
+/// The model in the box, read where it lies: it takes no memory of its own.
+pub(crate) fn in_the_box() -> anyhow::Result<Gguf> {
+    Ok(Gguf::from_bytes(TALES_NAME, TALES)?)
+}
+
+/// The path of the model called `name`.
+pub(crate) fn find(name: &Path) -> anyhow::Result<PathBuf> {
+    if name.exists() {
+        return Ok(name.to_owned());
+    }
+    let folders = if name.components().count() == 1 { search_path() } else { Vec::new() };
+    let mut with_extension = name.as_os_str().to_owned();
+    with_extension.push(".gguf");
+    for folder in &folders {
+        for file in [folder.join(name), folder.join(&with_extension)] {
+            if file.exists() {
+                return Ok(file);
+            }
+        }
+    }
+    let error = fs::metadata(name).err().context("it was there a moment ago")?;
+    let looked = folders.iter().map(|folder| format!(", nor is it in {}", folder.display()));
+    Err(anyhow!("model {}: {error}{}", name.display(), looked.collect::<String>()))
+}

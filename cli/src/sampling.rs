@@ -1,0 +1,156 @@
+//! Sampling flags: a flag beats the checkpoint's generation_config, which beats the defaults.
+
+use std::hash::{BuildHasher, RandomState};
+use std::str::FromStr;
+
+use clap::Args;
+use glassbox_model::GenerationConfig;
+use glassbox_sampler::{Bias, Order, Sampler, SamplerConfig};
+
+use crate::exit::Usage;
+
+/// How tokens are chosen.
+///
+/// What no flag says, the checkpoint's generation_config.json says (an explicit `"do_sample": false` is greedy); what
+/// that leaves open is as in llama.cpp.
+#[derive(Args, Debug)]
+#[command(
+    next_help_heading = "Sampling (a flag beats the checkpoint's generation_config, which beats the default)"
+)]
+pub(crate) struct SamplingArgs {
+    /// Divide the logits: below 1 is more certain, above 1 bolder, 0 always takes the likeliest token [default: 0.8]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    temp: Option<f32>,
+    /// Keep the K likeliest tokens; 0 keeps all [default: 40]
+    #[arg(long, value_name = "K")]
+    top_k: Option<usize>,
+    /// Keep the likeliest tokens that together have probability P; 1 keeps all [default: 0.95]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    top_p: Option<f32>,
+    /// Keep tokens at least P times as likely as the likeliest; 0 keeps all [default: 0.05]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    min_p: Option<f32>,
+    /// Keep tokens of about the expected surprise, up to probability P; 1 keeps all [default: 1]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    typical: Option<f32>,
+    /// Divide the logits of recent tokens by X (multiply those below 0); 1 is off [default: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    repeat_penalty: Option<f32>,
+    /// Subtract X from a recent token's logit for each time it occurred [default: 0]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    frequency_penalty: Option<f32>,
+    /// Subtract X from a recent token's logit once [default: 0]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    presence_penalty: Option<f32>,
+    /// How many of the last tokens are recent; -1 is all [default: 64, or -1 with a repetition_penalty of the checkpoint]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    repeat_last_n: Option<i32>,
+    /// Add BIAS to the logit of token ID, such as 42=-1.5; 42=-inf bans it. May be repeated
+    #[arg(long, value_name = "ID=BIAS", value_parser = parse_bias)]
+    logit_bias: Vec<Bias>,
+    /// Which filters run, in this order [default: logit_bias;penalties;top_k;typical;top_p;min_p;temperature]
+    #[arg(long, value_name = "ORDER", value_parser = Order::from_str)]
+    samplers: Option<Order>,
+    /// Where the random sequence begins: the same seed, the same tokens [default: a new one each time]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+impl SamplingArgs {
+    /// The sampler, and its seed if it needs one.
+    pub(crate) fn sampler(&self, checkpoint: &GenerationConfig) -> anyhow::Result<(Sampler, Option<u64>)> {
+        let config = self.config(checkpoint);
+        let seed = (config.temperature != 0.0).then_some(config.seed);
+        Ok((Sampler::new(config).map_err(|error| Usage(error.to_string()))?, seed))
+    }
+
+    fn config(&self, checkpoint: &GenerationConfig) -> SamplerConfig {
+        let default = SamplerConfig::default();
+        let greedy = (checkpoint.do_sample == Some(false)).then_some(0.0);
+        // Hugging Face's penalty looks at the whole text, llama.cpp's at the end of it.
+        let whole_text =
+            (self.repeat_penalty.is_none() && checkpoint.repetition_penalty.is_some()).then_some(-1);
+        SamplerConfig {
+            seed: self.seed.unwrap_or_else(random_seed),
+            temperature: self.temp.or(greedy).or(checkpoint.temperature).unwrap_or(default.temperature),
+            top_k: self.top_k.or(checkpoint.top_k).unwrap_or(default.top_k),
+            top_p: self.top_p.or(checkpoint.top_p).unwrap_or(default.top_p),
+            min_p: self.min_p.unwrap_or(default.min_p),
+            typical_p: self.typical.unwrap_or(default.typical_p),
+            repeat_penalty: self
+                .repeat_penalty
+                .or(checkpoint.repetition_penalty)
+                .unwrap_or(default.repeat_penalty),
+            frequency_penalty: self.frequency_penalty.unwrap_or(default.frequency_penalty),
+            presence_penalty: self.presence_penalty.unwrap_or(default.presence_penalty),
+            penalty_last_n: self.repeat_last_n.or(whole_text).unwrap_or(default.penalty_last_n),
+            logit_bias: self.logit_bias.clone(),
+            order: self.samplers.clone(),
+            ..default
+        }
+    }
+}
+
+fn parse_bias(text: &str) -> Result<Bias, String> {
+    let (id, bias) = text.split_once('=').ok_or("expected ID=BIAS, such as 42=-1.5")?;
+    let id = id.trim().parse().map_err(|_| format!("expected a token id before =, found {id:?}"))?;
+    let bias = bias.trim().parse().map_err(|_| format!("expected a number after =, found {bias:?}"))?;
+    Ok(Bias { id, bias })
+}
+
+/// A seed short enough to be typed again.
+fn random_seed() -> u64 {
+    RandomState::new().hash_one(0) >> 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        sampling: SamplingArgs,
+    }
+
+    fn config(flags: &[&str], checkpoint: &GenerationConfig) -> SamplerConfig {
+        let flags = Flags::parse_from([&["test"], flags].concat());
+        flags.sampling.config(checkpoint)
+    }
+
+    #[test]
+    fn a_flag_beats_the_checkpoint_which_beats_the_default() {
+        let silent = GenerationConfig::default();
+        let told = GenerationConfig {
+            temperature: Some(0.5),
+            top_k: Some(7),
+            repetition_penalty: Some(1.2),
+            ..GenerationConfig::default()
+        };
+        let plain = config(&["--seed", "1"], &silent);
+        assert_eq!(plain, SamplerConfig { seed: 1, ..SamplerConfig::default() });
+        let from_checkpoint = config(&[], &told);
+        assert_eq!((from_checkpoint.temperature, from_checkpoint.top_k), (0.5, 7));
+        assert_eq!((from_checkpoint.repeat_penalty, from_checkpoint.penalty_last_n), (1.2, -1));
+        let flagged = config(&["--temp", "0.9", "--repeat-penalty", "1.1"], &told);
+        assert_eq!((flagged.temperature, flagged.top_k), (0.9, 7));
+        assert_eq!((flagged.repeat_penalty, flagged.penalty_last_n), (1.1, 64));
+    }
+
+    #[test]
+    fn a_checkpoint_that_says_do_not_sample_is_greedy() {
+        let told = GenerationConfig { do_sample: Some(false), ..GenerationConfig::default() };
+        assert_eq!(config(&[], &told).temperature, 0.0);
+        assert_eq!(config(&["--temp", "1"], &told).temperature, 1.0);
+    }
+
+    #[test]
+    fn biases_are_ids_and_numbers() {
+        assert_eq!(parse_bias("42=-1.5"), Ok(Bias { id: 42, bias: -1.5 }));
+        assert_eq!(parse_bias("0=-inf"), Ok(Bias { id: 0, bias: f32::NEG_INFINITY }));
+        for text in ["42", "=1", "x=1", "1=x", "-1=1"] {
+            assert!(parse_bias(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! A text as it is generated: tokens in, text out once it is whole characters and no stop string can be in it. Without a
+//! tokenizer the text is the ids.
+
+use glassbox_tokenizer::{StreamDecoder, Tokenizer};
+
+use crate::stop_strings::StopStrings;
+
+/// The text so far.
+pub(crate) struct Transcript<'t> {
+    decoder: Option<StreamDecoder<'t>>,
+    stops: StopStrings,
+    /// Everything that was shown.
+    pub(crate) text: String,
+    stopped: bool,
+}
+
+impl<'t> Transcript<'t> {
+    pub(crate) fn new(
+        tokenizer: Option<&'t Tokenizer>,
+        skip_special: bool,
+        stops: StopStrings,
+    ) -> Transcript<'t> {
+        let decoder = tokenizer.map(|tokenizer| tokenizer.stream(skip_special));
+        Transcript { decoder, stops, text: String::new(), stopped: false }
+    }
+
+    /// Takes a token and gives the text to show.
+    pub(crate) fn push(&mut self, id: u32) -> &str {
+        let piece = match &mut self.decoder {
+            Some(decoder) => decoder.push(id),
+            None if self.text.is_empty() => id.to_string(),
+            None => format!(" {id}"),
+        };
+        self.take(&piece)
+    }
+
+    /// Whether a stop string was found, which ends the text.
+    pub(crate) fn stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Gives what was held back, unless a stop string has cut it off.
+    pub(crate) fn finish(&mut self) -> &str {
+        let from = self.text.len();
+        if !self.stopped {
+            let piece = self.decoder.as_mut().map_or(String::new(), StreamDecoder::finish);
+            self.take(&piece);
+            let rest = if self.stopped { String::new() } else { self.stops.finish() };
+            self.text.push_str(&rest);
+        }
+        &self.text[from..]
+    }
+
+    fn take(&mut self, piece: &str) -> &str {
+        let from = self.text.len();
+        let (shown, stopped) = self.stops.push(piece);
+        self.text.push_str(&shown);
+        self.stopped |= stopped;
+        &self.text[from..]
+    }
+}

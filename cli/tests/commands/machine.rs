@@ -1,0 +1,74 @@
+//! The machine does not show: every level, number of threads and way of feeding the prompt gives the same bits.
+
+use glassbox_tensor::Level;
+
+use crate::process::{glassbox, joined, tiny};
+
+/// All logits after a prompt, as text that tells all bits apart.
+fn logits(model: &str, prompt: &str, flags: &[&str]) -> String {
+    let call = ["predict", "-m", &tiny(model), "--ids", prompt, "--json", "--all"];
+    glassbox([&call[..], flags].concat()).text()
+}
+
+#[test]
+fn logits_are_the_same_bits_on_every_level_and_however_many_threads() {
+    let prompt = joined(&(0..60).map(|i| i * 7 % 101).collect::<Vec<_>>());
+    for model in ["gpt2-odd", "llama-gqa", "mistral-window"] {
+        let expected = logits(model, &prompt, &[]);
+        for level in Level::available() {
+            assert_eq!(logits(model, &prompt, &["--level", level.name()]), expected, "{model} at {level}");
+        }
+        for flags in [["-t", "1"], ["-t", "2"], ["-t", "5"], ["--prompt-chunk", "1"], ["--prompt-chunk", "7"]]
+        {
+            assert_eq!(logits(model, &prompt, &flags), expected, "{model} with {flags:?}");
+        }
+        assert_eq!(logits(model, &prompt, &["--compute", "f32"]), expected);
+    }
+}
+
+#[test]
+fn each_way_to_compute_with_quantised_weights_has_its_own_bits_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model.gguf");
+    let model = model.to_str().unwrap();
+    glassbox(["quantize", &tiny("qwen3-plain"), model, "--type", "q8_0"]).text();
+    let prompt = joined(&(0..40).map(|i| i * 7 % 101).collect::<Vec<_>>());
+    let logits = |compute: &str, flags: &[&str]| {
+        let call = ["predict", "-m", model, "--ids", &prompt, "--json", "--all", "--compute", compute];
+        glassbox([&call[..], flags].concat()).text()
+    };
+    let mut seen = Vec::new();
+    for compute in ["f32", "int16", "int8"] {
+        let expected = logits(compute, &[]);
+        for level in Level::available() {
+            assert_eq!(logits(compute, &["--level", level.name()]), expected, "{compute} at {level}");
+        }
+        for flags in [["-t", "5"], ["--prompt-chunk", "7"], ["--engine", "reference"]] {
+            assert_eq!(logits(compute, &flags), expected, "{compute} with {flags:?}");
+        }
+        assert!(!seen.contains(&expected), "{compute} rounds as another does");
+        seen.push(expected);
+    }
+}
+
+#[test]
+fn the_environment_may_choose_the_level() {
+    let at = |level: &str| glassbox(["doctor", "--json"]).env("GLASSBOX_LEVEL", level);
+    assert_eq!(at("scalar").json()["level"], "scalar");
+    assert_ne!(glassbox(["doctor", "--json"]).json()["levels"], serde_json::json!([]));
+    at("sse9").fails(2, &["sse9", "scalar"]);
+}
+
+#[test]
+fn what_the_machine_has_not_is_wrong_usage() {
+    let model = tiny("llama-gqa");
+    for (flag, value, word) in [
+        ("--level", "sse9", "scalar"),
+        ("--compute", "int4", "f32"),
+        ("-t", "0", "1..=1024"),
+        ("-t", "x", "x"),
+        ("--prompt-chunk", "0", "1"),
+    ] {
+        glassbox(["predict", "-m", &model, "--ids", "1", flag, value]).fails(2, &[word]);
+    }
+}

@@ -1,0 +1,57 @@
+//! `neighbors`: the cosines that the embedding's own numbers give.
+
+use glassbox_tensor::file::safetensors::SafeTensors;
+use serde_json::Value;
+
+use crate::process::{fixture, glassbox, ids, tiny};
+
+fn neighbors(flags: &[&str]) -> Value {
+    glassbox([&["neighbors", "-m", &tiny("llama-text"), "--json"], flags].concat()).json()
+}
+
+#[test]
+fn neighbors_are_the_nearest_by_cosine() {
+    let report = neighbors(&[" the", "--top", "6"]);
+    assert_eq!(report["word"], " the");
+    let id = report["id"].as_u64().unwrap() as usize;
+    let file = SafeTensors::open(fixture("tiny/llama-text/model.safetensors")).unwrap();
+    let tensor = file.tensor("model.embed_tokens.weight").unwrap();
+    let rows: Vec<Vec<f64>> =
+        (0..288).map(|row| tensor.row_to_f32(row).unwrap().into_iter().map(f64::from).collect()).collect();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let cosine = |a: usize, b: usize| {
+        dot(&rows[a], &rows[b]) / (dot(&rows[a], &rows[a]) * dot(&rows[b], &rows[b])).sqrt()
+    };
+    let mut nearest: Vec<usize> = (0..288).filter(|&other| other != id).collect();
+    nearest.sort_by(|&a, &b| cosine(id, b).total_cmp(&cosine(id, a)));
+    let found = report["neighbors"].as_array().unwrap();
+    assert_eq!(found.len(), 6);
+    for (found, &expected) in found.iter().zip(&nearest) {
+        assert_eq!(found["id"], expected);
+        assert!((found["cosine"].as_f64().unwrap() - cosine(id, expected)).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn a_word_is_a_token_as_it_is_or_with_a_space_in_front_or_by_its_id() {
+    let the = neighbors(&[" the"]);
+    let id = the["id"].to_string();
+    assert_eq!(neighbors(&["--ids", &id]), the);
+    // "he" is a token; "the" is one with a space in front only, unless the vocabulary says otherwise.
+    let alone = glassbox(["tokenize", "-m", &tiny("llama-text"), "--json", "the"]).json();
+    let expected = if let [id] = ids(&alone["ids"])[..] { Value::from(id) } else { the["id"].clone() };
+    assert_eq!(neighbors(&["the"])["id"], expected);
+    let table = glassbox(["neighbors", "-m", &tiny("llama-text"), " the", "--top", "3"]).text();
+    assert_eq!(table.lines().count(), 4);
+    assert_eq!(neighbors(&[" the", "--level", "scalar", "-t", "1"]), the);
+}
+
+#[test]
+fn a_word_of_several_tokens_is_told_apart() {
+    let model = tiny("llama-text");
+    glassbox(["neighbors", "-m", &model, "zzyzx"]).fails(1, &["not one token", "z · z"]);
+    glassbox(["neighbors", "-m", &model, ""]).fails(2, &["empty"]);
+    glassbox(["neighbors", "-m", &model]).fails(2, &["WORD"]);
+    glassbox(["neighbors", "-m", &model, "--ids", "1,2"]).fails(2, &["one token id"]);
+    glassbox(["neighbors", "-m", &model, "--ids", "288"]).fails(1, &["288"]);
+}

@@ -1,0 +1,135 @@
+//! Running the binary as its users do: arguments and standard input in, exit code and both outputs out.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A call of `glassbox`, in an environment without settings.
+pub(crate) struct Call {
+    command: Command,
+    stdin: Vec<u8>,
+}
+
+/// Begins a call.
+pub(crate) fn glassbox<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Call {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_glassbox"));
+    command.args(arguments);
+    for setting in ["GLASSBOX_MODEL", "GLASSBOX_MODELS", "GLASSBOX_LEVEL", "NO_COLOR"] {
+        command.env_remove(setting);
+    }
+    command.env("XDG_CACHE_HOME", "/nonexistent");
+    Call { command, stdin: Vec::new() }
+}
+
+/// What came of a call.
+pub(crate) struct Ran {
+    /// The exit code; −1 if a signal ended it.
+    pub(crate) code: i32,
+    /// Standard output.
+    pub(crate) out: Vec<u8>,
+    /// Standard error.
+    pub(crate) err: String,
+}
+
+impl Call {
+    /// With these bytes on standard input.
+    pub(crate) fn stdin(mut self, bytes: impl AsRef<[u8]>) -> Call {
+        self.stdin = bytes.as_ref().to_vec();
+        self
+    }
+
+    /// With this variable in the environment.
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Call {
+        self.command.env(name, value);
+        self
+    }
+
+    /// The command, to be run in another way.
+    pub(crate) fn command(self) -> Command {
+        self.command
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(mut self) -> Ran {
+        let mut child = self
+            .command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut stdin = child.stdin.take().expect("stdin is a pipe");
+        let bytes = std::mem::take(&mut self.stdin);
+        // A program that ends without reading closes the pipe: that is its right.
+        let writer = std::thread::spawn(move || drop(stdin.write_all(&bytes)));
+        let Output { status, stdout, stderr } = child.wait_with_output().expect("the binary ends");
+        writer.join().expect("the writer ends");
+        let err = String::from_utf8_lossy(&stderr).into_owned();
+        assert!(!err.contains("panicked"), "{err}");
+        Ran { code: status.code().unwrap_or(-1), out: stdout, err }
+    }
+
+    /// Runs it, expects success, and gives standard output as text.
+    pub(crate) fn text(self) -> String {
+        let ran = self.run();
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        String::from_utf8(ran.out).expect("the output is UTF-8")
+    }
+
+    /// Runs it, expects success, and gives standard output as one line of JSON.
+    pub(crate) fn json(self) -> Value {
+        let text = self.text();
+        assert_eq!(text.matches('\n').count(), 1, "one line: {text}");
+        serde_json::from_str(&text).expect("the output is JSON")
+    }
+
+    /// Runs it, expects this exit code and an error that has all of `words` in it, and nothing on standard output.
+    pub(crate) fn fails(self, code: i32, words: &[&str]) {
+        let ran = self.run();
+        assert_eq!(ran.code, code, "{}", ran.err);
+        assert!(ran.err.contains("error: "), "{}", ran.err);
+        for word in words {
+            assert!(ran.err.contains(word), "{word:?} is not in: {}", ran.err);
+        }
+        assert_eq!(String::from_utf8_lossy(&ran.out), "");
+    }
+}
+
+/// The path of a fixture of the model crate.
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/fixtures").join(name)
+}
+
+/// The path of a tiny checkpoint, as an argument.
+pub(crate) fn tiny(name: &str) -> String {
+    fixture("tiny").join(name).to_str().expect("the path is UTF-8").to_owned()
+}
+
+/// A copy of a tiny checkpoint, to be changed.
+pub(crate) fn copy_of(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for entry in fs::read_dir(fixture("tiny").join(name)).expect("the fixture is there") {
+        let entry = entry.expect("the fixture can be listed");
+        fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("the fixture can be copied");
+    }
+    folder
+}
+
+/// A path as an argument.
+pub(crate) fn arg(path: &Path) -> String {
+    path.to_str().expect("the path is UTF-8").to_owned()
+}
+
+/// Whole numbers of a JSON array.
+pub(crate) fn ids(value: &Value) -> Vec<u32> {
+    serde_json::from_value(value.clone()).expect("an array of ids")
+}
+
+/// Ids as `--ids` takes them.
+pub(crate) fn joined(ids: &[u32]) -> String {
+    ids.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,158 @@
+//! The real model against Hugging Face transformers in float32: `GLASSBOX_SMOLLM2` is the path of
+//! SmolLM2-135M-Instruct.Q4_1.gguf (`scripts/fetch-smollm2.sh` brings it). Without it there is nothing to test, which is
+//! an error where `CI` is set.
+
+#[path = "commands/process.rs"]
+#[allow(dead_code)]
+mod process;
+#[cfg(target_os = "linux")]
+#[path = "commands/terminal.rs"]
+mod terminal;
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use process::{fixture, glassbox, ids};
+
+/// The model's path and the reference's numbers.
+fn golden() -> Option<(String, Value)> {
+    let Ok(model) = std::env::var("GLASSBOX_SMOLLM2") else {
+        assert!(std::env::var_os("CI").is_none(), "GLASSBOX_SMOLLM2 must be set where CI is");
+        println!("skipped: GLASSBOX_SMOLLM2 is not set; scripts/fetch-smollm2.sh brings the model");
+        return None;
+    };
+    let golden = std::fs::read_to_string(fixture("smollm2/goldens.json")).unwrap();
+    Some((model, serde_json::from_str(&golden).unwrap()))
+}
+
+/// The flags that feed a prompt of the goldens.
+fn prompt_flags(prompt: &Value) -> Vec<&str> {
+    let mut flags = vec!["-p", prompt["text"].as_str().unwrap(), "--json"];
+    flags.extend(prompt["special"].as_bool().unwrap().then_some("--special"));
+    flags
+}
+
+#[test]
+fn logits_are_the_references() {
+    let Some((model, golden)) = golden() else { return };
+    let prompts = golden["prompts"].as_array().unwrap();
+    let computes = [("f32", 2e-3), ("int16", 0.02)];
+    for (prompt, (compute, tolerance)) in prompts.iter().flat_map(|p| computes.map(|compute| (p, compute))) {
+        let call = ["predict", "-m", &model, "--all", "--top", "50", "--compute", compute];
+        let report = glassbox([&call[..], &prompt_flags(prompt)[..]].concat()).json();
+        let name = format!("{} in {compute}", prompt["name"]);
+        assert_eq!(ids(&report["ids"]), ids(&prompt["ids"]), "{name}");
+        for pair in prompt["top"].as_array().unwrap() {
+            let (id, expected) = (pair[0].as_u64().unwrap() as usize, pair[1].as_f64().unwrap());
+            let found = report["logits"][id].as_f64().unwrap();
+            assert!((found - expected).abs() <= tolerance, "{name}, token {id}: {found} and {expected}");
+        }
+        let logsumexp = report["logsumexp"].as_f64().unwrap();
+        assert!((logsumexp - prompt["logsumexp"].as_f64().unwrap()).abs() <= tolerance, "{name}");
+        assert_eq!(report["candidates"][0]["id"], prompt["top"][0][0], "{name}");
+    }
+}
+
+#[test]
+fn greedy_tokens_are_the_references() {
+    let Some((model, golden)) = golden() else { return };
+    for prompt in golden["prompts"].as_array().unwrap() {
+        let call = ["generate", "-m", &model, "--temp", "0", "-n", "40", "--ignore-eos", "--compute", "f32"];
+        let report = glassbox([&call[..], &prompt_flags(prompt)].concat()).json();
+        assert_eq!(ids(&report["prompt_ids"]), ids(&prompt["ids"]), "{}", prompt["name"]);
+        assert_eq!(ids(&report["ids"]), ids(&prompt["greedy_ids"]), "{}", prompt["name"]);
+    }
+}
+
+#[test]
+fn a_chat_is_written_as_the_reference_writes_it() {
+    let Some((model, golden)) = golden() else { return };
+    let prompts = golden["prompts"].as_array().unwrap();
+    let expected = prompts.iter().find(|prompt| prompt["name"] == "chat").unwrap();
+    let [system, user] = golden["chat_messages"].as_array().unwrap().as_slice() else {
+        panic!("two messages")
+    };
+    let system = system["content"].as_str().unwrap();
+    let ran = glassbox(["chat", "-m", &model, "--system", system, "--show-prompt", "-n", "1", "--temp", "0"])
+        .stdin(user["content"].as_str().unwrap())
+        .run();
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains(expected["text"].as_str().unwrap()), "{}", ran.err);
+    let roles = ran.err.lines().filter(|line| line.contains(", tokens "));
+    let shown = roles.flat_map(|line| line.rsplit_once(": ").unwrap().1.split(' '));
+    let shown: Vec<u32> = shown.map(|id| id.parse().unwrap()).collect();
+    assert_eq!(shown, ids(&expected["ids"]));
+}
+
+#[test]
+fn neighbours_are_the_references() {
+    let Some((model, golden)) = golden() else { return };
+    for word in golden["neighbours"].as_array().unwrap() {
+        let report = glassbox(["neighbors", "-m", &model, word["text"].as_str().unwrap(), "--json"]).json();
+        assert_eq!(report["id"], word["id"]);
+        let found = report["neighbors"].as_array().unwrap();
+        for (found, expected) in found.iter().zip(word["nearest"].as_array().unwrap()) {
+            assert_eq!((&found["id"], &found["token"]), (&expected[0], &expected[1]));
+            assert!((found["cosine"].as_f64().unwrap() - expected[2].as_f64().unwrap()).abs() <= 1e-5);
+        }
+    }
+}
+
+#[test]
+fn perplexity_is_the_references() {
+    let Some((model, golden)) = golden() else { return };
+    let expected = &golden["perplexity"];
+    let file = fixture("smollm2").join(expected["file"].as_str().unwrap());
+    // The file has end-of-text tokens between its parts.
+    for compute in ["f32", "int16"] {
+        let call = ["perplexity", "-m", &model, "--special", "--json", "--compute", compute];
+        let report = glassbox([&call[..], &["-f", file.to_str().unwrap()]].concat()).json();
+        for key in ["tokens", "window", "scored"] {
+            assert_eq!(report[key], expected[key], "{key}");
+        }
+        for (key, tolerance) in [("perplexity", 0.01), ("standard_error", 0.001), ("loss", 5e-4)] {
+            let (found, expected) = (report[key].as_f64().unwrap(), expected[key].as_f64().unwrap());
+            assert!((found - expected).abs() <= tolerance, "{key} in {compute}: {found} and {expected}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_text_in_good_order() {
+    let Some((model, _)) = golden() else { return };
+    let call = ["generate", "-m", &model, "--temp", "0", "-n", "4000", "--ignore-eos", "Once upon a time"];
+    let mut command = glassbox(call).command();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut text = vec![0];
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut text).unwrap();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    stdout.read_to_end(&mut text).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(text.ends_with(b"\n"));
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(err.contains("stopped     interrupted") && err.contains("tokens/s"), "{err}");
+}
+
+/// The line editor once kept Ctrl-C to itself, even while an answer was being written.
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_on_a_terminal_cuts_an_answer_short_and_the_chat_goes_on() {
+    let Some((model, _)) = golden() else { return };
+    let command = format!("{} chat -m {model} -n 1000 --temp 0", env!("CARGO_BIN_EXE_glassbox"));
+    let Some(mut terminal) = terminal::Terminal::start(&command, &[]) else { return };
+    terminal.waits_for_prompt();
+    terminal.types("Tell me a long story.\r");
+    // What is loaded is told first, the answer follows.
+    terminal.waits(|shown| shown.split_once("load").is_some_and(|(_, answer)| answer.len() > 100));
+    terminal.types("\x03");
+    let rest = terminal.waits_for_prompt();
+    assert!(rest.len() < 1000, "{rest}");
+    terminal.types("/exit\r");
+    assert_eq!(terminal.ends().0, Some(0));
+}
