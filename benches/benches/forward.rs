@@ -1,0 +1,41 @@
+//! A whole model: a prompt of 512 tokens, and single tokens, on SmolLM2.
+//!
+//! `GLASSBOX_SMOLLM2=$(scripts/fetch-smollm2.sh) cargo bench -p glassbox-benches --bench forward`
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use glassbox_benches::pool;
+use glassbox_model::Checkpoint;
+
+fn forward(criterion: &mut Criterion) {
+    let Some(path) = std::env::var_os("GLASSBOX_SMOLLM2") else {
+        eprintln!("skipped: set GLASSBOX_SMOLLM2 to the file that scripts/fetch-smollm2.sh prints");
+        return;
+    };
+    let model = Checkpoint::open(path).and_then(|checkpoint| checkpoint.load(pool())).expect("a model");
+    let ids: Vec<u32> = (0..512).map(|i| i * 7919 % model.config.vocab_size as u32).collect();
+    let mut session = model.session(1024);
+    let at_once = session.feed(&ids).expect("a prompt").to_vec();
+    session.truncate(0);
+    session.feed(&ids[..511]).expect("a prompt");
+    assert_eq!(session.feed(&ids[511..]).expect("a token"), at_once, "one by one is as at once");
+
+    let mut group = criterion.benchmark_group("forward");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(512));
+    group.bench_function("prompt of 512", |b| {
+        b.iter(|| {
+            session.truncate(0);
+            session.feed(&ids).expect("a prompt");
+        });
+    });
+    group.throughput(Throughput::Elements(128));
+    group.bench_function("128 single tokens", |b| {
+        b.iter(|| {
+            session.truncate(0);
+            ids[..128].iter().for_each(|&id| drop(session.feed(&[id]).map(<[f32]>::len)));
+        });
+    });
+}
+
+criterion_group!(benches, forward);
+criterion_main!(benches);

@@ -1,0 +1,191 @@
+"""Every named activation of one forward pass, as transformers computes it: the reference for `glassbox verify`.
+
+    python scripts/dump_reference.py CHECKPOINT OUT.safetensors --prompt "The capital of France is"
+    python scripts/dump_reference.py CHECKPOINT OUT.safetensors --ids 1,2,3
+    glassbox verify -m CHECKPOINT --reference OUT.safetensors
+
+CHECKPOINT is a folder in Hugging Face's layout or a GGUF file, of GPT-2, or of Llama or any model whose parts are named
+as in Llama (Mistral, Qwen 2, Qwen 3). Its weights are widened to float32, attention is the eager one, and hooks around
+the modules collect the values. Names and shapes are those of `glassbox trace`: a name is TransformerLens's without
+`hook_`; `ln1.normalized` and its like are what the next layer reads, so weight and bias of the norm are in it.
+
+The ids lie in the file's metadata as JSON, so that it does not matter which tokenizer made them.
+"""
+
+import argparse
+import fnmatch
+import json
+import sys
+from pathlib import Path
+
+import torch
+import transformers
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("checkpoint", type=Path, help="a checkpoint's folder or a GGUF file")
+    arguments.add_argument("out", type=Path, help="the safetensors file to write")
+    prompt = arguments.add_mutually_exclusive_group(required=True)
+    prompt.add_argument("--prompt", help="the text, tokenized with the special tokens the checkpoint asks for")
+    prompt.add_argument("--ids", type=lambda text: [int(word) for word in text.split(",")], help="such as 1,2,3")
+    arguments.add_argument("--names", action="append", metavar="GLOB", help="only values with such names; may be repeated")
+    options = arguments.parse_args()
+    torch.set_num_threads(1)
+    transformers.utils.logging.disable_progress_bar()
+
+    where = location(options.checkpoint)
+    ids = options.ids or AutoTokenizer.from_pretrained(**where)(options.prompt)["input_ids"]
+    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32, attn_implementation="eager").eval()
+    values = activations(model, torch.tensor(ids))
+    if options.names:
+        values = {name: x for name, x in values.items() if any(fnmatch.fnmatchcase(name, glob) for glob in options.names)}
+    metadata = {
+        "ids": json.dumps(ids),
+        "source": json.dumps(
+            {
+                "script": "scripts/dump_reference.py",
+                "model": options.checkpoint.name,
+                "prompt": options.prompt,
+                "transformers": transformers.__version__,
+                "torch": torch.__version__,
+                "reference": "float32, eager attention, CPU",
+            }
+        ),
+    }
+    save_file(values, options.out, metadata=metadata)
+    print(f"{len(values)} values of {len(ids)} tokens", file=sys.stderr)
+
+
+def location(checkpoint):
+    if checkpoint.is_dir():
+        return {"pretrained_model_name_or_path": checkpoint}
+    return {"pretrained_model_name_or_path": checkpoint.parent, "gguf_file": checkpoint.name}
+
+
+@torch.no_grad()
+def activations(model, ids):
+    values = {}
+    body, config = model.base_model, model.config
+    family = Gpt2 if hasattr(body, "h") else Llama if hasattr(body, "layers") else None
+    if family is None:
+        sys.exit(f"{config.model_type}: neither named like GPT-2 nor like Llama")
+
+    def keep(name, value):
+        values[name] = value.detach()[0].clone().contiguous()
+
+    family(model, keep).watch()
+    watch_scores(body, keep)
+    logits = model(ids[None], use_cache=False).logits
+    keep("logits", logits)
+    return values
+
+
+def watch_scores(body, keep):
+    """Eager attention makes a pattern of the scores, masked ones very negative, by one softmax a layer, in order."""
+    functional, layers = torch.nn.functional, iter(range(body.config.num_hidden_layers))
+    softmax = functional.softmax
+
+    def watched(scores, *arguments, **settings):
+        if scores.dim() == 4:
+            keep(f"blocks.{next(layers)}.attn.scores", scores.masked_fill(scores < -1e30, float("-inf")))
+        return softmax(scores, *arguments, **settings)
+
+    functional.softmax = watched
+
+
+def first(output):
+    return output[0] if isinstance(output, tuple) else output
+
+
+class Family:
+    """Hooks that hand the values of a model to `keep(name, value)`."""
+
+    def __init__(self, model, keep):
+        self.body, self.keep = model.base_model, keep
+        config = model.config
+        self.heads = config.num_attention_heads
+        self.kv_heads = getattr(config, "num_key_value_heads", self.heads)
+
+    def output(self, module, name, heads=None):
+        """Keeps what a module gives, `[tokens, heads, head_dim]` if it is heads side by side."""
+        module.register_forward_hook(lambda _m, _in, out: self.keep(name, self.split(first(out), heads)))
+
+    def input(self, module, name, heads=None):
+        """Keeps what a module is given."""
+        module.register_forward_pre_hook(lambda _m, given: self.keep(name, self.split(given[0], heads)))
+
+    def split(self, value, heads):
+        return value.unflatten(-1, (heads, -1)) if heads and value.dim() == 3 else value
+
+    def pattern(self, attention, name):
+        """Keeps how much each token looks at each, which eager attention gives as its second result."""
+        attention.register_forward_hook(lambda _m, _in, out: self.keep(name, out[1]))
+
+    def stream(self, block, at, attention_out, second_norm, mlp):
+        """Keeps the residual stream around a block's two parts, and what they add to it."""
+        self.input(block, f"{at}.resid_pre")
+        self.output(attention_out, f"{at}.attn_out")
+        self.input(second_norm, f"{at}.resid_mid")
+        self.output(second_norm, f"{at}.ln2.normalized")
+        self.output(mlp, f"{at}.mlp_out")
+        self.output(block, f"{at}.resid_post")
+
+
+class Gpt2(Family):
+    def watch(self):
+        self.output(self.body.wte, "embed")
+        self.output(self.body.wpe, "pos_embed")
+        for n, block in enumerate(self.body.h):
+            at = f"blocks.{n}"
+            self.output(block.ln_1, f"{at}.ln1.normalized")
+            block.attn.c_attn.register_forward_hook(lambda _m, _in, out, at=at: self.queries(at, out))
+            self.pattern(block.attn, f"{at}.attn.pattern")
+            self.input(block.attn.c_proj, f"{at}.attn.z", self.heads)
+            self.output(block.mlp.c_fc, f"{at}.mlp.pre")
+            self.input(block.mlp.c_proj, f"{at}.mlp.post")
+            self.stream(block, at, block.attn.c_proj, block.ln_2, block.mlp)
+        self.output(self.body.ln_f, "ln_final.normalized")
+
+    def queries(self, at, joined):
+        for name, value in zip("qkv", joined.chunk(3, dim=-1)):
+            self.keep(f"{at}.attn.{name}", self.split(value, self.heads))
+
+
+class Llama(Family):
+    def watch(self):
+        self.output(self.body.embed_tokens, "embed")
+        for n, block in enumerate(self.body.layers):
+            at, attention = f"blocks.{n}", block.self_attn
+            self.output(block.input_layernorm, f"{at}.ln1.normalized")
+            # Where queries and keys have a norm of their own, its result counts; it comes in heads already.
+            self.output(getattr(attention, "q_norm", attention.q_proj), f"{at}.attn.q", self.heads)
+            self.output(getattr(attention, "k_norm", attention.k_proj), f"{at}.attn.k", self.kv_heads)
+            self.output(attention.v_proj, f"{at}.attn.v", self.kv_heads)
+            self.pattern(attention, f"{at}.attn.pattern")
+            self.input(attention.o_proj, f"{at}.attn.z", self.heads)
+            self.output(block.mlp.gate_proj, f"{at}.mlp.pre")
+            self.output(block.mlp.up_proj, f"{at}.mlp.pre_linear")
+            self.input(block.mlp.down_proj, f"{at}.mlp.post")
+            self.stream(block, at, attention.o_proj, block.post_attention_layernorm, block.mlp)
+        self.output(self.body.norm, "ln_final.normalized")
+        self.watch_rotation()
+
+    def watch_rotation(self):
+        """Rotation is a function of the model's Python module, called once a layer, in order."""
+        python_module = sys.modules[type(self.body.layers[0].self_attn).__module__]
+        rotate, layers = python_module.apply_rotary_pos_emb, iter(range(len(self.body.layers)))
+
+        def watched(*arguments, **settings):
+            rotated, at = rotate(*arguments, **settings), f"blocks.{next(layers)}"
+            for name, value in zip(("rot_q", "rot_k"), rotated):
+                self.keep(f"{at}.attn.{name}", value.transpose(1, 2))
+            return rotated
+
+        python_module.apply_rotary_pos_emb = watched
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""Makes the tiny random checkpoints of model/tests/fixtures/tiny, and what transformers computes on each of them.
+
+    python scripts/make_tiny_checkpoints.py model/tests/fixtures/tiny [--only NAME]...
+
+Every folder holds a checkpoint in Hugging Face layout (config.json, safetensors, generation_config.json) and
+golden.safetensors: two prompts, the logits at all their positions and 24 greedy tokens, computed in float32 with eager
+attention from the files as they lie on disk. OUT/gguf holds some of them again as GGUF, in llama.cpp's naming, checked
+against llama.cpp when llama_cpp can be imported. OUT/manifest.json lists everything. scripts/README.md gives the names.
+
+Two things are asserted on the way, so that no fixture is a weak one: every greedy step is decided by a clear margin
+(the seed is chosen for that), and each setting a fixture is there for changes its logits by far more than the
+tolerance when it is set otherwise.
+"""
+
+import argparse
+import json
+import math
+import shutil
+from pathlib import Path
+
+import tokenizers
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from tiny_fixtures import FIXTURES, TEXT_VOCABULARY
+from tiny_gguf import check_with_llama_cpp, write_gguf
+
+GREEDY = 24  # tokens continued from each prompt
+LONG = 40  # ids in the long prompt: longer than every sliding window here
+MARGIN = 1e-2  # least gap between the best and the second logit of a greedy step
+TOLERANCE = 1e-4  # what the project grants itself: |delta| <= TOLERANCE * (1 + |reference|)
+MATTERS = 10 * TOLERANCE  # least effect, on the same scale, of a setting that a fixture is there for
+END_OF_TEXT = "<|endoftext|>"
+PROMPT = "The river ran past the mill, and the reeds sang to the stars: \u4f60\u597d!"
+CORPUS = [
+    "The river ran past the mill, and the miller's daughter sang to the reeds.",
+    "Every evening the stars came out over the water, and the reeds sang back.",
+    "There was nothing in the valley that the river had not seen and remembered.",
+]
+SOURCE = {
+    "script": "scripts/make_tiny_checkpoints.py",
+    "transformers": transformers.__version__,
+    "torch": torch.__version__,
+    "reference": "float32, eager attention, CPU",
+}
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("out", type=Path)
+    arguments.add_argument("--only", action="append", help="make this fixture alone; the manifest is left as it is")
+    options = arguments.parse_args()
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    entries = [make(fixture, options.out) for fixture in FIXTURES if not options.only or fixture.name in options.only]
+    if not options.only:
+        manifest = SOURCE | {"greedy_tokens": GREEDY, "tolerance": TOLERANCE, "checkpoints": entries}
+        (options.out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def make(fixture, out):
+    """Writes one checkpoint with its golden, trying seeds until the greedy text is well decided; its manifest entry."""
+    for seed in range(1, 100):
+        folder = out / fixture.name
+        shutil.rmtree(folder, ignore_errors=True)
+        write_checkpoint(fixture, folder, seed)
+        model = load(folder)
+        prompts = make_prompts(fixture, folder, seed)
+        golden = {name: run(model, ids, fixture.dump) for name, ids in prompts.items()}
+        margin = min(float(values["greedy_margins"].min()) for values in golden.values())
+        distinct = len(set(golden["long"]["greedy_ids"].tolist()))
+        if margin >= MARGIN and distinct >= GREEDY // 3:
+            break
+    else:
+        raise SystemExit(f"{fixture.name}: no seed gives clear margins")
+
+    check_that_settings_matter(fixture, folder, model, prompts["long"], golden["long"]["logits"])
+    tensors = {f"{name}.{key}": value for name, values in golden.items() for key, value in values.items()}
+    facts = SOURCE | {"seed": seed, "least_margin": round(margin, 4)}
+    facts |= {"long.text": PROMPT} if fixture.text else {}
+    tensors = {key: value.contiguous() for key, value in tensors.items()}
+    save_file(tensors, folder / "golden.safetensors", metadata={"source": json.dumps(facts)})  # one key: fixed order
+    entry = {
+        "name": fixture.name,
+        "family": fixture.family,
+        "exercises": fixture.exercises,
+        "dtype": fixture.dtype,
+        "shards": len(list(folder.glob("model*.safetensors"))),
+        "seed": seed,
+        "least_margin": round(margin, 4),
+        "largest_logit": round(max(float(values["logits"].abs().max()) for values in golden.values()), 2),
+        "tokenizer": fixture.text,
+        "intermediate_values": fixture.dump,
+        "gguf": None,
+    }
+    if fixture.gguf:
+        path = out / "gguf" / f"{fixture.name}.gguf"
+        path.parent.mkdir(exist_ok=True)
+        write_gguf(fixture, folder, path)
+        entry["gguf"] = f"gguf/{path.name}"
+        text = PROMPT if fixture.text else None
+        distance = check_with_llama_cpp(path, {name: (prompts[name], golden[name]) for name in prompts}, text)
+        entry["llama_cpp_distance"] = distance
+    print({key: entry.get(key) for key in ("name", "seed", "least_margin", "largest_logit", "llama_cpp_distance")})
+    return entry
+
+
+def write_checkpoint(fixture, folder, seed):
+    """A random model as save_pretrained writes it, then brought to the layout that the fixture is to have."""
+    config = AutoConfig.for_model(fixture.family, **fixture.full_config)
+    model = AutoModelForCausalLM.from_config(config)
+    randomise(model, torch.Generator().manual_seed(seed))
+    model.generation_config = GenerationConfig(bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id)
+    model.to(getattr(torch, fixture.dtype)).save_pretrained(folder, max_shard_size=fixture.shard or "1GB")
+    if fixture.rewrite:
+        file = folder / "model.safetensors"
+        save_file(fixture.rewrite(load_file(file)), file, metadata={"format": "pt"})
+    if fixture.text:
+        write_tokenizer(fixture, folder)
+
+    file = folder / "config.json"
+    settings = json.loads(file.read_text())
+    if fixture.style == "old":
+        settings = in_old_style(settings, fixture.rope_kind_key)
+    settings = {key: settings[key] for key in settings if key not in fixture.drop} | fixture.add
+    file.write_text(json.dumps(settings, indent=2) + "\n")
+
+
+def randomise(model, generator):
+    """Weights large enough that the logits spread over several units, norms about one, biases nowhere zero."""
+
+    def noise(shape, scale):
+        return torch.randn(shape, generator=generator) * scale
+
+    with torch.no_grad():
+        for name, weight in sorted(model.named_parameters()):
+            fan_in = weight.shape[0] if ".c_" in name else weight.shape[-1]  # Conv1D keeps [in, out]
+            if name.endswith("bias"):
+                weight.copy_(noise(weight.shape, 0.3))
+            elif weight.dim() == 1:
+                weight.copy_(1 + noise(weight.shape, 0.3))
+            elif "embed_tokens" in name or "wte" in name or "wpe" in name:
+                weight.copy_(noise(weight.shape, 0.4))
+            elif "lm_head" in name:
+                weight.copy_(noise(weight.shape, 2.5 / math.sqrt(fan_in)))
+            else:
+                weight.copy_(noise(weight.shape, 1.5 / math.sqrt(fan_in)))
+
+
+def in_old_style(settings, rope_kind_key):
+    """The keys of config.json as transformers 4 wrote them."""
+    settings = dict(settings)
+    settings.pop("transformers_version", None)
+    settings["torch_dtype"] = settings.pop("dtype")
+    rope = settings.pop("rope_parameters", None)
+    if rope:
+        settings["rope_theta"] = rope.pop("rope_theta")
+        scaling = rope.pop("rope_type")
+        settings["rope_scaling"] = None if scaling == "default" else {rope_kind_key: scaling, **rope}
+    return settings
+
+
+def write_tokenizer(fixture, folder):
+    """A byte-level BPE of 31 merges; GPT-2 gets it as vocab.json and merges.txt, the others as tokenizer.json."""
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=TEXT_VOCABULARY,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    assert tokenizer.get_vocab_size() == TEXT_VOCABULARY
+    if fixture.family == "gpt2":
+        tokenizer.model.save(str(folder))
+    else:
+        tokenizer.save(str(folder / "tokenizer.json"))
+    kind = "GPT2Tokenizer" if fixture.family == "gpt2" else "PreTrainedTokenizerFast"
+    special = {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT}
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": kind} | special, indent=2) + "\n")
+
+
+def load(folder):
+    """The model as anyone would load it; nothing may be missing, and nothing unknown but what old files carry."""
+    model, report = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
+    )
+    ignored = (".attn.masked_bias", ".attn.bias", ".rotary_emb.inv_freq")
+    assert not report["missing_keys"] and not report["mismatched_keys"], report
+    assert all(name.endswith(ignored) for name in report["unexpected_keys"]), report
+    return model.eval()
+
+
+def make_prompts(fixture, folder, seed):
+    generator = torch.Generator().manual_seed(1000 + seed)
+    short = torch.randint(fixture.full_config["vocab_size"], (fixture.short,), generator=generator)
+    if fixture.text:
+        long = torch.tensor(AutoTokenizer.from_pretrained(folder)(PROMPT)["input_ids"])
+    else:
+        long = torch.randint(fixture.full_config["vocab_size"], (LONG,), generator=generator)
+    return {"long": long, "short": short}
+
+
+@torch.no_grad()
+def run(model, ids, dump):
+    """Logits at every position and the greedy continuation, each step a full pass over all tokens so far."""
+    values = {"ids": ids.int()}
+    if dump:
+        values |= intermediate_values(model, ids)
+    values["logits"] = model(ids[None], use_cache=False).logits[0]
+    tokens, greedy, margins = ids, [], []
+    for _ in range(GREEDY):
+        best = model(tokens[None], use_cache=False).logits[0, -1].topk(2)
+        greedy.append(int(best.indices[0]))
+        margins.append(float(best.values[0] - best.values[1]))
+        tokens = torch.cat([tokens, best.indices[:1]])
+    return values | {"greedy_ids": torch.tensor(greedy).int(), "greedy_margins": torch.tensor(margins)}
+
+
+def intermediate_values(model, ids):
+    """The residual stream around each part, and the attention patterns, under TransformerLens's names."""
+    values, hooks = {}, []
+    body = model.base_model
+    gpt2 = hasattr(body, "h")
+
+    def keep(name):
+        return lambda _module, _inputs, output: values.update({name: first(output)[0]})
+
+    def keep_input(name):
+        return lambda _module, inputs: values.update({name: inputs[0][0]})
+
+    def first(output):
+        return output[0] if isinstance(output, tuple) else output
+
+    hooks.append((body.wte if gpt2 else body.embed_tokens).register_forward_hook(keep("embed")))
+    if gpt2:
+        hooks.append(body.wpe.register_forward_hook(keep("pos_embed")))
+    for n, block in enumerate(body.h if gpt2 else body.layers):
+        second_norm = block.ln_2 if gpt2 else block.post_attention_layernorm
+        hooks.append(second_norm.register_forward_pre_hook(keep_input(f"blocks.{n}.resid_mid")))
+        hooks.append(block.register_forward_hook(keep(f"blocks.{n}.resid_post")))
+    patterns = model(ids[None], use_cache=False, output_attentions=True).attentions
+    for hook in hooks:
+        hook.remove()
+    values |= {f"blocks.{n}.attn.pattern": pattern[0] for n, pattern in enumerate(patterns)}
+    return {name: value.clone() for name, value in values.items()}
+
+
+@torch.no_grad()
+def check_that_settings_matter(fixture, folder, model, ids, logits):
+    """Asserts that reading one of the fixture's settings wrongly would be seen."""
+    settings = json.loads((folder / "config.json").read_text())
+    for key, value in fixture.matters:
+        changed = {name: entry for name, entry in settings.items() if name != "model_type"} | {key: value}
+        config = AutoConfig.for_model(fixture.family, **json.loads(json.dumps(changed)))
+        other = AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=torch.float32)
+        other.load_state_dict(model.state_dict(), strict=False)
+        effect = float(((other.eval()(ids[None]).logits[0] - logits).abs() / (1 + logits.abs())).max())
+        assert effect >= MATTERS, f"{fixture.name}: {key} = {value} changes the logits by {effect:.1e} only"
+
+
+if __name__ == "__main__":
+    main()
