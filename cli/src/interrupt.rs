@@ -28,13 +28,16 @@ pub(crate) fn install() -> anyhow::Result<()> {
     })?)
 }
 
-/// While this lives, the first Ctrl-C only sets [`Graceful::pressed`]; the second ends the program all the same.
-pub(crate) struct Graceful;
+/// While this lives, the first Ctrl-C only sets [`Graceful::pressed`]; the second ends the program all the same. One may
+/// live inside another: they are one text's.
+pub(crate) struct Graceful {
+    outermost: bool,
+}
 
 impl Graceful {
     pub(crate) fn begin() -> Graceful {
-        STATE.store(GENERATING, Ordering::SeqCst);
-        Graceful
+        let before = STATE.compare_exchange(IDLE, GENERATING, Ordering::SeqCst, Ordering::SeqCst);
+        Graceful { outermost: before.is_ok() }
     }
 
     /// Whether Ctrl-C was pressed.
@@ -45,6 +48,8 @@ impl Graceful {
 
 impl Drop for Graceful {
     fn drop(&mut self) {
-        STATE.store(IDLE, Ordering::SeqCst);
+        if self.outermost {
+            STATE.store(IDLE, Ordering::SeqCst);
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::args::{ChunkArgs, MachineArgs, ModelArgs, positive};
 use crate::chat_prompt::{ChatPrompt, ChatPrompts};
 use crate::continuation::{End, Event, Limits, continue_text};
 use crate::exit::Interrupted;
+use crate::interrupt::Graceful;
 use crate::model_source::Source;
 use crate::output::{Out, note};
 use crate::sampling::SamplingArgs;
@@ -25,8 +26,8 @@ const EXAMPLES: &str = "Examples:\n\
 /// Talk with a model
 ///
 /// The conversation is written out by the checkpoint's own chat template, and the model goes on from there. On a terminal
-/// lines are edited and remembered; /reset begins again, /exit or Ctrl-D ends, Ctrl-C cuts an answer short. From a pipe
-/// every line is a turn, and every answer is ended by a line break.
+/// lines are edited and remembered; /reset begins again, /exit or Ctrl-D ends. Ctrl-C cuts an answer short, or empties the
+/// line; pressed twice there, it ends. From a pipe every line is a turn, and every answer is ended by a line break.
 ///
 /// Special tokens that stand in a message are plain text: nobody can speak in another's role. When the context is full the
 /// chat ends with an error.
@@ -92,6 +93,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     // The tokens that the session remembers: an answer needs to feed only what is new.
     let mut fed: Vec<u32> = Vec::new();
     loop {
+        // A Ctrl-C that comes too late for an answer must not end a person's conversation.
+        let until_the_next_line = turns.is_terminal().then(Graceful::begin);
         match typed {
             Typed::End => return Ok(()),
             Typed::Reset => messages.clone_from(&opening),
@@ -146,6 +149,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
             }
         }
         typed = turns.next()?;
+        drop(until_the_next_line);
     }
 }
 

@@ -8,6 +8,7 @@ use rustyline::error::ReadlineError;
 use rustyline::{Config, DefaultEditor};
 
 use crate::exit::Interrupted;
+use crate::output::note;
 
 /// Where turns come from.
 pub(crate) enum Turns {
@@ -54,7 +55,7 @@ impl Turns {
 }
 
 /// A line of a person. The editor lives no longer than the line: as long as it does, it keeps Ctrl-C to itself, which
-/// is to cut the answer short.
+/// is to cut the answer short. Since it may be meant for an answer that has just ended, only a second one ends the program.
 fn from_terminal(history: &mut Vec<String>) -> anyhow::Result<Typed> {
     // The prompt belongs to the terminal, not to the result.
     let config = Config::builder().behavior(Behavior::PreferTerm).build();
@@ -62,13 +63,20 @@ fn from_terminal(history: &mut Vec<String>) -> anyhow::Result<Typed> {
     for line in history.iter() {
         editor.add_history_entry(line)?;
     }
+    let mut interrupted = false;
     loop {
         let line = match editor.readline("> ") {
             Ok(line) => line,
             Err(ReadlineError::Eof) => return Ok(Typed::End),
-            Err(ReadlineError::Interrupted) => return Err(Interrupted.into()),
+            Err(ReadlineError::Interrupted) if interrupted => return Err(Interrupted.into()),
+            Err(ReadlineError::Interrupted) => {
+                note("Ctrl-C once more, or Ctrl-D, ends the chat");
+                interrupted = true;
+                continue;
+            }
             Err(error) => return Err(anyhow!(error).context("reading the terminal")),
         };
+        interrupted = false;
         match line.trim() {
             "" => continue,
             "/exit" => return Ok(Typed::End),
