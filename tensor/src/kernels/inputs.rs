@@ -16,12 +16,12 @@ pub(crate) trait Precision: Copy + Default + Send + Sync + 'static {
 
     /// Arranges sixteen integers.
     fn words<S: Lanes>(s: S, x: S::I) -> Self::Words;
-    /// In each lane the sum of `16 · N` products with weights of at most `MAX`.
-    fn dot<S: Lanes, const N: usize, const MAX: u32>(
+    /// For each of `R` rows, in each lane the sum of `16 · N` products with weights of at most `MAX`.
+    fn dot<S: Lanes, const N: usize, const MAX: u32, const R: usize>(
         s: S,
         weights: &[[S::I; 4]; N],
-        inputs: &[Self::Words; N],
-    ) -> S::I;
+        inputs: [&[Self::Words; N]; R],
+    ) -> [S::I; R];
     /// Hands over a buffer that this thread keeps.
     fn with_room<R>(body: impl FnOnce(&mut Vec<InputBlock<Self>>) -> R) -> R;
 }
@@ -43,12 +43,12 @@ impl Precision for Int8 {
         s.inputs8(x)
     }
     #[inline(always)]
-    fn dot<S: Lanes, const N: usize, const MAX: u32>(
+    fn dot<S: Lanes, const N: usize, const MAX: u32, const R: usize>(
         s: S,
         weights: &[[S::I; 4]; N],
-        inputs: &[[u32; 4]; N],
-    ) -> S::I {
-        s.dot8::<N, MAX>(weights, inputs)
+        inputs: [&[[u32; 4]; N]; R],
+    ) -> [S::I; R] {
+        s.dot8::<N, MAX, R>(weights, inputs)
     }
     fn with_room<R>(body: impl FnOnce(&mut Vec<InputBlock<Int8>>) -> R) -> R {
         thread_local!(static ROOM: RefCell<Vec<InputBlock<Int8>>> = const { RefCell::new(Vec::new()) });
@@ -65,12 +65,12 @@ impl Precision for Int16 {
         s.inputs16(x)
     }
     #[inline(always)]
-    fn dot<S: Lanes, const N: usize, const MAX: u32>(
+    fn dot<S: Lanes, const N: usize, const MAX: u32, const R: usize>(
         s: S,
         weights: &[[S::I; 4]; N],
-        inputs: &[[u32; 8]; N],
-    ) -> S::I {
-        s.dot16(weights, inputs)
+        inputs: [&[[u32; 8]; N]; R],
+    ) -> [S::I; R] {
+        s.dot16::<N, R>(weights, inputs)
     }
     fn with_room<R>(body: impl FnOnce(&mut Vec<InputBlock<Int16>>) -> R) -> R {
         thread_local!(static ROOM: RefCell<Vec<InputBlock<Int16>>> = const { RefCell::new(Vec::new()) });

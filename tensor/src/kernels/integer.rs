@@ -14,7 +14,7 @@
 //! `(scale · step) · Σqp + y`, each rounded once. `Σqp` is exact, so nothing depends on how it is computed.
 //!
 //! As with `f32` inputs ([`matmul`](super::matmul)) one row takes its weights apart in registers, since memory is the limit;
-//! for more, a stretch of two panels is taken apart once and then walked by four rows at a time.
+//! for more, a stretch of a panel is taken apart once and then walked by tiles of eight rows, whose sums stay in registers.
 
 use super::columns::Columns;
 use super::inputs::{InputBlock, Precision};
@@ -22,18 +22,19 @@ use super::matmul::{put, take};
 use crate::simd::{Kernel, LANES, Lanes};
 use crate::weights::{IntegerBlock, ScaleOffset};
 
-/// Rows that go side by side, and so do their inputs in memory.
-pub(crate) const TILE_ROWS: usize = 4;
+/// Rows of a tile, whose inputs lie side by side in memory.
+pub(crate) const TILE_ROWS: usize = 8;
 
-/// Groups of 32 inputs taken apart at a time: two panels of them are 20 KiB, more than half of a first-level cache.
-const STRETCH: usize = 16;
+/// Groups of 32 inputs taken apart at a time, at most: 14 KiB of weights, and as much of a tile's inputs, less than a
+/// first-level cache.
+const STRETCH: usize = 18;
 
-/// Tiles walked with one stretch: 60 × 4 rows, whose inputs stay in a second-level cache.
-const TILE_BLOCK: usize = 60;
+/// Tiles walked with one stretch: 32 × 8 rows, whose inputs stay in a second-level cache.
+const TILE_BLOCK: usize = 32;
 
 /// One thread's share of a product: panels `first..last`.
 pub(crate) struct IntegerMatmul<'a, B, P: Precision> {
-    /// One row: `[inputs / 32]`. More: `[⌈rows/4⌉][inputs / 32][4]`, missing rows zero.
+    /// One row: `[inputs / 32]`. More: `[⌈rows/8⌉][inputs / 32][8]`, missing rows zero.
     pub(crate) x: &'a [InputBlock<P>],
     pub(crate) rows: usize,
     pub(crate) inputs: usize,
@@ -68,19 +69,18 @@ impl<B: IntegerBlock, P: Precision> IntegerMatmul<'_, B, P> {
     #[inline(always)]
     fn many_rows<S: Lanes>(&self, s: S) {
         let groups = self.inputs / 32;
-        let panels_together = if S::TILE_ROWS >= 12 { 2 } else { 1 };
-        let mut stretch = [Stretch::BLANK; 2];
-        for tiles in self.x.chunks(TILE_BLOCK * TILE_ROWS * groups).enumerate() {
-            let (first_row, x) = (tiles.0 * TILE_BLOCK * TILE_ROWS, tiles.1);
-            for from in (0..groups).step_by(STRETCH) {
-                let len = STRETCH.min(groups - from);
-                for panel in (self.first..self.last).step_by(panels_together) {
-                    let together = panels_together.min(self.last - panel);
-                    for (i, stretch) in stretch[..together].iter_mut().enumerate() {
-                        unpack(s, &self.panel(panel + i, from)[..len * 32 / B::K], stretch);
-                    }
+        let per_block = B::K / 32;
+        // Stretches of much the same length: a short last one would not repay the fetching of its sums.
+        let len = groups.div_ceil(groups.div_ceil(STRETCH)).next_multiple_of(per_block);
+        let mut stretch = Stretch::BLANK;
+        for (block, x) in self.x.chunks(TILE_BLOCK * TILE_ROWS * groups).enumerate() {
+            let first_row = block * TILE_BLOCK * TILE_ROWS;
+            for from in (0..groups).step_by(len) {
+                let len = len.min(groups - from);
+                for panel in self.first..self.last {
+                    unpack(s, &self.panel(panel, from)[..len / per_block], &mut stretch);
                     let place = Place { rows: self.rows, first_row, groups, from, len, panel };
-                    let (weights, out) = (&stretch[..together], self.out);
+                    let (weights, out) = (&stretch, self.out);
                     match (B::LARGEST, B::GROUP) {
                         (..=15, _) => s.apart(Tiles::<P, 15, 1> { x, place, weights, out }),
                         (16..=63, 32) => s.apart(Tiles::<P, 63, 1> { x, place, weights, out }),
@@ -176,16 +176,15 @@ struct Place {
     /// The first group of the stretch, and how many there are.
     from: usize,
     len: usize,
-    /// The first panel.
     panel: usize,
 }
 
-/// A stretch of one or two panels times some tiles of rows. `SCALES` in a group of 32 inputs.
+/// A stretch of a panel times some tiles of rows. `SCALES` in a group of 32 inputs.
 struct Tiles<'a, P: Precision, const LARGEST: u32, const SCALES: usize> {
-    /// `[tiles][groups][4]`
+    /// `[tiles][groups][8]`
     x: &'a [InputBlock<P>],
     place: Place,
-    weights: &'a [Stretch],
+    weights: &'a Stretch,
     out: &'a Columns<'a>,
 }
 
@@ -194,69 +193,66 @@ impl<P: Precision, const LARGEST: u32, const SCALES: usize> Kernel for Tiles<'_,
 
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
-        let Place { first_row, groups, from, len, .. } = self.place;
+        let Place { rows, first_row, groups, from, len, .. } = self.place;
         for (i, x) in self.x.chunks_exact(groups * TILE_ROWS).enumerate() {
             let (x, row) = (&x.as_chunks().0[from..][..len], first_row + i * TILE_ROWS);
-            match self.weights {
-                [a, b] => self.tile(s, x, [a, b], row),
-                [a] => self.tile(s, x, [a], row),
-                _ => {}
+            // A whole tile where its sums have registers, else a half after the other.
+            if S::TILE_ROWS >= TILE_ROWS && rows - row > TILE_ROWS / 2 {
+                self.tile::<S, TILE_ROWS>(s, x, 0, row);
+            } else {
+                for half in (0..TILE_ROWS.min(rows - row)).step_by(TILE_ROWS / 2) {
+                    self.tile::<S, { TILE_ROWS / 2 }>(s, x, half, row + half);
+                }
             }
         }
     }
 }
 
 impl<P: Precision, const LARGEST: u32, const SCALES: usize> Tiles<'_, P, LARGEST, SCALES> {
-    /// Adds the stretch to four rows × sixteen outputs a panel, whose sums are all in registers.
+    /// Adds the stretch to `ROWS` rows × sixteen outputs; `first` is the first of these rows in its tile, `row` in all.
     #[inline(always)]
-    fn tile<S: Lanes, const PANELS: usize>(
+    fn tile<S: Lanes, const ROWS: usize>(
         &self,
         s: S,
         x: &[[InputBlock<P>; TILE_ROWS]],
-        weights: [&Stretch; PANELS],
+        first: usize,
         row: usize,
     ) {
-        let rows = TILE_ROWS.min(self.place.rows - row);
-        let mut sums = [[s.splat(0.0); PANELS]; TILE_ROWS];
+        let (panel, weights) = (self.place.panel, self.weights);
+        let rows = ROWS.min(self.place.rows - row);
+        let mut sums = [s.splat(0.0); ROWS];
         if self.place.from > 0 {
-            for (r, sums) in sums[..rows].iter_mut().enumerate() {
-                for (p, sum) in sums.iter_mut().enumerate() {
-                    *sum = take(s, self.out, row + r, self.place.panel + p);
+            for (r, sum) in sums.iter_mut().enumerate() {
+                if r < rows {
+                    *sum = take(s, self.out, row + r, panel);
                 }
             }
         }
         for (g, x) in x.iter().take(STRETCH).enumerate() {
-            let mut words = [[[s.load_words(&[0; LANES]); 4]; 2]; PANELS];
-            for p in 0..PANELS {
-                for (word, from) in words[p].as_flattened_mut().iter_mut().zip(&weights[p].words[g]) {
-                    *word = s.load_words(from);
-                }
+            let x: &[InputBlock<P>; ROWS] = x[first..first + ROWS].try_into().expect("rows of the tile");
+            let mut words = [[s.load_words(&[0; LANES]); 4]; 2];
+            for (word, from) in words.as_flattened_mut().iter_mut().zip(&weights.words[g]) {
+                *word = s.load_words(from);
             }
             for half in 0..SCALES {
-                let mut scales = [s.splat(0.0); PANELS];
-                let mut offsets = [s.splat(0.0); PANELS];
-                for p in 0..PANELS {
-                    scales[p] = s.load(&weights[p].scales[g * SCALES + half]);
-                    offsets[p] = s.load(&weights[p].offsets[g * SCALES + half]);
-                }
-                for (x, sums) in x.iter().zip(&mut sums) {
-                    for p in 0..PANELS {
-                        let (products, inputs_sum) = if SCALES == 1 {
-                            (P::dot::<S, 2, LARGEST>(s, &words[p], &x.words), x.sum)
-                        } else {
-                            let dot = P::dot::<S, 1, LARGEST>(s, &[words[p][half]], &[x.words[half]]);
-                            (dot, x.half_sums[half])
-                        };
-                        sums[p] = s.mul_add(offsets[p], s.splat(inputs_sum), sums[p]);
-                        let scale = s.mul(scales[p], s.splat(x.scale));
-                        sums[p] = s.mul_add(scale, s.to_f32(products), sums[p]);
-                    }
+                let scale = s.load(&weights.scales[g * SCALES + half]);
+                let offset = s.load(&weights.offsets[g * SCALES + half]);
+                let products: [S::I; ROWS] = if SCALES == 1 {
+                    P::dot::<S, 2, LARGEST, ROWS>(s, &words, x.each_ref().map(|x| &x.words))
+                } else {
+                    let inputs = x.each_ref().map(|x| std::array::from_ref(&x.words[half]));
+                    P::dot::<S, 1, LARGEST, ROWS>(s, &[words[half]], inputs)
+                };
+                for r in 0..ROWS {
+                    let inputs_sum = if SCALES == 1 { x[r].sum } else { x[r].half_sums[half] };
+                    sums[r] = s.mul_add(offset, s.splat(inputs_sum), sums[r]);
+                    sums[r] = s.mul_add(s.mul(scale, s.splat(x[r].scale)), s.to_f32(products[r]), sums[r]);
                 }
             }
         }
-        for (r, sums) in sums.into_iter().take(rows).enumerate() {
-            for (p, sum) in sums.into_iter().enumerate() {
-                put(s, self.out, row + r, self.place.panel + p, sum);
+        for (r, sum) in sums.into_iter().enumerate() {
+            if r < rows {
+                put(s, self.out, row + r, panel, sum);
             }
         }
     }

@@ -230,32 +230,33 @@ impl Lanes for Avx2 {
         pairs_apart(&words)
     }
     #[inline(always)]
-    fn dot8<const N: usize, const MAX: u32>(
+    fn dot8<const N: usize, const MAX: u32, const R: usize>(
         self,
         weights: &[[Self::I; 4]; N],
-        inputs: &[[u32; 4]; N],
-    ) -> Self::I {
+        inputs: [&[[u32; 4]; N]; R],
+    ) -> [Self::I; R] {
         let together = const { sums_in_16_bits(MAX) };
-        let mut sums = [self.zero(), self.zero()];
+        let mut sums = [[self.zero(); 2]; R];
         // SAFETY: the machine has the instructions, proven by `self`.
         unsafe {
             let ones = _mm256_set1_epi16(1);
             for half in 0..2 {
-                let mut short = self.zero();
-                for (i, (weights, &input)) in
-                    weights.as_flattened().iter().zip(inputs.as_flattened()).enumerate()
-                {
-                    let input = _mm256_set1_epi32(input as i32);
-                    if together == 0 {
-                        let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(input));
-                        let odd = _mm256_srai_epi16::<8>(input);
-                        sums[half] = multiply_pairs(sums[half], weights[half], even, odd);
-                        continue;
-                    }
-                    short = _mm256_add_epi16(short, _mm256_maddubs_epi16(weights[half], input));
-                    if (i + 1) % together == 0 || i + 1 == 4 * N {
-                        sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(short, ones));
-                        short = self.zero();
+                let mut short = [self.zero(); R];
+                for (i, weights) in weights.as_flattened().iter().enumerate() {
+                    for r in 0..R {
+                        let (sum, input) = (&mut sums[r][half], inputs[r].as_flattened()[i]);
+                        let input = _mm256_set1_epi32(input as i32);
+                        if together == 0 {
+                            let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(input));
+                            let odd = _mm256_srai_epi16::<8>(input);
+                            *sum = multiply_pairs(*sum, bytes_apart(weights[half]), even, odd);
+                            continue;
+                        }
+                        short[r] = _mm256_add_epi16(short[r], _mm256_maddubs_epi16(weights[half], input));
+                        if (i + 1) % together == 0 || i + 1 == 4 * N {
+                            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(short[r], ones));
+                            short[r] = self.zero();
+                        }
                     }
                 }
             }
@@ -263,14 +264,22 @@ impl Lanes for Avx2 {
         sums
     }
     #[inline(always)]
-    fn dot16<const N: usize>(self, weights: &[[Self::I; 4]; N], inputs: &[[u32; 8]; N]) -> Self::I {
-        let mut sums = [self.zero(), self.zero()];
-        for (weights, inputs) in weights.as_flattened().iter().zip(inputs.as_flattened().as_chunks::<2>().0) {
-            // SAFETY: the machine has the instructions, proven by `self`.
-            unsafe {
-                let (even, odd) = (_mm256_set1_epi32(inputs[0] as i32), _mm256_set1_epi32(inputs[1] as i32));
-                sums[0] = multiply_pairs(sums[0], weights[0], even, odd);
-                sums[1] = multiply_pairs(sums[1], weights[1], even, odd);
+    fn dot16<const N: usize, const R: usize>(
+        self,
+        weights: &[[Self::I; 4]; N],
+        inputs: [&[[u32; 8]; N]; R],
+    ) -> [Self::I; R] {
+        let mut sums = [[self.zero(); 2]; R];
+        for half in 0..2 {
+            for (i, weights) in weights.as_flattened().iter().enumerate() {
+                // SAFETY: the machine has the instructions, proven by `self`.
+                unsafe {
+                    let apart = bytes_apart(weights[half]);
+                    for r in 0..R {
+                        let input = |w: usize| _mm256_set1_epi32(inputs[r].as_flattened()[2 * i + w] as i32);
+                        sums[r][half] = multiply_pairs(sums[r][half], apart, input(0), input(1));
+                    }
+                }
             }
         }
         sums
@@ -285,16 +294,25 @@ impl Avx2 {
     }
 }
 
-/// Adds the products of a word's bytes, unsigned, with two and two inputs of 16 bits.
+/// The first and third byte of each word, and the second and fourth, as numbers of 16 bits.
 ///
 /// # Safety
 /// The machine must have AVX2.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn multiply_pairs(sums: __m256i, weights: __m256i, even: __m256i, odd: __m256i) -> __m256i {
-    let even = _mm256_madd_epi16(_mm256_and_si256(weights, _mm256_set1_epi16(255)), even);
-    let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(weights), odd);
-    _mm256_add_epi32(sums, _mm256_add_epi32(even, odd))
+unsafe fn bytes_apart(words: __m256i) -> [__m256i; 2] {
+    [_mm256_and_si256(words, _mm256_set1_epi16(255)), _mm256_srli_epi16::<8>(words)]
+}
+
+/// Adds the products of weights that [`bytes_apart`] made with two and two inputs of 16 bits.
+///
+/// # Safety
+/// The machine must have AVX2.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn multiply_pairs(sums: __m256i, [evens, odds]: [__m256i; 2], even: __m256i, odd: __m256i) -> __m256i {
+    let sums = _mm256_add_epi32(sums, _mm256_madd_epi16(evens, even));
+    _mm256_add_epi32(sums, _mm256_madd_epi16(odds, odd))
 }
 
 /// Of each four integers a word with the low halves of the first and the third, and one of the others.

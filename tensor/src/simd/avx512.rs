@@ -190,7 +190,7 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
         unsafe { _mm_storeu_si128(words.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(x)) };
         words
     }
-    /// With VNNI two bytes a number, `255 · high + low`: all the high ones first. Without, as for AVX2.
+    /// With VNNI two bytes a number, `256 · high + low`: all the high ones first. Without, as for AVX2.
     #[inline(always)]
     fn inputs16(self, x: Self::I) -> [u32; 8] {
         if !VNNI {
@@ -198,39 +198,40 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
             self.store_words(x, &mut words);
             return pairs_apart(&words);
         }
-        // The nearest multiple of 255 is at most 127 away, and no whole number is so near the middle of two that the
-        // rounding of the product matters.
-        let high = self.to_integer(self.round(self.mul(self.to_f32(x), self.splat(1.0 / 255.0))));
         // SAFETY: the machine has the instructions, proven by `self`.
-        let low = unsafe { _mm512_sub_epi32(x, _mm512_sub_epi32(_mm512_slli_epi32::<8>(high), high)) };
+        let (high, low) = unsafe {
+            let high = _mm512_srai_epi32::<8>(_mm512_add_epi32(x, _mm512_set1_epi32(128)));
+            (high, _mm512_sub_epi32(x, _mm512_slli_epi32::<8>(high)))
+        };
         let (high, low) = (self.inputs8(high), self.inputs8(low));
         std::array::from_fn(|w| if w < 4 { high[w] } else { low[w - 4] })
     }
     #[inline(always)]
-    fn dot8<const N: usize, const MAX: u32>(
+    fn dot8<const N: usize, const MAX: u32, const R: usize>(
         self,
         weights: &[[Self::I; 4]; N],
-        inputs: &[[u32; 4]; N],
-    ) -> Self::I {
+        inputs: [&[[u32; 4]; N]; R],
+    ) -> [Self::I; R] {
         let together = const { sums_in_16_bits(MAX) };
         // SAFETY: the machine has the instructions, proven by `self`; those of VNNI are used only with it.
         unsafe {
             let zero = _mm512_setzero_si512();
-            let (mut sums, mut short, ones) = (zero, zero, _mm512_set1_epi16(1));
-            for (i, (&weights, &input)) in
-                weights.as_flattened().iter().zip(inputs.as_flattened()).enumerate()
-            {
-                let input = _mm512_set1_epi32(input as i32);
-                if VNNI {
-                    sums = _mm512_dpbusd_epi32(sums, weights, input);
-                } else if together == 0 {
-                    let even = _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(input));
-                    sums = multiply_pairs(sums, weights, even, _mm512_srai_epi16::<8>(input));
-                } else {
-                    short = _mm512_add_epi16(short, _mm512_maddubs_epi16(weights, input));
-                    if (i + 1) % together == 0 || i + 1 == 4 * N {
-                        sums = _mm512_add_epi32(sums, _mm512_madd_epi16(short, ones));
-                        short = zero;
+            let (mut sums, mut short, ones) = ([zero; R], [zero; R], _mm512_set1_epi16(1));
+            for (i, &weights) in weights.as_flattened().iter().enumerate() {
+                for r in 0..R {
+                    let input = _mm512_set1_epi32(inputs[r].as_flattened()[i] as i32);
+                    if VNNI {
+                        sums[r] = _mm512_dpbusd_epi32(sums[r], weights, input);
+                    } else if together == 0 {
+                        let even = _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(input));
+                        let odd = _mm512_srai_epi16::<8>(input);
+                        sums[r] = multiply_pairs(sums[r], bytes_apart(weights), even, odd);
+                    } else {
+                        short[r] = _mm512_add_epi16(short[r], _mm512_maddubs_epi16(weights, input));
+                        if (i + 1) % together == 0 || i + 1 == 4 * N {
+                            sums[r] = _mm512_add_epi32(sums[r], _mm512_madd_epi16(short[r], ones));
+                            short[r] = zero;
+                        }
                     }
                 }
             }
@@ -238,35 +239,74 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
         }
     }
     #[inline(always)]
-    fn dot16<const N: usize>(self, weights: &[[Self::I; 4]; N], inputs: &[[u32; 8]; N]) -> Self::I {
+    fn dot16<const N: usize, const R: usize>(
+        self,
+        weights: &[[Self::I; 4]; N],
+        inputs: [&[[u32; 8]; N]; R],
+    ) -> [Self::I; R] {
         // SAFETY: the machine has the instructions, proven by `self`; those of VNNI are used only with it.
         unsafe {
-            let (mut high, mut low) = (_mm512_setzero_si512(), _mm512_setzero_si512());
-            for (weights, inputs) in weights.iter().zip(inputs) {
-                for (w, &weights) in weights.iter().enumerate() {
-                    let input = |w: usize| _mm512_set1_epi32(inputs[w] as i32);
-                    if VNNI {
-                        high = _mm512_dpbusd_epi32(high, weights, input(w));
-                        low = _mm512_dpbusd_epi32(low, weights, input(w + 4));
-                    } else {
-                        low = multiply_pairs(low, weights, input(2 * w), input(2 * w + 1));
+            let mut sums = [_mm512_setzero_si512(); R];
+            if !VNNI {
+                for (i, &weights) in weights.as_flattened().iter().enumerate() {
+                    let apart = bytes_apart(weights);
+                    for r in 0..R {
+                        let input = |w: usize| _mm512_set1_epi32(inputs[r].as_flattened()[2 * i + w] as i32);
+                        sums[r] = multiply_pairs(sums[r], apart, input(0), input(1));
                     }
                 }
+                return sums;
             }
-            // 255 · high + low
-            _mm512_add_epi32(low, _mm512_sub_epi32(_mm512_slli_epi32::<8>(high), high))
+            sums = dot_bytes(sums, weights, inputs, 0);
+            for sum in &mut sums {
+                *sum = _mm512_slli_epi32::<8>(*sum);
+            }
+            sums = dot_bytes(sums, weights, inputs, 4);
+            sums
         }
     }
 }
 
-/// Adds the products of a word's bytes, unsigned, with two and two inputs of 16 bits.
+/// Adds the products of the weights with four bytes of each of four words of inputs, those from `from` on.
+///
+/// # Safety
+/// The machine must have AVX-512 F and VNNI.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+unsafe fn dot_bytes<const N: usize, const R: usize>(
+    mut sums: [__m512i; R],
+    weights: &[[__m512i; 4]; N],
+    inputs: [&[[u32; 8]; N]; R],
+    from: usize,
+) -> [__m512i; R] {
+    for n in 0..N {
+        for w in 0..4 {
+            for r in 0..R {
+                let input = _mm512_set1_epi32(inputs[r][n][from + w] as i32);
+                sums[r] = _mm512_dpbusd_epi32(sums[r], weights[n][w], input);
+            }
+        }
+    }
+    sums
+}
+
+/// The first and third byte of each word, and the second and fourth, as numbers of 16 bits.
 ///
 /// # Safety
 /// The machine must have AVX-512 F and BW.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn multiply_pairs(sums: __m512i, weights: __m512i, even: __m512i, odd: __m512i) -> __m512i {
-    let even = _mm512_madd_epi16(_mm512_and_si512(weights, _mm512_set1_epi16(255)), even);
-    let odd = _mm512_madd_epi16(_mm512_srli_epi16::<8>(weights), odd);
-    _mm512_add_epi32(sums, _mm512_add_epi32(even, odd))
+unsafe fn bytes_apart(words: __m512i) -> [__m512i; 2] {
+    [_mm512_and_si512(words, _mm512_set1_epi16(255)), _mm512_srli_epi16::<8>(words)]
+}
+
+/// Adds the products of weights that [`bytes_apart`] made with two and two inputs of 16 bits.
+///
+/// # Safety
+/// The machine must have AVX-512 F and BW.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn multiply_pairs(sums: __m512i, [evens, odds]: [__m512i; 2], even: __m512i, odd: __m512i) -> __m512i {
+    let sums = _mm512_add_epi32(sums, _mm512_madd_epi16(evens, even));
+    _mm512_add_epi32(sums, _mm512_madd_epi16(odds, odd))
 }

@@ -73,17 +73,21 @@ pub trait Lanes: Copy {
     fn inputs8(self, x: Self::I) -> [u32; 4];
     /// Sixteen integers in `-32512..=32512` as [`Lanes::dot16`] wants them.
     fn inputs16(self, x: Self::I) -> [u32; 8];
-    /// In each lane the sum of `N · 16` products, a weight times an input, exact.
+    /// For each of `R` rows of inputs, in each lane the sum of the products of `16 · N` weights with them.
     ///
     /// Byte `b` (the lowest is 0) of word `weights[n][w]` is the lane's weight of input `16n + 4w + b`, unsigned and at
     /// most `MAX`; the inputs are those that [`Lanes::inputs8`] made and the same for all lanes.
-    fn dot8<const N: usize, const MAX: u32>(
+    fn dot8<const N: usize, const MAX: u32, const R: usize>(
         self,
         weights: &[[Self::I; 4]; N],
-        inputs: &[[u32; 4]; N],
-    ) -> Self::I;
+        inputs: [&[[u32; 4]; N]; R],
+    ) -> [Self::I; R];
     /// As [`Lanes::dot8`], with the inputs that [`Lanes::inputs16`] made.
-    fn dot16<const N: usize>(self, weights: &[[Self::I; 4]; N], inputs: &[[u32; 8]; N]) -> Self::I;
+    fn dot16<const N: usize, const R: usize>(
+        self,
+        weights: &[[Self::I; 4]; N],
+        inputs: [&[[u32; 8]; N]; R],
+    ) -> [Self::I; R];
 }
 
 /// Adds the sixteen partial sums of a row in one fixed tree: halves onto halves, 8, 4, 2, 1 apart.

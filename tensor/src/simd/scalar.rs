@@ -158,16 +158,22 @@ impl Lanes for Scalar {
         std::array::from_fn(|w| x[2 * w] & 0xffff | x[2 * w + 1] << 16)
     }
     #[inline(always)]
-    fn dot8<const N: usize, const MAX: u32>(
+    fn dot8<const N: usize, const MAX: u32, const R: usize>(
         self,
         weights: &[[Self::I; 4]; N],
-        inputs: &[[u32; 4]; N],
-    ) -> Self::I {
-        dot(weights, |n, w, b| i32::from(inputs[n][w].to_le_bytes()[b] as i8))
+        inputs: [&[[u32; 4]; N]; R],
+    ) -> [Self::I; R] {
+        inputs.map(|input| dot(weights, |n, w, b| i32::from(input[n][w].to_le_bytes()[b] as i8)))
     }
     #[inline(always)]
-    fn dot16<const N: usize>(self, weights: &[[Self::I; 4]; N], inputs: &[[u32; 8]; N]) -> Self::I {
-        dot(weights, |n, w, b| i32::from((inputs[n][2 * w + b / 2] >> (16 * (b % 2))) as i16))
+    fn dot16<const N: usize, const R: usize>(
+        self,
+        weights: &[[Self::I; 4]; N],
+        inputs: [&[[u32; 8]; N]; R],
+    ) -> [Self::I; R] {
+        inputs.map(|input| {
+            dot(weights, |n, w, b| i32::from((input[n][2 * w + b / 2] >> (16 * (b % 2))) as i16))
+        })
     }
 }
 

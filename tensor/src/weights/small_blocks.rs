@@ -186,7 +186,8 @@ macro_rules! integer_block {
             weights: &[[S::I; 4]; N],
             inputs: &[P::Words; N],
         ) -> S::I {
-            P::dot::<S, N, $largest>(s, weights, inputs)
+            let [sums] = P::dot::<S, N, $largest, 1>(s, weights, [inputs]);
+            sums
         }
     };
 }
