@@ -78,7 +78,7 @@ pub struct Session<'m> {
 
 /// Tokens of a prompt that a session feeds at a time by default: enough that unpacking a weight is shared by
 /// many rows, few enough that the activations stay small.
-pub const PROMPT_CHUNK: usize = 240;
+pub const PROMPT_CHUNK: usize = 256;
 
 /// Tokens after a prompt for which room is made along with it.
 const ROOM_AHEAD: usize = 256;

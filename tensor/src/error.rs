@@ -111,6 +111,13 @@ pub enum Error {
         /// The system's reason.
         reason: String,
     },
+    /// There is not enough memory.
+    Memory {
+        /// How much was asked for.
+        bytes: usize,
+        /// The system's reason.
+        reason: String,
+    },
     /// A value to be quantised is NaN or infinite.
     NotFinite {
         /// Where it is among the values.
@@ -153,6 +160,7 @@ impl fmt::Display for Error {
                 write!(f, "a tensor of {expected} dimensions is needed, found shape {shape:?}")
             }
             Error::Threads { wanted, reason } => write!(f, "could not start {wanted} threads: {reason}"),
+            Error::Memory { bytes, reason } => write!(f, "no memory for {bytes} bytes: {reason}"),
             Error::NoSuchDimension { dim, shape } => {
                 write!(f, "shape {shape:?} has no dimension {dim}, only {} counted from 0", shape.len())
             }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::pool::Team;
 use crate::simd::{Kernel, LANES, Lanes};
+use crate::weights::Blocks;
 
 /// Floating-point operations a second that the whole team reaches when nothing but fused multiply-adds in
 /// registers is done, each counted as two.
@@ -22,12 +23,17 @@ pub fn peak_flops(team: &Team<'_>) -> f64 {
 }
 
 /// Bytes a second that the whole team reads from memory, one after the other, out of far more than the caches hold.
+///
+/// # Panics
+/// If there is not a quarter of a GiB to be had.
 pub fn read_bandwidth(team: &Team<'_>) -> f64 {
     const BYTES: usize = 256 << 20;
-    let data = vec![1u32; BYTES / size_of::<u32>()];
-    let (data, []) = data.as_chunks::<LANES>() else { unreachable!("whole vectors") };
-    let level = team.level();
-    let piece = data.len().div_ceil(team.threads());
+    const VECTORS: usize = BYTES / size_of::<[u32; LANES]>();
+    let (level, piece) = (team.level(), VECTORS.div_ceil(team.threads()));
+    let data = Blocks::build(team, VECTORS, piece, |i, put| {
+        (i * piece..VECTORS.min((i + 1) * piece)).for_each(|_| put([1; LANES]));
+    });
+    let data = data.expect("a quarter of a GiB of memory");
     best_rate(|| {
         team.run(team.threads(), |i| {
             let mine = &data[(i * piece).min(data.len())..((i + 1) * piece).min(data.len())];

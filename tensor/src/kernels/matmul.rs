@@ -26,9 +26,9 @@ pub(crate) const MANY_ROWS: usize = 3;
 /// Inputs unpacked at a time, at most: two panels of 320 × 16 `f32` are 40 KiB.
 const STRETCH: usize = 320;
 
-/// Rows walked with one unpacked stretch: 240 × 256 `f32` are 240 KiB of `x`, half of a second-level cache.
+/// Rows walked with one unpacked stretch, at most: 264 × 320 `f32` are 330 KiB of `x`, which a second-level cache holds.
 /// A multiple of every level's tile rows.
-const ROW_BLOCK: usize = 240;
+const ROW_BLOCK: usize = 264;
 
 /// One thread's share of a matmul: panels `first..last`.
 pub(crate) struct Matmul<'a, B> {
@@ -131,8 +131,10 @@ impl<B: Block> Matmul<'_, B> {
         let stretches = self.inputs.div_ceil(STRETCH / B::K * B::K).max(1);
         let stretch = self.inputs.div_ceil(stretches).next_multiple_of(B::K).max(B::K);
         let (mut left, mut right) = ([[0.0; LANES]; STRETCH], [[0.0; LANES]; STRETCH]);
-        for block_start in (0..self.rows).step_by(ROW_BLOCK) {
-            let block_end = (block_start + ROW_BLOCK).min(self.rows);
+        // Blocks of much the same length too.
+        let block = self.rows.div_ceil(self.rows.div_ceil(ROW_BLOCK)).next_multiple_of(12);
+        for block_start in (0..self.rows).step_by(block) {
+            let block_end = (block_start + block).min(self.rows);
             for from in (0..self.inputs).step_by(stretch) {
                 let len = stretch.min(self.inputs - from);
                 for panel in (self.first..self.last).step_by(2) {

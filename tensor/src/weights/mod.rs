@@ -15,10 +15,12 @@
 
 mod floats;
 mod k_blocks;
+mod memory;
 mod small_blocks;
 
 pub(crate) use floats::{BlockBf16, BlockF16, BlockF32};
 pub(crate) use k_blocks::{BlockQ4K, BlockQ5K, BlockQ6K};
+pub(crate) use memory::Blocks;
 pub(crate) use small_blocks::ScaleOffset;
 pub(crate) use small_blocks::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
 
@@ -78,17 +80,17 @@ pub struct PackedMatrix {
 
 /// The panels, one after the other, each with all its blocks along the inputs.
 pub(crate) enum Panels {
-    F32(Vec<BlockF32>),
-    F16(Vec<BlockF16>),
-    Bf16(Vec<BlockBf16>),
-    Q8_0(Vec<BlockQ8_0>),
-    Q4_0(Vec<BlockQ4_0>),
-    Q4_1(Vec<BlockQ4_1>),
-    Q5_0(Vec<BlockQ5_0>),
-    Q5_1(Vec<BlockQ5_1>),
-    Q4K(Vec<BlockQ4K>),
-    Q5K(Vec<BlockQ5K>),
-    Q6K(Vec<BlockQ6K>),
+    F32(Blocks<BlockF32>),
+    F16(Blocks<BlockF16>),
+    Bf16(Blocks<BlockBf16>),
+    Q8_0(Blocks<BlockQ8_0>),
+    Q4_0(Blocks<BlockQ4_0>),
+    Q4_1(Blocks<BlockQ4_1>),
+    Q5_0(Blocks<BlockQ5_0>),
+    Q5_1(Blocks<BlockQ5_1>),
+    Q4K(Blocks<BlockQ4K>),
+    Q5K(Blocks<BlockQ5K>),
+    Q6K(Blocks<BlockQ6K>),
 }
 
 /// Runs `$body` with `$blocks` bound to the panels' blocks, whatever their type.
@@ -132,7 +134,7 @@ pub(crate) use with_integer_blocks;
 impl Default for PackedMatrix {
     /// A matrix without rows.
     fn default() -> PackedMatrix {
-        PackedMatrix { outputs: 0, inputs: 0, format: Format::F32, panels: Panels::F32(Vec::new()) }
+        PackedMatrix { outputs: 0, inputs: 0, format: Format::F32, panels: Panels::F32(Blocks::default()) }
     }
 }
 
@@ -140,7 +142,7 @@ impl PackedMatrix {
     /// Packs a tensor of shape `[outputs, inputs]`, and lets go of its pages if it is memory-mapped.
     ///
     /// # Errors
-    /// [`Error::Rank`] if the tensor is no matrix, or what [`Tensor::to_contiguous`] reports.
+    /// [`Error::Rank`] if the tensor is no matrix, [`Error::Memory`], or what [`Tensor::to_contiguous`] reports.
     pub fn pack(team: &Team<'_>, tensor: &Tensor) -> Result<PackedMatrix, Error> {
         PackedMatrix::pack_rows(team, tensor, |row| row)
     }
@@ -162,17 +164,17 @@ impl PackedMatrix {
         let bytes = contiguous.bytes()?;
         let rows = Rows { bytes, outputs, row_bytes: bytes.len().checked_div(outputs).unwrap_or(0) };
         let panels = match tensor.format() {
-            Format::F32 => Panels::F32(rows.pack(team, inputs, source)),
-            Format::F16 => Panels::F16(rows.pack(team, inputs, source)),
-            Format::BF16 => Panels::Bf16(rows.pack(team, inputs, source)),
-            Format::Q8_0 => Panels::Q8_0(rows.pack(team, inputs, source)),
-            Format::Q4_0 => Panels::Q4_0(rows.pack(team, inputs, source)),
-            Format::Q4_1 => Panels::Q4_1(rows.pack(team, inputs, source)),
-            Format::Q5_0 => Panels::Q5_0(rows.pack(team, inputs, source)),
-            Format::Q5_1 => Panels::Q5_1(rows.pack(team, inputs, source)),
-            Format::Q4_K => Panels::Q4K(rows.pack(team, inputs, source)),
-            Format::Q5_K => Panels::Q5K(rows.pack(team, inputs, source)),
-            Format::Q6_K => Panels::Q6K(rows.pack(team, inputs, source)),
+            Format::F32 => Panels::F32(rows.pack(team, inputs, source)?),
+            Format::F16 => Panels::F16(rows.pack(team, inputs, source)?),
+            Format::BF16 => Panels::Bf16(rows.pack(team, inputs, source)?),
+            Format::Q8_0 => Panels::Q8_0(rows.pack(team, inputs, source)?),
+            Format::Q4_0 => Panels::Q4_0(rows.pack(team, inputs, source)?),
+            Format::Q4_1 => Panels::Q4_1(rows.pack(team, inputs, source)?),
+            Format::Q5_0 => Panels::Q5_0(rows.pack(team, inputs, source)?),
+            Format::Q5_1 => Panels::Q5_1(rows.pack(team, inputs, source)?),
+            Format::Q4_K => Panels::Q4K(rows.pack(team, inputs, source)?),
+            Format::Q5_K => Panels::Q5K(rows.pack(team, inputs, source)?),
+            Format::Q6_K => Panels::Q6K(rows.pack(team, inputs, source)?),
         };
         tensor.release_pages();
         Ok(PackedMatrix { outputs, inputs, format: tensor.format(), panels })
@@ -200,7 +202,7 @@ impl PackedMatrix {
 
     /// Bytes in memory.
     pub fn size_bytes(&self) -> usize {
-        with_blocks!(&self.panels, blocks => size_of_val(blocks.as_slice()))
+        with_blocks!(&self.panels, blocks => size_of_val::<[_]>(blocks))
     }
 
     /// Writes row `row` as `f32` to `out` (`[inputs]`): an embedding, when the rows are a vocabulary's.
@@ -308,23 +310,21 @@ impl Rows<'_> {
         team: &Team<'_>,
         inputs: usize,
         source: impl Fn(usize) -> usize + Sync,
-    ) -> Vec<B> {
+    ) -> Result<Blocks<B>, Error> {
         let per_panel = inputs / B::K;
         let block_bytes = self.row_bytes.checked_div(per_panel).unwrap_or(0);
         let zeros = vec![0; self.row_bytes];
-        let blank = B::pack([&zeros[..block_bytes]; LANES]);
-        let mut blocks = vec![blank; self.outputs.div_ceil(LANES) * per_panel];
-        team.run_on_pieces(&mut blocks, per_panel.max(1), |panel, out| {
+        let len = self.outputs.div_ceil(LANES) * per_panel;
+        Blocks::build(team, len, per_panel.max(1), |panel, put| {
             let mut rows = [zeros.as_slice(); LANES];
             for (lane, row) in rows.iter_mut().enumerate() {
                 if panel * LANES + lane < self.outputs {
                     *row = &self.bytes[source(panel * LANES + lane) * self.row_bytes..][..self.row_bytes];
                 }
             }
-            for (b, block) in out.iter_mut().enumerate() {
-                *block = B::pack(rows.map(|row| &row[b * block_bytes..][..block_bytes]));
+            for b in 0..per_panel {
+                put(B::pack(rows.map(|row| &row[b * block_bytes..][..block_bytes])));
             }
-        });
-        blocks
+        })
     }
 }
