@@ -322,6 +322,7 @@ fn pack_split_nibbles(rows: [&[u8]; LANES]) -> Nibbles {
 }
 
 /// The low nibbles of eight bytes in one word of [`Nibbles`].
+#[inline(always)]
 pub(super) fn join_nibbles(bytes: u64) -> u32 {
     let nibbles = bytes & 0x0f0f_0f0f_0f0f_0f0f;
     (nibbles | nibbles >> 28) as u32
@@ -333,16 +334,19 @@ pub(super) fn spread_bits(bits: u32) -> u32 {
 }
 
 /// The first eight bytes, little-endian.
+#[inline(always)]
 pub(super) fn eight(bytes: &[u8]) -> u64 {
-    u64::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])
+    u64::from_le_bytes(*bytes.first_chunk().expect("eight bytes of a block"))
 }
 
 /// The first four bytes, little-endian.
+#[inline(always)]
 fn word(bytes: &[u8]) -> u32 {
-    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+    u32::from_le_bytes(*bytes.first_chunk().expect("four bytes of a block"))
 }
 
 /// The half-precision number's bits at byte `at`.
+#[inline(always)]
 pub(super) fn half(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+    u16::from_le_bytes(*bytes[at..].first_chunk().expect("two bytes of a block"))
 }
