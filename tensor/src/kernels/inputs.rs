@@ -118,33 +118,20 @@ impl<P: Precision> Kernel for Quantize<'_, P> {
             let poison = s.mul_add(x[1], zero, s.mul(x[0], zero));
             let mut sizes = [0.0; LANES];
             s.store(s.add(s.max(size(x[0]), size(x[1])), poison), &mut sizes);
-            let most = fold_largest(sizes);
+            // The bits of numbers that are not negative are in the numbers' order, with NaN the largest.
+            let most = f32::from_bits(sizes.into_iter().fold(0, |most, size| most.max(size.to_bits())));
             out.scale = most / P::LARGEST;
             let inverse = s.splat(if most > 0.0 { P::LARGEST / most } else { 0.0 });
-            let mut sums = [0.0; 2];
+            let mut sums = [0; 2];
             for (half, x) in x.into_iter().enumerate() {
-                let q = s.max(s.min(s.round(s.mul(x, inverse)), largest), smallest);
-                out.words[half] = P::words(s, s.to_integer(q));
-                let mut q_out = [0.0; LANES];
-                s.store(q, &mut q_out);
-                // Whole numbers below 2²⁴: exact in any order.
-                sums[half] = crate::simd::fold_sum(q_out);
+                let q = s.to_integer(s.max(s.min(s.round(s.mul(x, inverse)), largest), smallest));
+                out.words[half] = P::words(s, q);
+                let mut words = [0; LANES];
+                s.store_words(q, &mut words);
+                sums[half] = words.into_iter().fold(0, |sum, q| sum + q as i32);
             }
-            out.half_sums = sums.map(|sum| out.scale * sum);
-            out.sum = out.scale * (sums[0] + sums[1]);
+            out.half_sums = sums.map(|sum| out.scale * sum as f32);
+            out.sum = out.scale * (sums[0] + sums[1]) as f32;
         }
     }
-}
-
-/// The largest of sixteen numbers that are not negative, or NaN if one is.
-#[inline(always)]
-fn fold_largest(mut x: [f32; LANES]) -> f32 {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            x[i] = if x[i] > x[i + width] || x[i].is_nan() { x[i] } else { x[i + width] };
-        }
-        width /= 2;
-    }
-    x[0]
 }
