@@ -105,9 +105,9 @@ impl AddedTokens {
                 for normalizer in normalizers {
                     piece = normalizer.apply(piece)?;
                 }
-                self.in_normalized_text.insert(piece.as_str(), token.id);
+                self.in_normalized_text.insert(piece.as_str(), token.id, token.special);
             } else {
-                self.in_raw_text.insert(&token.content, token.id);
+                self.in_raw_text.insert(&token.content, token.id, token.special);
             }
         }
         Ok(())
@@ -133,6 +133,10 @@ impl AddedTokens {
     /// Cuts a text at the tokens that are found in raw text, or at those found in normalized text.
     pub(crate) fn split(&self, text: &str, normalized: bool, parse_special: bool) -> Vec<Part> {
         let matcher = if normalized { &self.in_normalized_text } else { &self.in_raw_text };
+        if matcher.ends.is_empty() || (!matcher.has_ordinary && !parse_special) {
+            let all = Part { token: None, range: 0..text.len() };
+            return Vec::from_iter((!text.is_empty()).then_some(all));
+        }
         let mut parts = Vec::new();
         let mut done = 0;
         let mut from = 0;
@@ -179,11 +183,14 @@ struct Matcher {
     edges: Map<(u32, u8), u32>,
     ends: Map<u32, u32>,
     first_bytes: Vec<bool>,
+    /// Whether one of them is not special.
+    has_ordinary: bool,
 }
 
 impl Matcher {
-    fn insert(&mut self, text: &str, id: u32) {
+    fn insert(&mut self, text: &str, id: u32, special: bool) {
         let Some(&first) = text.as_bytes().first() else { return };
+        self.has_ordinary |= !special;
         self.first_bytes.resize(256, false);
         self.first_bytes[usize::from(first)] = true;
         let node = text.bytes().fold(0, |node, byte| {
@@ -221,7 +228,7 @@ mod tests {
     fn the_longest_token_at_the_leftmost_place_is_found() {
         let mut matcher = Matcher::default();
         for (id, text) in ["ab", "abcd", "bcdef", "é"].iter().enumerate() {
-            matcher.insert(text, id as u32);
+            matcher.insert(text, id as u32, false);
         }
         assert_eq!(matcher.find("xabcdef", 0), Some((1..5, 1)));
         assert_eq!(matcher.find("xabcdef", 2), Some((2..7, 2)));

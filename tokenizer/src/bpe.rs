@@ -3,9 +3,11 @@
 //! A word is first written as the smallest tokens there are, one for each byte or character, then those are merged.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use crate::byte_alphabet::{byte_to_char, char_to_byte};
 use crate::error::{Error, Result};
+use crate::joins::Joins;
 use crate::limits;
 use crate::merge::{self, Merges, Symbol};
 use crate::vocab::Vocab;
@@ -27,6 +29,12 @@ pub struct BpeOptions {
     pub end_of_word_suffix: String,
 }
 
+impl BpeOptions {
+    fn writes_no_marks(&self) -> bool {
+        self.continuing_subword_prefix.is_empty() && self.end_of_word_suffix.is_empty()
+    }
+}
+
 /// A vocabulary and its merges.
 #[derive(Debug, Clone)]
 pub struct Bpe {
@@ -38,8 +46,11 @@ pub struct Bpe {
     byte_ids: Vec<Option<u32>>,
     /// The ids of `<0x00>` to `<0xFF>`.
     fallback_ids: Vec<Option<u32>>,
+    /// The same where every byte has one and words are written without marks for their ends.
+    all_byte_ids: Option<Box<[u32; 256]>>,
     /// Whether nothing is ever merged across the front of a [`MARK`] that follows another character.
     parts_at_marks: bool,
+    joins: OnceLock<Option<Joins>>,
 }
 
 /// What SentencePiece writes for a space.
@@ -79,10 +90,14 @@ impl Bpe {
                 token: token.clone(),
             })?),
         };
-        let byte_ids = (0..=255).map(|byte| vocab.id(byte_to_char(byte).encode_utf8(&mut [0; 4]))).collect();
+        let byte_ids: Vec<_> =
+            (0..=255).map(|byte| vocab.id(byte_to_char(byte).encode_utf8(&mut [0; 4]))).collect();
         let fallback_ids = (0..=255u8).map(|byte| vocab.id(&format!("<0x{byte:02X}>"))).collect();
         let parts_at_marks = parts_at_marks(&vocab, &merges, &options);
-        Ok(Bpe { vocab, merges, options, unk, byte_ids, fallback_ids, parts_at_marks })
+        let all: Option<Vec<u32>> = byte_ids.iter().copied().collect();
+        let all_byte_ids = all.and_then(|ids| ids.try_into().ok()).filter(|_| options.writes_no_marks());
+        let joins = OnceLock::new();
+        Ok(Bpe { vocab, merges, options, unk, byte_ids, fallback_ids, all_byte_ids, parts_at_marks, joins })
     }
 
     /// The vocabulary.
@@ -137,6 +152,37 @@ impl Bpe {
         symbols
     }
 
+    /// Whether every word of bytes can be written as tokens of single bytes, which [`Bpe::push_ids`] needs.
+    pub(crate) fn knows_all_bytes(&self) -> bool {
+        self.all_byte_ids.is_some()
+    }
+
+    /// Which neighbouring characters a token can join, `None` where that cannot be told.
+    pub(crate) fn joins(&self) -> Option<&Joins> {
+        self.joins.get_or_init(|| Joins::new(&self.vocab, &self.merges)).as_ref()
+    }
+
+    /// Appends the ids that [`Bpe::tokens`] gives for a word of bytes; a piece of a word is never a token as a whole.
+    pub(crate) fn push_ids(&self, bytes: &[u8], is_piece: bool, ids: &mut Vec<u32>) {
+        let whole = if is_piece { None } else { self.whole(Word::Bytes(bytes)) };
+        if let Some(symbol) = whole {
+            return ids.push(symbol.id);
+        }
+        let mut row = [0; merge::IN_PLACE];
+        match (row.get_mut(..bytes.len()), &self.all_byte_ids) {
+            (Some(row), Some(byte_ids)) => {
+                row.iter_mut().zip(bytes).for_each(|(id, &byte)| *id = byte_ids[usize::from(byte)]);
+                let count = merge::in_place(row, &self.merges);
+                ids.extend_from_slice(&row[..count]);
+            }
+            _ => {
+                let mut symbols = self.symbols(Word::Bytes(bytes));
+                merge::fast(&mut symbols, &self.merges);
+                ids.extend(symbols.iter().map(|symbol| symbol.id));
+            }
+        }
+    }
+
     /// The whole word as one token, where `ignore_merges` allows it.
     pub(crate) fn whole(&self, word: Word<'_>) -> Option<Symbol> {
         if !self.options.ignore_merges {
@@ -151,9 +197,7 @@ impl Bpe {
 
     /// The word before any merge.
     pub(crate) fn symbols(&self, word: Word<'_>) -> Vec<Symbol> {
-        let plain =
-            self.options.continuing_subword_prefix.is_empty() && self.options.end_of_word_suffix.is_empty();
-        if let (Word::Bytes(bytes), true) = (word, plain) {
+        if let (Word::Bytes(bytes), true) = (word, self.options.writes_no_marks()) {
             let row = bytes.iter().zip(0..).map(|(&byte, start)| {
                 self.byte_ids[usize::from(byte)].map(|id| Symbol { id, start, end: start + 1 })
             });
@@ -226,8 +270,10 @@ impl Bpe {
 }
 
 fn parts_at_marks(vocab: &Vocab, merges: &Merges, options: &BpeOptions) -> bool {
-    let plain = options.continuing_subword_prefix.is_empty() && options.end_of_word_suffix.is_empty();
-    if !plain || options.ignore_merges || vocab.id(MARK.encode_utf8(&mut [0; 4])).is_none() {
+    if !options.writes_no_marks()
+        || options.ignore_merges
+        || vocab.id(MARK.encode_utf8(&mut [0; 4])).is_none()
+    {
         return false;
     }
     let starts = |id| vocab.token(id).is_some_and(|token| token.starts_with(MARK));

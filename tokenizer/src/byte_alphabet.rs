@@ -55,7 +55,9 @@ pub fn char_to_byte(c: char) -> Option<u8> {
 /// assert_eq!(glassbox_tokenizer::byte_alphabet::encode(b" hello\n"), "ĠhelloĊ");
 /// ```
 pub fn encode(bytes: &[u8]) -> String {
-    bytes.iter().map(|&byte| byte_to_char(byte)).collect()
+    let mut text = String::with_capacity(bytes.len() * 2);
+    text.extend(bytes.iter().map(|&byte| byte_to_char(byte)));
+    text
 }
 
 /// The bytes a text in the alphabet stands for, `None` where a character is not in it.

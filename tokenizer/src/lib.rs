@@ -122,6 +122,7 @@ mod encode;
 mod error;
 mod explain;
 mod hash;
+mod joins;
 mod limits;
 mod load;
 mod normalize;
@@ -132,6 +133,7 @@ mod text;
 mod tokenizer;
 mod train;
 mod vocab;
+mod word_cache;
 
 pub use added_tokens::{AddedToken, AddedTokens};
 pub use bpe::{Bpe, BpeOptions};

@@ -80,10 +80,14 @@ impl Merges {
         self.by_pair.keys().map(|&pair| ((pair >> 32) as u32, pair as u32))
     }
 
+    /// All pairs and what they become, in no particular order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = ((u32, u32), Merge)> {
+        self.by_pair.iter().map(|(&pair, &merge)| (((pair >> 32) as u32, pair as u32), merge))
+    }
+
     /// All pairs in the order of their ranks.
     pub fn sorted(&self) -> Vec<((u32, u32), Merge)> {
-        let mut all: Vec<_> =
-            self.by_pair.iter().map(|(&pair, &merge)| (((pair >> 32) as u32, pair as u32), merge)).collect();
+        let mut all: Vec<_> = self.all().collect();
         all.sort_unstable_by_key(|&(pair, merge)| (merge.rank, pair));
         all
     }
@@ -162,6 +166,53 @@ fn queued(symbols: &mut Vec<Symbol>, merges: &Merges) {
     symbols.retain(|_| keep.next().unwrap_or(false));
 }
 
+/// The longest row that [`in_place`] merges.
+pub(crate) const IN_PLACE: usize = 64;
+
+/// The same as [`naive`] for a row of at most [`IN_PLACE`] ids; gives the number that are left, at the front of the row.
+///
+/// A candidate is one number, its rank above its place: the smallest is the next merge. A symbol that was merged into
+/// the one before it leaves a hole, which links step over.
+pub(crate) fn in_place(row: &mut [u32], merges: &Merges) -> usize {
+    const NONE: u64 = u64::MAX;
+    let count = row.len();
+    assert!(count <= IN_PLACE, "{count} ids are too many");
+    let mut candidates = [NONE; IN_PLACE];
+    let mut results = [0; IN_PLACE];
+    let mut next: [u8; IN_PLACE] = std::array::from_fn(|at| at as u8 + 1);
+    let mut previous: [u8; IN_PLACE] = std::array::from_fn(|at| (at as u8).saturating_sub(1));
+    let candidate = |row: &[u32], left: usize, right: usize| match merges.get(row[left], row[right]) {
+        Some(merge) => (u64::from(merge.rank) << 8 | left as u64, merge.result),
+        None => (NONE, 0),
+    };
+    for right in 1..count {
+        (candidates[right - 1], results[right - 1]) = candidate(row, right - 1, right);
+    }
+    while let Some(&best) = candidates[..count].iter().min().filter(|&&best| best != NONE) {
+        let left = (best & 0xff) as usize;
+        let merged = usize::from(next[left]);
+        let right = usize::from(next[merged]);
+        row[left] = results[left];
+        (candidates[left], candidates[merged]) = (NONE, NONE);
+        next[left] = right as u8;
+        if right < count {
+            previous[right] = left as u8;
+            (candidates[left], results[left]) = candidate(row, left, right);
+        }
+        if left > 0 {
+            let before = usize::from(previous[left]);
+            (candidates[before], results[before]) = candidate(row, before, left);
+        }
+    }
+    let (mut kept, mut at) = (0, 0);
+    while at < count {
+        row[kept] = row[at];
+        kept += 1;
+        at = usize::from(next[at]);
+    }
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,7 +239,7 @@ mod tests {
         #[test]
         fn the_queue_gives_what_the_definition_gives(
             pairs in prop::collection::vec((0u32..12, 0u32..12, 0u32..12, 0u32..9), 0..40),
-            ids in prop::collection::vec(0u32..6, 0..60),
+            ids in prop::collection::vec(0u32..6, 0..=IN_PLACE),
         ) {
             let mut merges = Merges::default();
             for (left, right, result, rank) in pairs {
@@ -199,7 +250,10 @@ mod tests {
             queued(&mut found, &merges);
             prop_assert_eq!(&expected, &found);
             fast(&mut expected, &merges);
-            prop_assert_eq!(expected, found);
+            prop_assert_eq!(&expected, &found);
+            let mut row = ids;
+            let count = in_place(&mut row, &merges);
+            prop_assert_eq!(&row[..count], expected.iter().map(|symbol| symbol.id).collect::<Vec<_>>());
         }
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::added_tokens::{AddedToken, AddedTokens};
 use crate::bpe::{Bpe, alphabet_bytes, byte_of_fallback};
 use crate::decode::{Decoder, Decoding};
+use crate::encode::raw::Raw;
 use crate::error::{Result, Warning};
 use crate::limits;
 use crate::normalize::Normalizer;
@@ -41,6 +42,7 @@ pub struct Tokenizer {
     bos: Option<u32>,
     eos: Option<u32>,
     warnings: Vec<Warning>,
+    raw: Raw,
 }
 
 impl Tokenizer {
@@ -56,6 +58,8 @@ impl Tokenizer {
         let mut warnings = Vec::new();
         let added =
             AddedTokens::new(parts.added_tokens, parts.model.vocab(), &parts.normalizers, &mut warnings)?;
+        let keeps_text = parts.normalizers.is_empty() && parts.model.knows_all_bytes();
+        let raw = Raw::new(parts.pre_tokenizer.cuts().filter(|_| keeps_text));
         Ok(Tokenizer {
             normalizers: parts.normalizers,
             pre_tokenizer: parts.pre_tokenizer,
@@ -66,6 +70,7 @@ impl Tokenizer {
             bos: None,
             eos: None,
             warnings,
+            raw,
         })
     }
 
@@ -176,6 +181,10 @@ impl Tokenizer {
     /// What was strange about the file that this tokenizer came from. Show it to the user.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+
+    pub(crate) fn raw(&self) -> &Raw {
+        &self.raw
     }
 
     pub(crate) fn warn(&mut self, warnings: impl IntoIterator<Item = Warning>) {

@@ -5,6 +5,7 @@
 
 mod cut;
 mod pattern;
+pub(crate) mod raw;
 pub(crate) mod scanners;
 mod split;
 

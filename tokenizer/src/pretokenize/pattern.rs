@@ -74,6 +74,14 @@ impl Pattern {
         !matches!(self.finder, Finder::Regex(_))
     }
 
+    /// The scanner that does the work, where one does.
+    pub(super) fn scanner(&self) -> Option<Scanner> {
+        match self.finder {
+            Finder::Scanner(scanner) => Some(scanner),
+            _ => None,
+        }
+    }
+
     /// How many bytes one byte of a text can become where `content` takes the place of every match.
     pub(crate) fn growth(&self, content: &str) -> usize {
         match self.source() {

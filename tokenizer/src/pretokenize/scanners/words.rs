@@ -68,7 +68,7 @@ const LINE_ENDS: &[char] = &['\r', '\n'];
 const WORD_OR_NUMBER: Class = Class::LETTER.or(Class::NUMBER);
 const NEITHER: Class = WORD_OR_NUMBER.or(Class::WHITE).not();
 
-const GPT2: Words = Words {
+pub(super) const GPT2: Words = Words {
     contractions: Contractions::Small,
     ascii_mark_and_word: false,
     lead: Lead::Space,
@@ -80,7 +80,7 @@ const GPT2: Words = Words {
     line_ends: false,
 };
 
-const CL100K: Words = Words {
+pub(super) const CL100K: Words = Words {
     contractions: Contractions::AnyCase,
     lead: Lead::AllBut(WORD_OR_NUMBER),
     digits: 3,
@@ -90,24 +90,24 @@ const CL100K: Words = Words {
     ..GPT2
 };
 
-const QWEN2: Words = Words { digits: 1, ..CL100K };
+pub(super) const QWEN2: Words = Words { digits: 1, ..CL100K };
 
-const QWEN35: Words = Words {
+pub(super) const QWEN35: Words = Words {
     letters: Letters::Of(Class::LETTER.or(Class::MARK)),
     marks: WORD_OR_NUMBER.or(Class::WHITE).or(Class::MARK).not(),
     ..QWEN2
 };
 
-const O200K: Words = Words {
+pub(super) const O200K: Words = Words {
     contractions: Contractions::Suffix,
     letters: Letters::Cased,
     marks_tail: &['\r', '\n', '/'],
     ..CL100K
 };
 
-const TEKKEN: Words = Words { contractions: Contractions::None, digits: 1, ..O200K };
+pub(super) const TEKKEN: Words = Words { contractions: Contractions::None, digits: 1, ..O200K };
 
-const DEEPSEEK_V3: Words = Words {
+pub(super) const DEEPSEEK_V3: Words = Words {
     contractions: Contractions::None,
     ascii_mark_and_word: true,
     lead: Lead::AllBut(Class::LETTER.or(Class::PUNCTUATION).or(Class::SYMBOL)),
@@ -117,21 +117,33 @@ const DEEPSEEK_V3: Words = Words {
     ..CL100K
 };
 
+/// A member of the family that is known by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Member {
+    Gpt2,
+    Cl100k,
+    Qwen2,
+    Qwen35,
+    O200k,
+    Tekken,
+    DeepseekV3,
+}
+
 /// The patterns as their models write them, and the member of the family that each is.
-pub(super) const KNOWN: &[(&[&str], Words)] = &[
-    (&[crate::patterns::GPT2], GPT2),
+pub(super) const KNOWN: &[(&[&str], Member)] = &[
+    (&[crate::patterns::GPT2], Member::Gpt2),
     (
         &[
             crate::patterns::CL100K,
             r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
         ],
-        CL100K,
+        Member::Cl100k,
     ),
-    (&[crate::patterns::QWEN2], QWEN2),
-    (&[crate::patterns::QWEN35], QWEN35),
-    (&[crate::patterns::O200K], O200K),
-    (&[crate::patterns::TEKKEN], TEKKEN),
-    (&[crate::patterns::DEEPSEEK_V3], DEEPSEEK_V3),
+    (&[crate::patterns::QWEN2], Member::Qwen2),
+    (&[crate::patterns::QWEN35], Member::Qwen35),
+    (&[crate::patterns::O200K], Member::O200k),
+    (&[crate::patterns::TEKKEN], Member::Tekken),
+    (&[crate::patterns::DEEPSEEK_V3], Member::DeepseekV3),
 ];
 
 impl Words {
@@ -236,7 +248,7 @@ impl Words {
 }
 
 /// `'s 't 're 've 'm 'll 'd`; with `any_case` also capitals, and the long s, whose capital is `S` too.
-fn contraction_length(text: &str, any_case: bool) -> Option<usize> {
+pub(super) fn contraction_length(text: &str, any_case: bool) -> Option<usize> {
     let fold = |c: char| match c {
         'ſ' if any_case => 's',
         _ if any_case => c.to_ascii_lowercase(),

@@ -4,8 +4,11 @@
 //! text ─ added tokens cut out ─ normalized ─ cut into words ─ each word merged ─ template around it ─► ids
 //! ```
 
+pub(crate) mod raw;
+
 use std::ops::Range;
 
+use self::raw::{Part, Words};
 use crate::bpe::Word;
 use crate::error::{Error, Result};
 use crate::hash::Map;
@@ -68,7 +71,11 @@ impl Tokenizer {
     /// [`Error::Search`] where a regular expression of the tokenizer gives up on the text. Tokenizers whose patterns are
     /// all known ones ([`patterns`](crate::patterns)) never fail.
     pub fn encode(&self, text: &str, options: &EncodeOptions) -> Result<Vec<u32>> {
-        self.encode_bytes(text.as_bytes(), options)
+        let ids = match self.raw().cuts() {
+            Some(_) => self.ids_of_raw(text, options),
+            None => self.ids(text.as_bytes(), options)?,
+        };
+        Ok(self.with_template(ids, options))
     }
 
     /// The tokens of a text with the bytes that each stands for. Several tokens of one character share its bytes where
@@ -88,9 +95,37 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`], and [`Error::NoByteToken`] where no token stands for an invalid byte.
     pub fn encode_bytes(&self, bytes: &[u8], options: &EncodeOptions) -> Result<Vec<u32>> {
+        if let Ok(text) = str::from_utf8(bytes) {
+            return self.encode(text, options);
+        }
+        Ok(self.with_template(self.ids(bytes, options)?, options))
+    }
+
+    fn with_template(&self, ids: Vec<u32>, options: &EncodeOptions) -> Vec<u32> {
+        if options.add_special_tokens { self.template().apply(ids, |id, _| id) } else { ids }
+    }
+
+    /// The ids of bytes, by the steps that know every case.
+    fn ids(&self, bytes: &[u8], options: &EncodeOptions) -> Result<Vec<u32>> {
         let mut ids = Vec::with_capacity(bytes.len() / 3 + 2);
         self.each_token(bytes, options, &mut |id, _| ids.push(id))?;
-        Ok(if options.add_special_tokens { self.template().apply(ids, |id, _| id) } else { ids })
+        Ok(ids)
+    }
+
+    /// The ids of a text that no step rewrites.
+    fn ids_of_raw(&self, text: &str, options: &EncodeOptions) -> Vec<u32> {
+        let cuts = self.raw().cuts().unwrap_or_default();
+        let cache = self.raw().take_cache();
+        let ids = Vec::with_capacity(text.len() / 3 + 2);
+        let mut words = Words { model: self.model(), text, cache, ids };
+        for part in self.raw_parts(text, options) {
+            match part {
+                Part::Added(id) => words.ids.push(id),
+                Part::Text(range) => words.encode(cuts, range),
+            }
+        }
+        self.raw().keep_cache(words.cache);
+        words.ids
     }
 
     /// As [`Tokenizer::encode_bytes`], with the bytes that each token stands for.
@@ -111,7 +146,7 @@ impl Tokenizer {
         options: &EncodeOptions,
         emit: &mut dyn FnMut(u32, Place<'_>),
     ) -> Result<()> {
-        let mut words = WordCache::default();
+        let mut words = Merged::default();
         let mut at = 0;
         for chunk in bytes.utf8_chunks() {
             self.segments(chunk.valid(), at, options, &mut |segment| match segment {
@@ -174,11 +209,11 @@ pub(crate) enum Segment<'t> {
 
 /// The words of one text that were merged already: text repeats itself.
 #[derive(Default)]
-struct WordCache {
+struct Merged {
     known: Map<Box<str>, Box<[Symbol]>>,
 }
 
-impl WordCache {
+impl Merged {
     /// Longer words hardly come twice.
     const LONGEST: usize = 64;
     /// Words kept, so that memory stays bounded.
@@ -198,7 +233,7 @@ impl WordCache {
             }
             let symbols = tokenizer.model().tokens(tokenizer.word(text));
             symbols.iter().map(placed).for_each(&mut emit);
-            if text.len() <= WordCache::LONGEST && self.known.len() < WordCache::MOST {
+            if text.len() <= Merged::LONGEST && self.known.len() < Merged::MOST {
                 self.known.insert(text.into(), symbols.into());
             }
         }

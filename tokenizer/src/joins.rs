@@ -1,0 +1,156 @@
+//! Which neighbouring characters a token can join. Between two that none joins, a word falls apart into pieces that are
+//! merged each alone.
+//!
+//! A merge of `left` and `right` joins two characters where `left` ends with the first, or with some last bytes of it,
+//! and `right` begins with the second, or with some first bytes of it. All merges are entered into a set of bits by a
+//! hash of those ends, so that a question costs four bits. The answer "joined" may be wrong, which costs nothing but time;
+//! "not joined" is certain.
+//!
+//! Chinese gains most: its words are whole clauses, of which none comes twice, but few of its characters are joined, and
+//! the pieces come again and again. Two ASCII characters always count as joined.
+
+use crate::merge::Merges;
+use crate::vocab::Vocab;
+
+/// The joined pairs of characters.
+#[derive(Debug, Clone)]
+pub(crate) struct Joins {
+    bits: Vec<u64>,
+    /// By the last byte of the first character and the first byte of the second: whether a token may end inside them.
+    parts: Vec<bool>,
+    /// Tokens longer than this have no place where their characters are not joined.
+    pub longest_divided: usize,
+}
+
+/// A character as its bytes, the first one highest, with as many bytes as it has.
+pub(crate) type Packed = u32;
+
+/// Sets bits of a token's end of which only the last byte is known apart from those of whole characters. No character
+/// begins like that.
+const PART: Packed = 0xff00_0000;
+
+impl Joins {
+    /// The joins of a byte-level vocabulary, `None` where a merge gives another text than its halves together.
+    pub(crate) fn new(vocab: &Vocab, merges: &Merges) -> Option<Joins> {
+        let size = (merges.len() * 64).next_power_of_two().clamp(1 << 12, 1 << 21);
+        let mut joins = Joins { bits: vec![0; size / 64], parts: vec![false; 1 << 16], longest_divided: 0 };
+        let bytes = |id| crate::byte_alphabet::decode(vocab.token(id)?);
+        for ((left, right), merge) in merges.all() {
+            let (left, right) = (bytes(left)?, bytes(right)?);
+            if bytes(merge.result)? != [&left[..], &right].concat() {
+                return None;
+            }
+            if let (Some(before), Some(after)) = (last(&left), first(&right)) {
+                joins.insert(before, after);
+            }
+        }
+        let texts = vocab.sorted().into_iter().filter_map(|(_, token)| crate::byte_alphabet::decode(token));
+        let divided = texts
+            .filter(|bytes| str::from_utf8(bytes).is_ok_and(|text| joins.first_piece(text) < text.len()));
+        joins.longest_divided = divided.map(|bytes| bytes.len()).max().unwrap_or(0);
+        Some(joins)
+    }
+
+    /// The length of the first piece of a text that is not empty.
+    #[inline]
+    pub(crate) fn first_piece(&self, text: &str) -> usize {
+        let bytes = text.as_bytes();
+        let (mut before, mut at) = next_char(bytes, 0);
+        while at < bytes.len() {
+            let (after, end) = next_char(bytes, at);
+            if !self.joined(before, after) {
+                return at;
+            }
+            (before, at) = (after, end);
+        }
+        at
+    }
+
+    #[inline]
+    fn joined(&self, before: Packed, after: Packed) -> bool {
+        if before < 0x80 && after < 0x80 {
+            return true;
+        }
+        let (part, lead) = (part_of_end(before), part_of_start(after));
+        self.has(before, after)
+            || self.parts[between(part, lead)]
+                && (self.has(before, lead) || self.has(part, after) || self.has(part, lead))
+    }
+
+    #[inline]
+    fn has(&self, before: Packed, after: Packed) -> bool {
+        let (word, bit) = self.place(before, after);
+        self.bits[word] & bit != 0
+    }
+
+    fn insert(&mut self, before: Packed, after: Packed) {
+        if before >= PART || after >= PART {
+            let lead = if after >= PART { after } else { part_of_start(after) };
+            self.parts[between(part_of_end(before), lead)] = true;
+        }
+        let (word, bit) = self.place(before, after);
+        self.bits[word] |= bit;
+    }
+
+    #[inline]
+    fn place(&self, before: Packed, after: Packed) -> (usize, u64) {
+        let key = u64::from(before) << 32 | u64::from(after);
+        let hash = (key ^ key >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        (hash as usize / 64 & (self.bits.len() - 1), 1 << (hash & 63))
+    }
+}
+
+#[inline]
+fn between(part: Packed, lead: Packed) -> usize {
+    (part as usize & 0xff) << 8 | lead as usize & 0xff
+}
+
+#[inline]
+fn part_of_end(character: Packed) -> Packed {
+    PART | character & 0xff
+}
+
+#[inline]
+fn part_of_start(character: Packed) -> Packed {
+    PART | character >> ((31 - character.max(1).leading_zeros()) & !7)
+}
+
+/// The character that begins at `at`, and where it ends. The bytes are a text's.
+#[inline]
+fn next_char(bytes: &[u8], at: usize) -> (Packed, usize) {
+    let length = length_by_lead(bytes[at]);
+    if let Some(&four) = bytes[at..].first_chunk() {
+        return (u32::from_be_bytes(four) >> (32 - 8 * length), at + length);
+    }
+    let end = (at + length).min(bytes.len());
+    (bytes[at..end].iter().fold(0, |packed, &byte| packed << 8 | u32::from(byte)), end)
+}
+
+/// How long a character is by its first byte.
+#[inline]
+fn length_by_lead(byte: u8) -> usize {
+    1 + usize::from(byte >= 0xc0) + usize::from(byte >= 0xe0) + usize::from(byte >= 0xf0)
+}
+
+const fn is_inside(byte: u8) -> bool {
+    byte & 0xc0 == 0x80
+}
+
+/// The last character of a token, or the part that it has of it; `None` where no character of a text can end there.
+fn last(token: &[u8]) -> Option<Packed> {
+    let end = *token.last()?;
+    match token.iter().rposition(|&byte| !is_inside(byte)) {
+        None => Some(PART | u32::from(end)),
+        Some(start) => {
+            let (packed, end) = next_char(token, start);
+            (end == token.len() && end - start == length_by_lead(token[start])).then_some(packed)
+        }
+    }
+}
+
+/// The first character of a token, or the part that it has of it; `None` where no character of a text can begin there.
+fn first(token: &[u8]) -> Option<Packed> {
+    let lead = *token.first().filter(|&&byte| !is_inside(byte))?;
+    let (packed, end) = next_char(token, 0);
+    Some(if end == length_by_lead(lead) { packed } else { PART | u32::from(lead) })
+}
