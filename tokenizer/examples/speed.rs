@@ -9,6 +9,7 @@
 
 use std::error::Error;
 use std::hint::black_box;
+use std::num::NonZero;
 use std::time::Instant;
 
 use glassbox_tokenizer::{EncodeOptions, Tokenizer};
@@ -19,11 +20,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("give a tokenizer, a number of threads and texts".into());
     };
     let tokenizer = Tokenizer::from_file(tokenizer)?;
-    let _threads: usize = threads.parse()?;
+    let threads: NonZero<usize> = threads.parse()?;
     let options = EncodeOptions::default();
     for path in texts {
         let text = std::fs::read_to_string(path)?;
-        let ids = tokenizer.encode(&text, &options)?;
+        let ids = tokenizer.encode_on(threads, &text, &options)?;
         let expected = tokenizer.encode_with_offsets(&text, &options)?;
         if !ids.iter().eq(expected.iter().map(|token| &token.id)) {
             return Err(format!("{path}: two encoders disagree").into());
@@ -31,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (mut best, mut best_busy) = (f64::INFINITY, f64::INFINITY);
         for _ in 0..20 {
             let (start, busy) = (Instant::now(), busy_seconds());
-            black_box(tokenizer.encode(black_box(&text), &options)?);
+            black_box(tokenizer.encode_on(threads, black_box(&text), &options)?);
             best = best.min(start.elapsed().as_secs_f64());
             best_busy =
                 best_busy.min(busy_seconds().zip(busy).map_or(f64::NAN, |(after, before)| after - before));

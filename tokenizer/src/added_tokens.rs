@@ -183,6 +183,8 @@ struct Matcher {
     edges: Map<(u32, u8), u32>,
     ends: Map<u32, u32>,
     first_bytes: Vec<bool>,
+    /// The first character of all, where it is one in ASCII.
+    only_first: Option<char>,
     /// Whether one of them is not special.
     has_ordinary: bool,
 }
@@ -191,6 +193,8 @@ impl Matcher {
     fn insert(&mut self, text: &str, id: u32, special: bool) {
         let Some(&first) = text.as_bytes().first() else { return };
         self.has_ordinary |= !special;
+        let only = self.ends.is_empty() || self.only_first == Some(char::from(first));
+        self.only_first = (only && first.is_ascii()).then(|| char::from(first));
         self.first_bytes.resize(256, false);
         self.first_bytes[usize::from(first)] = true;
         let node = text.bytes().fold(0, |node, byte| {
@@ -204,8 +208,17 @@ impl Matcher {
         if self.ends.is_empty() {
             return None;
         }
-        let candidates = (from..text.len()).filter(|&at| self.first_bytes[usize::from(text.as_bytes()[at])]);
-        candidates.into_iter().find_map(|start| {
+        let first = |at: &usize| self.first_bytes[usize::from(text.as_bytes()[*at])];
+        let mut next = from;
+        std::iter::from_fn(|| {
+            let at = match self.only_first {
+                Some(only) => next + text[next..].find(only)?,
+                None => (next..text.len()).find(first)?,
+            };
+            next = at + 1;
+            Some(at)
+        })
+        .find_map(|start| {
             let mut node = 0;
             let mut longest = None;
             for (at, &byte) in text.as_bytes().iter().enumerate().skip(start) {

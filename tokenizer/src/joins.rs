@@ -9,6 +9,8 @@
 //! Chinese gains most: its words are whole clauses, of which none comes twice, but few of its characters are joined, and
 //! the pieces come again and again. Two ASCII characters always count as joined.
 
+use std::ops::Range;
+
 use crate::merge::Merges;
 use crate::vocab::Vocab;
 
@@ -45,25 +47,35 @@ impl Joins {
             }
         }
         let texts = vocab.sorted().into_iter().filter_map(|(_, token)| crate::byte_alphabet::decode(token));
-        let divided = texts
-            .filter(|bytes| str::from_utf8(bytes).is_ok_and(|text| joins.first_piece(text) < text.len()));
+        let divided = texts.filter(|bytes| {
+            let mut pieces = 0;
+            if let Ok(text) = str::from_utf8(bytes) {
+                joins.each_piece(text, 0..text.len(), |_| pieces += 1);
+            }
+            pieces > 1
+        });
         joins.longest_divided = divided.map(|bytes| bytes.len()).max().unwrap_or(0);
         Some(joins)
     }
 
-    /// The length of the first piece of a text that is not empty.
+    /// Tells `emit` the pieces that `text[range]` falls into, in order.
     #[inline]
-    pub(crate) fn first_piece(&self, text: &str) -> usize {
-        let bytes = text.as_bytes();
-        let (mut before, mut at) = next_char(bytes, 0);
-        while at < bytes.len() {
+    pub(crate) fn each_piece(&self, text: &str, range: Range<usize>, mut emit: impl FnMut(Range<usize>)) {
+        let bytes = &text.as_bytes()[..range.end];
+        if range.is_empty() {
+            return;
+        }
+        let mut start = range.start;
+        let (mut before, mut at) = next_char(bytes, start);
+        while at < range.end {
             let (after, end) = next_char(bytes, at);
             if !self.joined(before, after) {
-                return at;
+                emit(start..at);
+                start = at;
             }
             (before, at) = (after, end);
         }
-        at
+        emit(start..range.end);
     }
 
     #[inline]
@@ -153,4 +165,48 @@ fn first(token: &[u8]) -> Option<Packed> {
     let lead = *token.first().filter(|&&byte| !is_inside(byte))?;
     let (packed, end) = next_char(token, 0);
     Some(if end == length_by_lead(lead) { packed } else { PART | u32::from(lead) })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{EncodeOptions, TrainOptions, Trainer};
+
+    #[test]
+    fn a_merge_that_gives_another_text_than_its_halves_leaves_the_joins_unknown() {
+        let mut vocab = Vocab::default();
+        ["a", "b", "ab", "c"].iter().zip(0..).for_each(|(&token, id)| vocab.insert(token, id));
+        let mut merges = Merges::default();
+        merges.insert(0, 1, crate::merge::Merge { rank: 0, result: 2 });
+        assert!(Joins::new(&vocab, &merges).is_some());
+        merges.insert(1, 0, crate::merge::Merge { rank: 1, result: 3 });
+        assert!(Joins::new(&vocab, &merges).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn the_pieces_of_a_word_are_merged_as_in_the_word(
+            corpus in prop::collection::vec("[éèàß中文国人ab😀😁]{1,6}", 1..20),
+            word in "[éèàß中文国人abc😀😁]{1,20}",
+        ) {
+            let mut trainer = Trainer::new(TrainOptions { vocab_size: 256 + 80, ..TrainOptions::default() });
+            // What comes twice is learnt.
+            trainer.feed(&(corpus.join(" ") + " " + &corpus.join(" "))).unwrap();
+            let tokenizer = trainer.train().unwrap();
+            let joins = tokenizer.model().joins().expect("merges that join their halves");
+            let (mut pieces, mut at) = (Vec::new(), 0);
+            joins.each_piece(&word, 0..word.len(), |piece| {
+                assert_eq!(std::mem::replace(&mut at, piece.end), piece.start);
+                tokenizer.model().push_ids(&word.as_bytes()[piece], true, &mut pieces);
+            });
+            assert_eq!(at, word.len());
+            let mut whole = Vec::new();
+            tokenizer.model().push_ids(word.as_bytes(), true, &mut whole);
+            prop_assert_eq!(&pieces, &whole);
+            let tokens = tokenizer.encode_with_offsets(&word, &EncodeOptions::default()).unwrap();
+            prop_assert!(tokens.iter().map(|token| token.id).eq(tokenizer.encode(&word, &EncodeOptions::default()).unwrap()));
+        }
+    }
 }

@@ -97,6 +97,12 @@
 //! # Ok::<(), glassbox_tokenizer::Error>(())
 //! ```
 //!
+//! # Large texts
+//!
+//! Where no step rewrites the text, as in nearly all byte-level tokenizers, words are ranges of it that a table of known
+//! words turns into ids; [`Tokenizer::encode_on`] shares the text out among threads. The ids stay the same:
+//! [`Tokenizer::encode_with_offsets`] goes the long way through all steps, and tests hold one to the other.
+//!
 //! # What is deliberately absent
 //!
 //! Other models than BPE (Unigram, WordPiece), pairs of texts, padding and truncation: a file that needs one of the first

@@ -50,6 +50,11 @@ const MASKS: [u128; 16] = {
     masks
 };
 
+#[inline]
+fn code_point([first, second, third]: [u8; 3]) -> usize {
+    usize::from(first & 0xf) << 12 | usize::from(second & 0x3f) << 6 | usize::from(third & 0x3f)
+}
+
 /// The tokens of a word, the first `count` of `ids`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Few {
@@ -82,6 +87,8 @@ pub(crate) struct WordCache {
     places: Vec<Place>,
     /// The words entered since the table has this size.
     entered: usize,
+    /// For characters of three bytes that are pieces of words: ids, and their number, 0 for unknown.
+    characters: Vec<[u32; Few::MOST + 1]>,
     long: [Map<Box<[u8]>, Box<[u32]>>; 2],
 }
 
@@ -97,7 +104,7 @@ impl WordCache {
 
     pub(crate) fn new() -> WordCache {
         let places = vec![Place([EMPTY; 2]); WordCache::FEWEST_PLACES];
-        WordCache { places, entered: 0, long: [map(0), map(0)] }
+        WordCache { places, entered: 0, characters: Vec::new(), long: [map(0), map(0)] }
     }
 
     #[inline]
@@ -107,6 +114,25 @@ impl WordCache {
             return Some(&first.tokens);
         }
         (second.key == key).then_some(&second.tokens)
+    }
+
+    /// The tokens of a character of three bytes, none where they are not known.
+    #[inline]
+    pub(crate) fn character(&self, bytes: [u8; 3]) -> Few {
+        let [first, second, third, count] =
+            self.characters.get(code_point(bytes)).copied().unwrap_or_default();
+        Few { ids: [first, second, third], count }
+    }
+
+    /// Keeps a character that is a piece of a word.
+    pub(crate) fn insert_character(&mut self, bytes: [u8; 3], ids: &[u32]) {
+        self.characters.resize(1 << 16, [0; Few::MOST + 1]);
+        if let &[first, ref rest @ ..] = ids
+            && rest.len() < Few::MOST
+        {
+            let id = |at: usize| rest.get(at).copied().unwrap_or_default();
+            self.characters[code_point(bytes)] = [first, id(0), id(1), ids.len() as u32];
+        }
     }
 
     /// Keeps a short word, if it has few tokens.

@@ -4,11 +4,12 @@
 //! text ─ added tokens cut out ─ normalized ─ cut into words ─ each word merged ─ template around it ─► ids
 //! ```
 
+mod parallel;
 pub(crate) mod raw;
 
 use std::ops::Range;
 
-use self::raw::{Part, Words};
+use self::raw::Words;
 use crate::bpe::Word;
 use crate::error::{Error, Result};
 use crate::hash::Map;
@@ -118,12 +119,7 @@ impl Tokenizer {
         let cache = self.raw().take_cache();
         let ids = Vec::with_capacity(text.len() / 3 + 2);
         let mut words = Words { model: self.model(), text, cache, ids };
-        for part in self.raw_parts(text, options) {
-            match part {
-                Part::Added(id) => words.ids.push(id),
-                Part::Text(range) => words.encode(cuts, range),
-            }
-        }
+        self.raw_parts(text, options).iter().for_each(|part| words.part(cuts, part));
         self.raw().keep_cache(words.cache);
         words.ids
     }

@@ -10,7 +10,7 @@ use super::{EncodeOptions, Special};
 use crate::bpe::Bpe;
 use crate::pretokenize::raw::{Cut, each_word};
 use crate::tokenizer::Tokenizer;
-use crate::word_cache::{Key, WordCache};
+use crate::word_cache::{Few, Key, WordCache};
 
 /// What encoding needs that keeps the text as it is.
 #[derive(Debug, Default)]
@@ -82,8 +82,11 @@ pub(super) struct Words<'a> {
 }
 
 impl Words<'_> {
-    pub(super) fn encode(&mut self, cuts: &[Cut], range: Range<usize>) {
-        each_word(cuts, self.text, range, &mut |word| self.word(word));
+    pub(super) fn part(&mut self, cuts: &[Cut], part: &Part) {
+        match part {
+            Part::Added(id) => self.ids.push(*id),
+            Part::Text(range) => each_word(cuts, self.text, range.clone(), &mut |word| self.word(word)),
+        }
     }
 
     #[inline(always)]
@@ -101,42 +104,53 @@ impl Words<'_> {
     /// Appends the tokens of a short word if they are known.
     #[inline(always)]
     fn known(&mut self, key: Key) -> bool {
-        let Some(few) = self.cache.get(key) else { return false };
+        let Some(&few) = self.cache.get(key) else { return false };
+        self.push(few);
+        true
+    }
+
+    #[inline(always)]
+    fn push(&mut self, few: Few) {
         // One wide store, whatever the number.
         let length = self.ids.len() + few.count as usize;
         self.ids.extend_from_slice(&few.ids);
         self.ids.truncate(length);
-        true
     }
 
     #[inline(never)]
     fn new_word(&mut self, word: Range<usize>, key: Option<Key>) {
-        let text = &self.text[word.clone()];
-        let joins = if text.is_ascii() { None } else { self.model.joins() };
-        let first = joins.map_or(text.len(), |joins| joins.first_piece(text));
-        let Some(joins) = joins.filter(|joins| first < text.len() && joins.longest_divided < text.len())
-        else {
+        let may_divide = !self.text.as_bytes()[word.clone()].is_ascii();
+        let joins = if may_divide { self.model.joins() } else { None };
+        let Some(joins) = joins.filter(|joins| joins.longest_divided < word.len()) else {
             return self.merge(word, key, false);
         };
         let begin = self.ids.len();
-        let mut end = word.start + first;
-        let mut start = word.start;
-        loop {
-            self.piece(start..end);
-            if end == word.end {
-                break;
+        let mut is_divided = false;
+        joins.each_piece(self.text, word.clone(), |piece| {
+            if piece.len() == word.len() {
+                return self.merge(piece, key, false);
             }
-            start = end;
-            end += joins.first_piece(&self.text[end..word.end]);
-        }
-        if let Some(key) = key {
+            is_divided = true;
+            self.piece(piece);
+        });
+        if let (Some(key), true) = (key, is_divided) {
             self.cache.insert(key, &self.ids[begin..]);
         }
     }
 
     /// A part of a word that nothing is merged across the ends of.
-    #[inline]
+    #[inline(always)]
     fn piece(&mut self, piece: Range<usize>) {
+        let bytes = &self.text.as_bytes()[piece.clone()];
+        if let &[first, second, third] = bytes
+            && first >= 0xe0
+        {
+            let few = self.cache.character([first, second, third]);
+            if few.count == 0 {
+                return self.new_character(piece);
+            }
+            return self.push(few);
+        }
         if piece.len() > Key::LONGEST {
             return self.merge(piece, None, true);
         }
@@ -144,6 +158,16 @@ impl Words<'_> {
         let key = if self.model.options().ignore_merges { key.of_piece() } else { key };
         if !self.known(key) {
             self.merge(piece, Some(key), true);
+        }
+    }
+
+    #[inline(never)]
+    fn new_character(&mut self, piece: Range<usize>) {
+        let bytes = &self.text.as_bytes()[piece];
+        let begin = self.ids.len();
+        self.model.push_ids(bytes, true, &mut self.ids);
+        if let Ok(bytes) = bytes.try_into() {
+            self.cache.insert_character(bytes, &self.ids[begin..]);
         }
     }
 
@@ -158,7 +182,7 @@ impl Words<'_> {
         self.model.push_ids(bytes, is_piece, &mut self.ids);
         let ids = &self.ids[begin..];
         match key {
-            Some(key) if ids.len() <= crate::word_cache::Few::MOST => self.cache.insert(key, ids),
+            Some(key) if ids.len() <= Few::MOST => self.cache.insert(key, ids),
             _ => self.cache.insert_long(bytes, is_piece, ids),
         }
     }

@@ -7,6 +7,7 @@ mod cut;
 mod pattern;
 pub(crate) mod raw;
 pub(crate) mod scanners;
+pub(crate) mod seams;
 mod split;
 
 pub use pattern::Pattern;

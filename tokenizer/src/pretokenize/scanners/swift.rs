@@ -1,11 +1,12 @@
 //! The whole-text patterns on bytes: what ASCII alone decides is decided here, eight bytes at a time where it can be.
 //!
 //! [`Words::match_length`] says what a pattern matches, one character after the other. Most text asks for less: a word of
-//! ASCII letters ends at the first ASCII byte that is no letter. [`end_of_match`] knows those cases and leaves all others,
-//! such as a word with a letter outside ASCII, to the plain rules. It is compiled for every member of the family, so that
+//! ASCII letters ends at the first ASCII byte that is no letter. [`end_of_match`] knows those cases, and words in other
+//! scripts, and leaves all others, such as punctuation outside ASCII, to the plain rules. It is compiled for every member of the family, so that
 //! the questions about the rules are answered before it runs.
 
 use super::words::{Contractions, Lead, Letters, Words, contraction_length};
+use crate::unicode::Class;
 
 /// A member of the family as a type.
 pub(crate) trait Family {
@@ -84,9 +85,10 @@ fn in_ascii<F: Family>(text: &str, at: usize) -> Option<usize> {
     let marks_lead = common_marks && matches!(F::RULES.lead, Lead::AllBut(_));
     let next = kind_at(bytes, at + 1);
     match kind_at(bytes, at) {
-        Kind::Letter => word::<F>(bytes, at),
+        Kind::Letter => word::<F>(text, at),
+        Kind::Foreign => foreign::<F>(text, at),
         Kind::Space => match next {
-            Kind::Letter => word::<F>(bytes, at + 1),
+            Kind::Letter => word::<F>(text, at + 1),
             Kind::Digit if F::RULES.space_before_digits => number::<F>(bytes, at + 1),
             Kind::Mark if common_marks => marks::<F>(bytes, at + 1),
             Kind::Space | Kind::LineEnd | Kind::OtherWhite => white_space::<F>(bytes, at),
@@ -104,18 +106,18 @@ fn in_ascii<F: Family>(text: &str, at: usize) -> Option<usize> {
                 }
             }
             match next {
-                Kind::Letter if marks_lead => word::<F>(bytes, at + 1),
+                Kind::Letter if marks_lead => word::<F>(text, at + 1),
                 Kind::Foreign => None,
                 _ => marks::<F>(bytes, at),
             }
         }
         Kind::Digit if F::RULES.digits > 0 => number::<F>(bytes, at),
         Kind::OtherWhite if matches!(F::RULES.lead, Lead::AllBut(_)) => match next {
-            Kind::Letter => word::<F>(bytes, at + 1),
+            Kind::Letter => word::<F>(text, at + 1),
             _ => white_space::<F>(bytes, at),
         },
         Kind::LineEnd | Kind::OtherWhite => white_space::<F>(bytes, at),
-        Kind::Mark | Kind::Digit | Kind::Foreign | Kind::End => None,
+        Kind::Mark | Kind::Digit | Kind::End => None,
     }
 }
 
@@ -123,20 +125,61 @@ const fn leads_contractions(rules: &Words) -> bool {
     matches!(rules.contractions, Contractions::Small | Contractions::AnyCase)
 }
 
-/// A word whose first letter is at `at`.
+/// A match that begins outside ASCII, where it is a word that does not look at cases.
 #[inline(always)]
-fn word<F: Family>(bytes: &[u8], at: usize) -> Option<usize> {
-    let end = match F::RULES.letters {
-        Letters::Of(_) => end_of_letters(bytes, at),
+fn foreign<F: Family>(text: &str, at: usize) -> Option<usize> {
+    let Letters::Of(letters) = F::RULES.letters else { return None };
+    let mut chars = text[at..].chars();
+    let first = chars.next()?;
+    if Class::of(first).meets(Class::LETTER) {
+        return Some(end_of_word(text, at, letters));
+    }
+    let Lead::AllBut(classes) = F::RULES.lead else { return None };
+    let leads =
+        !Class::of(first).meets(classes) && chars.next().is_some_and(|c| Class::of(c).meets(Class::LETTER));
+    leads.then(|| end_of_word(text, at + first.len_utf8(), letters))
+}
+
+/// A word whose first letter, in ASCII, is at `at`.
+#[inline(always)]
+fn word<F: Family>(text: &str, at: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    match F::RULES.letters {
+        Letters::Of(letters) => Some(end_of_word(text, at, letters)),
         Letters::Cased => {
             let run = |from, keep: fn(&u8) -> bool| {
                 from + bytes[from..].iter().position(|byte| !keep(byte)).unwrap_or(bytes.len() - from)
             };
-            run(run(at, u8::is_ascii_uppercase), u8::is_ascii_lowercase)
+            let end = run(run(at, u8::is_ascii_uppercase), u8::is_ascii_lowercase);
+            let suffix = F::RULES.contractions == Contractions::Suffix && bytes.get(end) == Some(&b'\'');
+            (kind_at(bytes, end) != Kind::Foreign && !suffix).then_some(end)
         }
-    };
-    let suffix = F::RULES.contractions == Contractions::Suffix && bytes.get(end) == Some(&b'\'');
-    (kind_at(bytes, end) != Kind::Foreign && !suffix).then_some(end)
+    }
+}
+
+/// The end of a run of letters.
+#[inline(always)]
+fn end_of_word(text: &str, at: usize, letters: Class) -> usize {
+    let bytes = text.as_bytes();
+    let end = end_of_letters(bytes, at);
+    if kind_at(bytes, end) == Kind::Foreign { end_of_foreign_word(text, end, letters) } else { end }
+}
+
+fn end_of_foreign_word(text: &str, mut at: usize, letters: Class) -> usize {
+    let bytes = text.as_bytes();
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            // U+5000 to U+8FFF: Chinese characters all.
+            0xe5..=0xe8 => at += 3,
+            0x80.. => match text[at..].chars().next() {
+                Some(c) if Class::of(c).meets(letters) => at += c.len_utf8(),
+                _ => break,
+            },
+            _ if byte.is_ascii_alphabetic() => at += 1,
+            _ => break,
+        }
+    }
+    at
 }
 
 /// The first byte from `at` on that is no ASCII letter.
