@@ -3,6 +3,8 @@
 //! `cargo bench -p glassbox-benches --bench text`; the tokenizer's part needs `GLASSBOX_SMOLLM2`, the GGUF
 //! that `scripts/fetch-smollm2.sh` prints.
 
+use std::num::NonZero;
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use glassbox_benches::numbers;
 use glassbox_model::Checkpoint;
@@ -23,6 +25,21 @@ fn encode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("tokenizer");
     group.throughput(Throughput::Bytes(text.len() as u64));
     group.bench_function("encode English", |b| b.iter(|| tokenizer.encode(&text, &options)));
+    // The way that knows every case, without the shortcuts for texts that no step rewrites.
+    let with_offsets = tokenizer.encode_with_offsets(&text, &options).expect("a text");
+    assert!(with_offsets.iter().map(|token| token.id).eq(ids.iter().copied()), "both ways give the same ids");
+    group.bench_function("encode English with offsets", |b| {
+        b.iter(|| tokenizer.encode_with_offsets(&text, &options));
+    });
+    let two = NonZero::new(2).expect("not zero");
+    assert_eq!(
+        tokenizer.encode_on(two, &text, &options).expect("a text"),
+        ids,
+        "two threads give the same ids"
+    );
+    group.bench_function("encode English on two threads", |b| {
+        b.iter(|| tokenizer.encode_on(two, &text, &options));
+    });
 }
 
 fn sample(criterion: &mut Criterion) {

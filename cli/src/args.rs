@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -69,6 +70,11 @@ impl MachineArgs {
     /// The threads.
     pub(crate) fn pool(&self) -> anyhow::Result<Pool> {
         self.kernels.pool(self.threads)
+    }
+
+    /// How many threads encode a text.
+    pub(crate) fn encoding_threads(&self) -> NonZero<usize> {
+        encoding_threads(self.threads)
     }
 }
 
@@ -158,6 +164,11 @@ impl std::str::FromStr for Ids {
 /// The bytes of an argument, which need not be UTF-8.
 pub(crate) fn argument_bytes(text: &OsString) -> Vec<u8> {
     text.as_encoded_bytes().to_vec()
+}
+
+/// So many threads to encode a text with; `None` for the default.
+pub(crate) fn encoding_threads(threads: Option<u16>) -> NonZero<usize> {
+    NonZero::new(threads.map_or_else(physical_cores, usize::from)).unwrap_or(NonZero::<usize>::MIN)
 }
 
 /// Cores of this machine, those counted once that show as several; never more than this process may use.

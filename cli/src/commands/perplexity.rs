@@ -1,5 +1,6 @@
 //! `perplexity`: how well a model foresees a text, by llama.cpp's method.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use anyhow::bail;
@@ -83,7 +84,10 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let context = source.context(Some(window))?;
     let (mut ids, first) = match &arguments.ids {
         Some(Ids(ids)) => (ids.clone(), None),
-        None => encode(source.tokenizer()?, &text, special(arguments.special))?,
+        None => {
+            let threads = arguments.machine.encoding_threads();
+            encode(source.tokenizer()?, &text, special(arguments.special), threads)?
+        }
     };
     if ids.len() < window {
         bail!(
@@ -132,8 +136,14 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
 }
 
 /// The tokens of the text as llama.cpp has them, and the token with which each window begins, if the model adds one.
-fn encode(tokenizer: &Tokenizer, text: &[u8], special: Special) -> anyhow::Result<(Vec<u32>, Option<u32>)> {
-    let ids = tokenizer.encode_bytes(text, &EncodeOptions { special, add_special_tokens: false })?;
+fn encode(
+    tokenizer: &Tokenizer,
+    text: &[u8],
+    special: Special,
+    threads: NonZero<usize>,
+) -> anyhow::Result<(Vec<u32>, Option<u32>)> {
+    let options = EncodeOptions { special, add_special_tokens: false };
+    let ids = tokenizer.encode_bytes_on(threads, text, &options)?;
     match tokenizer.template().parts() {
         [TemplatePart::Ids(before), ..] => Ok(([before, &ids[..]].concat(), before.first().copied())),
         _ => Ok((ids, None)),

@@ -12,7 +12,7 @@ use glassbox_tokenizer::{EncodeOptions, How, Special, TemplatePart, Tokenizer};
 use serde::Serialize;
 
 use super::predict::{shown, text as token_text};
-use crate::args::{ModelArgs, argument_bytes};
+use crate::args::{ModelArgs, argument_bytes, encoding_threads};
 use crate::escape;
 use crate::exit::Usage;
 use crate::model_source::{Found, in_the_box};
@@ -48,6 +48,9 @@ pub(crate) struct Arguments {
     /// Write one JSON object: ids and tokens
     #[arg(long)]
     json: bool,
+    /// Threads that encode a long text for --json [default: one a physical core]. The ids are the same on any number
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
     /// Show how each word became tokens, merge by merge
     #[arg(long, conflicts_with_all = ["json", "add_special"])]
     explain: bool,
@@ -86,14 +89,14 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     if arguments.explain {
         return explain(&tokenizer, &text, special(arguments.special), out);
     }
-    let tokens = tokens(&tokenizer, &text, special(arguments.special), arguments.add_special)?;
     if arguments.json {
-        let token = |row: &Row| token_text(Some(&tokenizer), row.id);
-        return out.json(&Report {
-            ids: tokens.iter().map(|row| row.id).collect(),
-            tokens: tokens.iter().map(token).collect(),
-        });
+        let options =
+            EncodeOptions { special: special(arguments.special), add_special_tokens: arguments.add_special };
+        let ids = tokenizer.encode_bytes_on(encoding_threads(arguments.threads), &text, &options)?;
+        let tokens = ids.iter().map(|&id| token_text(Some(&tokenizer), id)).collect();
+        return out.json(&Report { ids, tokens });
     }
+    let tokens = tokens(&tokenizer, &text, special(arguments.special), arguments.add_special)?;
     let rows: Vec<(String, &Row)> = tokens.iter().map(|row| (shown(Some(&tokenizer), row.id), row)).collect();
     let widest = rows.iter().map(|(token, _)| escape::width(token)).max().unwrap_or(0);
     let column = widest.clamp(5, out.width().map_or(usize::MAX, |width| width.saturating_sub(24).max(5)));

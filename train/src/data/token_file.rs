@@ -7,6 +7,7 @@
 //! All numbers are little-endian. Every document is followed by the token that ends it.
 
 use std::io::Write;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use glassbox_tensor::storage::Storage;
@@ -54,8 +55,11 @@ impl TokenFile {
     ) -> Result<(), DataError> {
         let end = end_of_document(tokenizer)?;
         let width = if tokenizer.vocab_size() <= 1 << 16 { 2 } else { 4 };
+        // Many documents are shared out among the threads; a few are each encoded by all.
+        let all = NonZero::new(rayon::current_num_threads()).unwrap_or(NonZero::<usize>::MIN);
+        let threads = if parts.training.len() < all.get() { all } else { NonZero::<usize>::MIN };
         let encode = |text: &str, ended: bool| -> Result<Vec<u32>, DataError> {
-            let mut ids = tokenizer.encode(text, &EncodeOptions::default())?;
+            let mut ids = tokenizer.encode_on(threads, text, &EncodeOptions::default())?;
             ids.extend(ended.then_some(end));
             Ok(ids)
         };
