@@ -48,7 +48,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// How long this thread has been on a processor, where Linux tells: on a busy machine the steadier measure of one thread.
+/// How long this thread has been on a processor, where Linux tells: on a busy machine the steadier measure, if one thread
+/// does all.
 fn busy_seconds() -> Option<f64> {
     let all = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     Some(all.split(' ').next()?.parse::<f64>().ok()? / 1e9)

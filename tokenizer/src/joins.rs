@@ -27,8 +27,7 @@ pub(crate) struct Joins {
 /// A character as its bytes, the first one highest, with as many bytes as it has.
 pub(crate) type Packed = u32;
 
-/// Sets bits of a token's end of which only the last byte is known apart from those of whole characters. No character
-/// begins like that.
+/// Tells the one byte that is known of a character cut short from whole characters, none of which begins like this.
 const PART: Packed = 0xff00_0000;
 
 impl Joins {
@@ -108,7 +107,7 @@ impl Joins {
     fn place(&self, before: Packed, after: Packed) -> (usize, u64) {
         let key = u64::from(before) << 32 | u64::from(after);
         let hash = (key ^ key >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        (hash as usize / 64 & (self.bits.len() - 1), 1 << (hash & 63))
+        ((hash as usize / 64) & (self.bits.len() - 1), 1 << (hash & 63))
     }
 }
 

@@ -80,16 +80,19 @@ const EMPTY: Entry = Entry { key: Key(0), tokens: Few { ids: [0; Few::MOST], cou
 #[repr(align(64))]
 struct Place([Entry; 2]);
 
+type LongWords = Map<Box<[u8]>, Box<[u32]>>;
+
 /// The words, and whether each is a piece of a word, with their tokens.
 #[derive(Debug)]
 pub(crate) struct WordCache {
     /// A power of two of them.
     places: Vec<Place>,
-    /// The words entered since the table has this size.
+    /// How many words were entered, those counted again that the last growth moved.
     entered: usize,
     /// For characters of three bytes that are pieces of words: ids, and their number, 0 for unknown.
     characters: Vec<[u32; Few::MOST + 1]>,
-    long: [Map<Box<[u8]>, Box<[u32]>>; 2],
+    /// Whole words, and pieces of words.
+    long: [LongWords; 2],
 }
 
 impl WordCache {
@@ -126,7 +129,9 @@ impl WordCache {
 
     /// Keeps a character that is a piece of a word.
     pub(crate) fn insert_character(&mut self, bytes: [u8; 3], ids: &[u32]) {
-        self.characters.resize(1 << 16, [0; Few::MOST + 1]);
+        if self.characters.is_empty() {
+            self.characters = vec![[0; Few::MOST + 1]; 1 << 16];
+        }
         if let &[first, ref rest @ ..] = ids
             && rest.len() < Few::MOST
         {

@@ -204,7 +204,7 @@ const fn not_letters(eight: u64) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;
     const TOP: u64 = 0x80 * EACH;
     // Small letters all; then the top bit tells whether a sum has gone past `a`, or past `z`.
-    let small = (eight | 0x20 * EACH) & !TOP;
+    let small = (eight | (0x20 * EACH)) & !TOP;
     let from_a = small + (0x80 - b'a' as u64) * EACH;
     let past_z = small + (0x7f - b'z' as u64) * EACH;
     !(from_a & !past_z & !eight) & TOP
