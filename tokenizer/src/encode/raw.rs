@@ -1,6 +1,6 @@
 //! Encoding a text that no step rewrites: its words are looked up, and merged where they are new.
 //!
-//! The way is that of [`super::each_token`] and so are the ids; what is left out is whatever is not needed to have ids
+//! The steps are those of `Tokenizer::each_token` and so are the ids; what is left out is whatever is not needed to have ids
 //! alone: pieces that know their origin, rows of symbols, allocations for a word.
 
 use std::ops::Range;
