@@ -25,9 +25,6 @@ impl Tokenizer {
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].
-    ///
-    /// # Panics
-    /// Where the system gives no more threads.
     pub fn encode_on(
         &self,
         threads: NonZero<usize>,
@@ -47,9 +44,6 @@ impl Tokenizer {
     ///
     /// # Errors
     /// As [`Tokenizer::encode_bytes`].
-    ///
-    /// # Panics
-    /// As [`Tokenizer::encode_on`].
     pub fn encode_bytes_on(
         &self,
         threads: NonZero<usize>,
@@ -75,7 +69,9 @@ impl Tokenizer {
         let work = || self.encode_chunks(cuts, text, &parts, &next);
         let helpers = threads.min(parts.len()).saturating_sub(1);
         let mut done = std::thread::scope(|scope| {
-            let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+            // A thread that the system refuses is missing, nothing else.
+            let start = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
+            let helpers: Vec<_> = (0..helpers).filter_map(start).collect();
             let mut done = vec![work()];
             for helper in helpers {
                 done.push(helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
