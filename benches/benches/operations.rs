@@ -5,7 +5,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use glassbox_benches::{numbers, pool};
 use glassbox_tensor::ops::{self, Activation, Attention, KeyValues, Rotation};
-use glassbox_tensor::reference;
+use glassbox_tensor::{CacheFormat, reference};
 
 /// SmolLM2's shape.
 const HEADS: usize = 9;
@@ -17,7 +17,7 @@ fn attention(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("attention");
     let layer = Attention { n_heads: HEADS, scale: 0.125, window: None };
     for (rows, positions) in [(1, 128), (1, 1024), (1, 8192), (512, 512)] {
-        let mut cache = KeyValues::new(KV_HEADS, HEAD_DIM);
+        let mut cache = KeyValues::new(KV_HEADS, HEAD_DIM, CacheFormat::F32);
         let keys = numbers(positions * KV_HEADS * HEAD_DIM, 1);
         let values = numbers(positions * KV_HEADS * HEAD_DIM, 2);
         cache.append(&keys, &values);

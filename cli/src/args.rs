@@ -7,7 +7,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use glassbox_tensor::{Activations, Level, Pool};
+use glassbox_tensor::{Activations, CacheFormat, Level, Pool};
 
 use crate::exit::Usage;
 
@@ -55,6 +55,20 @@ pub(crate) struct KernelArgs {
     /// machine. Weights that are not quantised always meet f32.
     #[arg(long, value_name = "FORMAT", default_value_t = Activations::Int16)]
     pub(crate) compute: Activations,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+}
+
+/// What attention remembers.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Machine")]
+pub(crate) struct CacheArgs {
+    /// The number format in which keys and values are remembered: f32 or f16
+    ///
+    /// Half precision takes half the memory and, where the context is long, half the time to read it; it moves the logits
+    /// a little. Each gives one result, the same on every machine.
+    #[arg(long, value_name = "FORMAT", default_value_t = CacheFormat::F32)]
+    pub(crate) kv: CacheFormat,
 }
 
 /// What computes the operations.
@@ -67,11 +81,6 @@ pub(crate) enum Engine {
 }
 
 impl MachineArgs {
-    /// The threads.
-    pub(crate) fn pool(&self) -> anyhow::Result<Pool> {
-        self.kernels.pool(self.threads)
-    }
-
     /// How many threads encode a text.
     pub(crate) fn encoding_threads(&self) -> NonZero<usize> {
         encoding_threads(self.threads)

@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use glassbox_model::{Checkpoint, Lora, Model};
-use glassbox_tensor::Pool;
 use glassbox_tensor::file::gguf::Gguf;
 use glassbox_tokenizer::Tokenizer;
 
-use crate::args::{MachineArgs, ModelArgs};
+use crate::args::{KernelArgs, MachineArgs, ModelArgs};
 use crate::output::warn;
 
 /// A checkpoint whose headers are read, with its tokenizer.
@@ -61,13 +60,18 @@ impl Source {
 
     /// Loads the weights; also how long that took, with the opening.
     pub(crate) fn load(&self, machine: &MachineArgs) -> anyhow::Result<(Model, Duration)> {
-        self.load_on(machine.pool()?)
+        self.load_on(&machine.kernels, machine.threads)
     }
 
-    /// As [`Source::load`], onto threads that are already there.
-    pub(crate) fn load_on(&self, pool: Pool) -> anyhow::Result<(Model, Duration)> {
+    /// As [`Source::load`], on so many threads; `None` for the default.
+    pub(crate) fn load_on(
+        &self,
+        kernels: &KernelArgs,
+        threads: Option<u16>,
+    ) -> anyhow::Result<(Model, Duration)> {
         let start = Instant::now();
-        let mut model = self.checkpoint.load(pool)?;
+        let mut model = self.checkpoint.load(kernels.pool(threads)?)?;
+        model.cache_format = kernels.cache.kv;
         if let Some(lora) = &self.lora {
             model.attach(lora)?;
         }

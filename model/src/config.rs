@@ -15,6 +15,7 @@
 
 use std::fmt;
 
+use glassbox_tensor::CacheFormat;
 use glassbox_tensor::ops::{Activation, KeyValues};
 
 use crate::rope::RopeConfig;
@@ -118,8 +119,9 @@ impl Config {
     }
 
     /// Bytes the key-value cache takes when it holds `positions` positions.
-    pub fn cache_bytes(&self, positions: usize) -> usize {
-        self.n_layers.saturating_mul(KeyValues::bytes_for(self.n_kv_heads, self.head_dim, positions))
+    pub fn cache_bytes(&self, format: CacheFormat, positions: usize) -> usize {
+        let layer = KeyValues::bytes_for(self.n_kv_heads, self.head_dim, format, positions);
+        self.n_layers.saturating_mul(layer)
     }
 
     /// The relations that must hold between the numbers, as sentences about those that do not.

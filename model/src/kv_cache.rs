@@ -3,6 +3,7 @@
 //! A token's key and value never change once computed, since no token looks ahead. Keeping them turns the
 //! cost of a new token from the whole text's into one token's.
 
+use glassbox_tensor::CacheFormat;
 use glassbox_tensor::ops::KeyValues;
 
 use crate::config::Config;
@@ -16,8 +17,9 @@ pub struct KvCache {
 
 impl KvCache {
     /// An empty cache for a model.
-    pub fn new(config: &Config) -> KvCache {
-        KvCache { layers: vec![KeyValues::new(config.n_kv_heads, config.head_dim); config.n_layers] }
+    pub fn new(config: &Config, format: CacheFormat) -> KvCache {
+        let layer = KeyValues::new(config.n_kv_heads, config.head_dim, format);
+        KvCache { layers: vec![layer; config.n_layers] }
     }
 
     /// How many tokens are remembered.

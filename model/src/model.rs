@@ -1,6 +1,6 @@
 //! A model in memory, and a session that feeds it tokens.
 
-use glassbox_tensor::{Pool, Team};
+use glassbox_tensor::{CacheFormat, Pool, Team};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -19,6 +19,8 @@ pub struct Model {
     pub weights: Weights,
     /// The threads.
     pub pool: Pool,
+    /// In which number format its sessions remember keys and values.
+    pub cache_format: CacheFormat,
 }
 
 /// The parameters, in the form of the family's architecture.
@@ -44,7 +46,7 @@ impl Model {
             model: self,
             context: context.min(self.config.context_length),
             chunk: PROMPT_CHUNK,
-            cache: KvCache::new(&self.config),
+            cache: KvCache::new(&self.config, self.cache_format),
             scratch: Scratch::new(&self.config),
             logits: Vec::new(),
         }

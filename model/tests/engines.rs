@@ -8,7 +8,7 @@ use glassbox_model::observe::Observed;
 use glassbox_model::quantize::{Mix, Quantization};
 use glassbox_model::{Checkpoint, Model};
 use glassbox_tensor::file::safetensors;
-use glassbox_tensor::{Activations, Engine, Format, Level, Pool, Tensor};
+use glassbox_tensor::{Activations, CacheFormat, Engine, Format, Level, Pool, Tensor};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -201,6 +201,7 @@ proptest! {
         sizes in sizes(),
         format in prop::option::of(prop::sample::select(Format::ALL.to_vec())),
         activations in prop::sample::select(vec![Activations::F32, Activations::Int16, Activations::Int8]),
+        cache_format in prop::sample::select(CacheFormat::ALL.to_vec()),
         prompt in prop::collection::vec(0..VOCAB_SIZE as u32, 1..24),
         rest in prop::collection::vec(0..VOCAB_SIZE as u32, 0..4),
         chunk in 1usize..24,
@@ -218,7 +219,11 @@ proptest! {
             plan.write(&pool(kernels), &file, |_| {}).unwrap();
             path = file;
         }
-        let load = |engine| Checkpoint::open(&path).unwrap().load(pool(engine)).unwrap();
+        let load = |engine| {
+            let mut model = Checkpoint::open(&path).unwrap().load(pool(engine)).unwrap();
+            model.cache_format = cache_format;
+            model
+        };
         let expected = run(&load(Engine::Reference), &prompt, &rest, chunk);
         prop_assert!(expected.iter().all(|(name, _, bits)| name.ends_with("scores")
             || bits.iter().all(|&bits| f32::from_bits(bits).is_finite())));

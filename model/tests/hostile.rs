@@ -15,7 +15,7 @@ use changed::{Changed, changed_gguf, fixture};
 use counting_allocator::memory_of;
 use glassbox_model::{Checkpoint, Error};
 use glassbox_tensor::file::gguf::{self, Gguf};
-use glassbox_tensor::{Level, Pool, Tensor};
+use glassbox_tensor::{CacheFormat, Level, Pool, Tensor};
 use glassbox_tokenizer::EncodeOptions;
 use mutations::{Random, mutate};
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ fn use_all(checkpoint: Result<Checkpoint, Error>) -> Vec<Error> {
         Err(error) => errors.push(error),
     }
     errors.extend(checkpoint.chat_template().err());
-    let _ = checkpoint.config().cache_bytes(checkpoint.config().context_length);
+    let _ = checkpoint.config().cache_bytes(CacheFormat::F32, checkpoint.config().context_length);
     match checkpoint.load(Pool::new(1, Level::Scalar).unwrap()) {
         Ok(model) => {
             let mut session = model.session(usize::MAX);

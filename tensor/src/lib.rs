@@ -42,6 +42,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod activations;
+pub mod cache_format;
 pub mod error;
 pub mod file;
 pub mod format;
@@ -58,6 +59,7 @@ pub mod tensor;
 pub mod weights;
 
 pub use activations::Activations;
+pub use cache_format::CacheFormat;
 pub use error::Error;
 pub use format::Format;
 pub use pool::{Engine, Pool, Team};

@@ -129,9 +129,9 @@ pub fn softmax(row: &mut [f32]) {
     for x in row.iter_mut() {
         *x = exp(*x - largest);
     }
-    let sum = row_sum(row, |sum, x| sum + x);
+    let inverse = 1.0 / row_sum(row, |sum, x| sum + x);
     for x in row {
-        *x /= sum;
+        *x *= inverse;
     }
 }
 

@@ -2,7 +2,10 @@
 //! every length, whatever is computed beside it.
 
 use glassbox_tensor::ops::{self, Activation, Attention, KeyValues, Rotation};
-use glassbox_tensor::{Activations, Engine, Format, Level, PackedMatrix, Pool, Tensor, reference};
+use glassbox_tensor::quant::f16::{f16_to_f32, f32_to_f16};
+use glassbox_tensor::{
+    Activations, CacheFormat, Engine, Format, Level, PackedMatrix, Pool, Tensor, reference,
+};
 use proptest::prelude::*;
 
 /// A small generator (splitmix64), so that every case is the same on every run.
@@ -450,6 +453,7 @@ proptest! {
         before in 0usize..50,
         rows in 1usize..20,
         window in prop::option::of(1usize..40),
+        format in prop::sample::select(CacheFormat::ALL.to_vec()),
     ) {
         let mut random = Random(seed);
         let layer = Attention { n_heads: kv_heads * group, scale: 0.7, window };
@@ -458,10 +462,12 @@ proptest! {
         let k = random.numbers(positions * kv_heads * head_dim);
         let v = random.numbers(positions * kv_heads * head_dim);
         let last = &q[before * layer.n_heads * head_dim..];
-        let (expected_z, expected_pattern) = plain_attention(layer, kv_heads, head_dim, last, &k, &v);
+        let (cached_k, cached_v) = (cached(format, &k), cached(format, &v));
+        let (expected_z, expected_pattern) =
+            plain_attention(layer, kv_heads, head_dim, last, &cached_k, &cached_v);
         for pool in pools() {
             // The cache is filled in two steps, one of them partly undone.
-            let mut cache = KeyValues::new(kv_heads, head_dim);
+            let mut cache = KeyValues::new(kv_heads, head_dim, format);
             let cut = before * kv_heads * head_dim;
             cache.append(&k, &v);
             cache.truncate(before);
@@ -481,18 +487,34 @@ proptest! {
     }
 }
 
+/// Numbers as a cache keeps them.
+fn cached(format: CacheFormat, x: &[f32]) -> Vec<f32> {
+    match format {
+        CacheFormat::F32 => x.to_vec(),
+        CacheFormat::F16 => x.iter().map(|&x| f16_to_f32(f32_to_f16(x))).collect(),
+    }
+}
+
 #[test]
 fn a_long_look_back_is_cut_without_a_trace() {
     let (kv_heads, group, positions) = (3, 2, 1300);
-    for (head_dim, rows, window) in [(40, 1, None), (40, 3, Some(700)), (16, 2, Some(90)), (7, 1, Some(600))]
-    {
+    for (head_dim, rows, window, format) in [
+        (40, 1, None, CacheFormat::F32),
+        (40, 1, None, CacheFormat::F16),
+        (40, 3, Some(700), CacheFormat::F32),
+        (16, 2, Some(90), CacheFormat::F16),
+        (7, 1, Some(600), CacheFormat::F16),
+        (33, 40, None, CacheFormat::F32),
+        (33, 70, Some(620), CacheFormat::F16),
+    ] {
         let mut random = Random(head_dim as u64);
         let layer = Attention { n_heads: kv_heads * group, scale: 0.3, window };
         let q = random.numbers(rows * layer.n_heads * head_dim);
         let k = random.numbers(positions * kv_heads * head_dim);
         let v = random.numbers(positions * kv_heads * head_dim);
-        let (expected, _) = plain_attention(layer, kv_heads, head_dim, &q, &k, &v);
-        let mut cache = KeyValues::new(kv_heads, head_dim);
+        let (cached_k, cached_v) = (cached(format, &k), cached(format, &v));
+        let (expected, _) = plain_attention(layer, kv_heads, head_dim, &q, &cached_k, &cached_v);
+        let mut cache = KeyValues::new(kv_heads, head_dim, format);
         cache.append(&k, &v);
         for pool in pools() {
             let mut z = vec![f32::NAN; q.len()];
@@ -501,6 +523,37 @@ fn a_long_look_back_is_cut_without_a_trace() {
             assert_same_bits(&z, &expected, &what);
         }
     }
+}
+
+#[test]
+fn a_half_precision_cache_rounds_to_even_and_saturates() {
+    let layer = Attention { n_heads: 1, scale: 1.0, window: None };
+    let largest = 65504.0;
+    let cases = [
+        (1.0 + 1.0 / 2048.0, 1.0),
+        (1.0 + 3.0 / 2048.0, 1.0 + 4.0 / 2048.0),
+        (-3e-8, -5.960_464_5e-8),
+        (65519.9, largest),
+        (65520.0, largest),
+        (-1e30, -largest),
+        (f32::INFINITY, largest),
+        (f32::NEG_INFINITY, -largest),
+    ];
+    for (value, expected) in cases {
+        // The only position there is: its value comes back.
+        let mut cache = KeyValues::new(1, 1, CacheFormat::F16);
+        cache.append(&[1.0], &[value]);
+        for pool in pools() {
+            let mut z = [f32::NAN];
+            pool.enter(|team| ops::attention(team, layer, &[1.0], &cache, &mut z));
+            assert_eq!(z, [expected], "{value} at {}", pool.level());
+        }
+    }
+    let mut cache = KeyValues::new(1, 1, CacheFormat::F16);
+    cache.append(&[1.0], &[f32::NAN]);
+    let mut z = [0.0];
+    Pool::new(1, Level::detect()).unwrap().enter(|team| ops::attention(team, layer, &[1.0], &cache, &mut z));
+    assert!(z[0].is_nan(), "NaN stays");
 }
 
 #[test]

@@ -101,7 +101,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     };
     let mut measurements = Vec::new();
     for threads in threads {
-        let (model, time) = source.load_on(arguments.kernels.pool(threads)?)?;
+        let (model, time) = source.load_on(&arguments.kernels, threads)?;
         note(format_args!(
             "load        {:.0} ms, {} threads",
             time.as_secs_f64() * 1e3,

@@ -8,7 +8,7 @@ use anyhow::bail;
 use clap::Args;
 
 use self::survey::{FormatShare, Report, TensorRow};
-use crate::args::ModelArgs;
+use crate::args::{CacheArgs, ModelArgs};
 use crate::escape;
 use crate::model_source::Found;
 use crate::output::Out;
@@ -29,6 +29,8 @@ pub(crate) struct Arguments {
     path: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
     /// List every tensor
     #[arg(long)]
     tensors: bool,
@@ -40,7 +42,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let name = arguments.path.as_ref().or(arguments.model.model.as_ref());
     let found = Found::by(name.map(PathBuf::as_path))?;
-    let mut report = survey::of(&found)?;
+    let mut report = survey::of(&found, arguments.cache.kv)?;
     if !arguments.tensors {
         report.tensors = None;
     }
@@ -96,7 +98,10 @@ fn write(report: &Report, out: &mut Out) -> anyhow::Result<()> {
     let memory = &report.memory;
     if let (Some(some), Some(full)) = (memory.cache_bytes_per_1024_tokens, memory.cache_bytes_full_context) {
         let (some, full) = (bytes_text(some), bytes_text(full));
-        out.line(format_args!("cache          {some} for 1024 tokens, {full} for the full context"))?;
+        let format = memory.cache_format;
+        out.line(format_args!(
+            "cache          {some} for 1024 tokens, {full} for the full context, in {format}"
+        ))?;
     }
     for (name, part) in [("tokenizer", &report.tokenizer), ("chat template", &report.chat_template)] {
         out.line(format_args!("{name:<13}  {}", clean(&part.detail)))?;

@@ -36,6 +36,12 @@ fn sizes_formats_and_memory_are_told() {
     let full = report["memory"]["cache_bytes_full_context"].as_u64().unwrap();
     // Keys and values of 2 layers and 2 heads, 6 numbers of 4 bytes each, at least.
     assert!(full >= 2 * 2 * 2 * 6 * 4 * 128, "{full}");
+    let half = glassbox(["inspect", &tiny("llama-gqa"), "--json", "--kv", "f16"]).json();
+    assert_eq!(half["memory"]["cache_bytes_full_context"], full / 2);
+    assert_eq!(
+        (&report["memory"]["cache_format"], &half["memory"]["cache_format"]),
+        (&"f32".into(), &"f16".into())
+    );
     assert_eq!(report["tokenizer"]["status"], "none");
     assert_eq!(report["unsupported"], serde_json::json!([]));
 }

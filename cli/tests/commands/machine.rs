@@ -52,6 +52,24 @@ fn each_way_to_compute_with_quantised_weights_has_its_own_bits_everywhere() {
 }
 
 #[test]
+fn a_cache_in_half_precision_has_its_own_bits_everywhere() {
+    let prompt = joined(&(0..60).map(|i| i * 7 % 101).collect::<Vec<_>>());
+    for model in ["gpt2-odd", "llama-gqa", "mistral-window"] {
+        let expected = logits(model, &prompt, &["--kv", "f16"]);
+        for level in Level::available() {
+            let found = logits(model, &prompt, &["--kv", "f16", "--level", level.name()]);
+            assert_eq!(found, expected, "{model} at {level}");
+        }
+        for flags in [["-t", "5"], ["--prompt-chunk", "1"], ["--engine", "reference"]] {
+            let found = logits(model, &prompt, &[&["--kv", "f16"], &flags[..]].concat());
+            assert_eq!(found, expected, "{model} with {flags:?}");
+        }
+        assert_eq!(logits(model, &prompt, &["--kv", "f32"]), logits(model, &prompt, &[]), "{model}");
+        assert_ne!(logits(model, &prompt, &[]), expected, "{model}: half precision rounds");
+    }
+}
+
+#[test]
 fn the_environment_may_choose_the_level() {
     let at = |level: &str| glassbox(["doctor", "--json"]).env("GLASSBOX_LEVEL", level);
     assert_eq!(at("scalar").json()["level"], "scalar");
@@ -65,6 +83,7 @@ fn what_the_machine_has_not_is_wrong_usage() {
     for (flag, value, word) in [
         ("--level", "sse9", "scalar"),
         ("--compute", "int4", "f32"),
+        ("--kv", "f8", "f16"),
         ("-t", "0", "1..=1024"),
         ("-t", "x", "x"),
         ("--prompt-chunk", "0", "1"),

@@ -9,10 +9,10 @@ mod weights;
 
 use std::path::{Path, PathBuf};
 
-use glassbox_tensor::Pool;
 use glassbox_tensor::file::TensorInfo;
 use glassbox_tensor::file::gguf::Gguf;
 use glassbox_tensor::file::safetensors::SafeTensors;
+use glassbox_tensor::{CacheFormat, Pool};
 use glassbox_tokenizer::Tokenizer;
 
 use crate::chat::ChatTemplate;
@@ -165,13 +165,14 @@ impl Checkpoint {
         weights::parameters(&self.container, &self.config)
     }
 
-    /// Loads and packs the parameters.
+    /// Loads and packs the parameters. The cache of the model's sessions is in `f32` unless
+    /// [`Model::cache_format`] is set.
     ///
     /// # Errors
     /// [`Error::Tensors`] naming every tensor that is missing, misshapen, unreadable or superfluous.
     pub fn load(&self, pool: Pool) -> Result<Model, Error> {
         let weights = weights::load(&pool, &self.container, &self.config)?;
-        Ok(Model { config: self.config.clone(), weights, pool })
+        Ok(Model { config: self.config.clone(), weights, pool, cache_format: CacheFormat::F32 })
     }
 
     /// The tokenizer, if the checkpoint has one. What was doubtful in it is in its `warnings()`.

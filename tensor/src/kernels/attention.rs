@@ -10,13 +10,16 @@
 //!
 //! Keys lie in panels of sixteen positions and values row by row, so that both products are the same
 //! register tile as in [`matmul`](super::matmul): some queries × some panels of sixteen positions, then some
-//! queries × some chunks of sixteen values. A query's result depends on its own row alone; how many are taken
+//! queries × some chunks of sixteen values. Four panels of keys lie interleaved, component by component: a tile that
+//! takes them together reads memory in order, as it does the values, and memory is what few queries wait for. A query's
+//! result depends on its own row alone; how many are taken
 //! together does not change a bit, as long as the values are finite: positions that only another query of the
 //! tile may see have pattern 0 and add `0 · v`, which is NaN for an infinite `v`.
 
 use std::ops::Range;
 
 use super::columns::Columns;
+use super::element::Element;
 use super::rowwise::Softmax;
 use super::tile::multiply_tile;
 use crate::simd::{Kernel, LANES, Lanes};
@@ -24,20 +27,23 @@ use crate::simd::{Kernel, LANES, Lanes};
 /// Queries taken together.
 pub(crate) const QUERIES: usize = 6;
 
+/// Panels of keys that lie interleaved.
+pub(crate) const INTERLEAVED: usize = 4;
+
 /// A key-value head's cache, and the queries of a tile that share it.
 #[derive(Clone, Copy)]
-pub(crate) struct Tile<'a> {
-    /// Panels of sixteen positions: `[⌈positions/16⌉][head_dim][16]`.
-    pub(crate) keys: &'a [[f32; LANES]],
+pub(crate) struct Tile<'a, E> {
+    /// Panels of sixteen positions, four interleaved: `[⌈positions/64⌉][head_dim][4][16]`.
+    pub(crate) keys: &'a [[E; LANES]],
     /// `[positions][⌈head_dim/16⌉][16]`
-    pub(crate) values: &'a [[f32; LANES]],
+    pub(crate) values: &'a [[E; LANES]],
     pub(crate) head_dim: usize,
     /// The positions each query may see, at most [`QUERIES`] ranges.
     pub(crate) visible: &'a [Range<usize>],
 }
 
-impl Tile<'_> {
-    /// The furthest position any query sees, rounded up to sixteen: how long a row of scores is.
+impl<E> Tile<'_, E> {
+    /// The furthest position any query sees, rounded up to sixteen: how long a row of scores is at least.
     pub(crate) fn row_len(&self) -> usize {
         self.end().next_multiple_of(LANES)
     }
@@ -45,6 +51,11 @@ impl Tile<'_> {
     /// The panels of sixteen positions that any query sees.
     pub(crate) fn panels(&self) -> Range<usize> {
         self.start() / LANES..self.end().div_ceil(LANES)
+    }
+
+    /// The positions that any query sees, from the beginning of their sixteen.
+    fn positions(&self) -> Range<usize> {
+        self.start()..self.end()
     }
 
     fn start(&self) -> usize {
@@ -57,12 +68,12 @@ impl Tile<'_> {
 }
 
 /// `rows[i][j] = scale · q[i]·k[j]`: what each query thinks of each key.
-pub(crate) struct Scores<'a> {
-    pub(crate) tile: Tile<'a>,
+pub(crate) struct Scores<'a, E> {
+    pub(crate) tile: Tile<'a, E>,
     /// One `[head_dim]` a query.
     pub(crate) queries: &'a [&'a [f32]],
     pub(crate) scale: f32,
-    /// Which panels of positions to score.
+    /// Which panels of positions to score; a few before them may be scored too, from a multiple of four on.
     pub(crate) panels: Range<usize>,
     /// `[…][row_len]`
     pub(crate) rows: &'a Columns<'a>,
@@ -79,14 +90,18 @@ pub(crate) struct Soften<'a> {
     pub(crate) visible: &'a [Range<usize>],
 }
 
-/// `z[i] = Σ_j rows[i][j] · v[j]`: each query takes from each value in proportion.
-pub(crate) struct Mix<'a> {
-    pub(crate) tile: Tile<'a>,
+/// `z[i] = Σ_j rows[i][j] · v[j]`: each query takes from each value in proportion. The sum may be taken up in pieces,
+/// the positions in order: a piece goes on from the `z` that those before it left.
+pub(crate) struct Mix<'a, E> {
+    pub(crate) tile: Tile<'a, E>,
     /// The pattern, `[queries][row_len]`.
     pub(crate) rows: &'a [f32],
+    pub(crate) row_len: usize,
+    /// The positions of this piece.
+    pub(crate) positions: Range<usize>,
     /// Which sixteens of the values' components to mix.
     pub(crate) chunks: Range<usize>,
-    /// `[queries][chunks][16]`
+    /// `[queries][chunks][16]`, zero before the first piece.
     pub(crate) z: &'a mut [[f32; LANES]],
 }
 
@@ -112,7 +127,7 @@ macro_rules! with_count {
     };
 }
 
-impl Kernel for Scores<'_> {
+impl<E: Element> Kernel for Scores<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -132,7 +147,7 @@ impl Kernel for Soften<'_> {
     }
 }
 
-impl Kernel for Mix<'_> {
+impl<E: Element> Kernel for Mix<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -141,11 +156,11 @@ impl Kernel for Mix<'_> {
     }
 }
 
-impl Scores<'_> {
+impl<E: Element> Scores<'_, E> {
     #[inline(always)]
     fn score<S: Lanes, const N: usize, const SIDE: usize>(self, s: S) {
         let queries: [&[f32]; N] = self.queries.try_into().expect("N queries");
-        let mut panel = self.panels.start;
+        let mut panel = self.panels.start / SIDE * SIDE;
         while panel + SIDE <= self.panels.end {
             self.score_panels::<S, N, SIDE>(s, queries, panel);
             panel += SIDE;
@@ -166,10 +181,11 @@ impl Scores<'_> {
         let head_dim = self.tile.head_dim;
         let mut keys = [self.tile.keys; SIDE];
         for (i, keys) in keys.iter_mut().enumerate() {
-            *keys = &self.tile.keys[(first + i) * head_dim..][..head_dim];
+            let (group, member) = ((first + i) / INTERLEAVED, (first + i) % INTERLEAVED);
+            *keys = &self.tile.keys[group * head_dim * INTERLEAVED + member..];
         }
         let mut sums = [[s.splat(0.0); SIDE]; N];
-        multiply_tile(s, queries, keys, 1, &mut sums);
+        multiply_tile(s, queries, keys, INTERLEAVED, &mut sums);
         for (row, sums) in sums.into_iter().enumerate() {
             for (i, sum) in sums.into_iter().enumerate() {
                 // SAFETY: a part of the job alone has these queries and panels, and the slice ends with this iteration.
@@ -180,21 +196,25 @@ impl Scores<'_> {
     }
 }
 
-impl Mix<'_> {
+impl<E: Element> Mix<'_, E> {
     #[inline(always)]
     fn mix<S: Lanes, const N: usize, const SIDE: usize>(mut self, s: S) {
+        let seen = self.tile.positions();
+        let (from, to) = (self.positions.start.max(seen.start), self.positions.end.min(seen.end));
+        if from >= to {
+            return;
+        }
         let mut pattern = [&self.rows[..0]; N];
-        let visible = self.tile.start()..self.tile.end();
-        for (row, pattern) in self.rows.chunks_exact(self.tile.row_len()).zip(&mut pattern) {
-            *pattern = &row[visible.clone()];
+        for (row, pattern) in self.rows.chunks_exact(self.row_len).zip(&mut pattern) {
+            *pattern = &row[from..to];
         }
         let mut chunk = self.chunks.start;
         while chunk + SIDE <= self.chunks.end {
-            self.mix_chunks::<S, N, SIDE>(s, pattern, chunk);
+            self.mix_chunks::<S, N, SIDE>(s, pattern, from, chunk);
             chunk += SIDE;
         }
         while chunk < self.chunks.end {
-            self.mix_chunks::<S, N, 1>(s, pattern, chunk);
+            self.mix_chunks::<S, N, 1>(s, pattern, from, chunk);
             chunk += 1;
         }
     }
@@ -204,16 +224,22 @@ impl Mix<'_> {
         &mut self,
         s: S,
         pattern: [&[f32]; N],
+        position: usize,
         first: usize,
     ) {
         let per_value = self.tile.head_dim.div_ceil(LANES);
         let mut values = [self.tile.values; SIDE];
         for (i, values) in values.iter_mut().enumerate() {
-            *values = &self.tile.values[self.tile.start() * per_value + first + i..];
+            *values = &self.tile.values[position * per_value + first + i..];
         }
-        let mut sums = [[s.splat(0.0); SIDE]; N];
-        multiply_tile(s, pattern, values, per_value, &mut sums);
         let at = first - self.chunks.start;
+        let mut sums = [[s.splat(0.0); SIDE]; N];
+        for (z, sums) in self.z.chunks_exact(self.chunks.len()).zip(&mut sums) {
+            for (z, sum) in z[at..].iter().zip(sums) {
+                *sum = s.load(z);
+            }
+        }
+        multiply_tile(s, pattern, values, per_value, &mut sums);
         for (z, sums) in self.z.chunks_exact_mut(self.chunks.len()).zip(sums) {
             for (z, sum) in z[at..].iter_mut().zip(sums) {
                 s.store(sum, z);

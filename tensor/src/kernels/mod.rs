@@ -6,6 +6,7 @@
 pub(crate) mod attention;
 pub(crate) mod backward;
 pub(crate) mod columns;
+pub(crate) mod element;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
 pub(crate) mod inputs;

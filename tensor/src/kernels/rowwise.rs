@@ -44,7 +44,7 @@ macro_rules! zip {
     };
 }
 
-/// `row[i] ← exp(row[i] - max) / Σ`: scores to probabilities, in place.
+/// `row[i] ← exp(row[i] - max) · (1/Σ)`: scores to probabilities, in place.
 pub(crate) struct Softmax<'a> {
     pub(crate) row: &'a mut [f32],
 }
@@ -57,11 +57,17 @@ impl Kernel for Softmax<'_> {
         let mut largest = s.splat(f32::NEG_INFINITY);
         for_each_sixteen!(s, self.row, f32::NEG_INFINITY, |x| largest = s.max(largest, x));
         let shift = s.splat(fold_max(array(s, largest)));
-        map!(s, self.row, |x| exp(s, s.sub(x, shift)));
         let mut sum = s.splat(0.0);
-        for_each_sixteen!(s, self.row, 0.0, |x| sum = s.add(sum, x));
-        let total = s.splat(fold_sum(array(s, sum)));
-        map!(s, self.row, |x| s.div(x, total));
+        let (whole, rest) = self.row.as_chunks_mut::<LANES>();
+        for sixteen in whole {
+            let power = exp(s, s.sub(s.load(sixteen), shift));
+            s.store(power, sixteen);
+            sum = s.add(sum, power);
+        }
+        map!(s, rest, |x| exp(s, s.sub(x, shift)));
+        for_each_sixteen!(s, rest, 0.0, |x| sum = s.add(sum, x));
+        let inverse = s.splat(1.0 / fold_sum(array(s, sum)));
+        map!(s, self.row, |x| s.mul(x, inverse));
     }
 }
 

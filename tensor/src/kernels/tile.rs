@@ -1,5 +1,6 @@
 //! The innermost loop of every matrix product here: a few rows × some panels of sixteen outputs, all sums in registers.
 
+use super::element::Element;
 use crate::simd::{LANES, Lanes};
 
 /// For `k = 0, 1, 2, …`: `sums[r][p] = x[r][k] · weights[p][k · stride] + sums[r][p]`, rounded once.
@@ -10,10 +11,10 @@ use crate::simd::{LANES, Lanes};
 /// # Panics
 /// If the lengths do not fit.
 #[inline(always)]
-pub(crate) fn multiply_tile<S: Lanes, const ROWS: usize, const PANELS: usize>(
+pub(crate) fn multiply_tile<S: Lanes, E: Element, const ROWS: usize, const PANELS: usize>(
     s: S,
     x: [&[f32]; ROWS],
-    weights: [&[[f32; LANES]]; PANELS],
+    weights: [&[[E; LANES]]; PANELS],
     stride: usize,
     sums: &mut [[S::F; PANELS]; ROWS],
 ) {
@@ -29,7 +30,7 @@ pub(crate) fn multiply_tile<S: Lanes, const ROWS: usize, const PANELS: usize>(
         let mut columns = [s.splat(0.0); PANELS];
         for p in 0..PANELS {
             // SAFETY: `k * stride` is at most `(len - 1) * stride`, inside every `weights[p]` by the assertion above.
-            columns[p] = s.load(unsafe { weights[p].get_unchecked(k * stride) });
+            columns[p] = E::load(s, unsafe { weights[p].get_unchecked(k * stride) });
         }
         for r in 0..ROWS {
             // SAFETY: `k < len`, and every `x[r]` has that length by the assertion above.

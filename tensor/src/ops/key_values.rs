@@ -1,30 +1,57 @@
 //! What attention remembers of a layer: the keys and values of every position.
 
+use crate::cache_format::CacheFormat;
+use crate::kernels::attention::INTERLEAVED;
+use crate::kernels::element::Element;
 use crate::simd::LANES;
 
 /// The keys and values of every position so far, for one layer.
 ///
-/// Keys are kept in panels of sixteen positions, values row by row, so that both products of attention
+/// Keys are kept in interleaved panels of sixteen positions, values row by row, so that both products of attention
 /// read them in order (see the kernel). Memory grows with the positions.
 #[derive(Clone, Debug)]
 pub struct KeyValues {
     pub(super) head_dim: usize,
     pub(super) positions: usize,
-    pub(super) heads: Vec<HeadCache>,
+    pub(super) heads: Heads,
 }
 
+/// The key-value heads, in the format of the cache.
+#[derive(Clone, Debug)]
+pub(super) enum Heads {
+    F32(Vec<HeadCache<f32>>),
+    /// The bits of halves.
+    F16(Vec<HeadCache<u16>>),
+}
+
+/// Runs `$body` with `$heads` bound to the heads, whatever their numbers.
+macro_rules! with_heads {
+    ($all:expr, $heads:ident => $body:expr) => {
+        match $all {
+            Heads::F32($heads) => $body,
+            Heads::F16($heads) => $body,
+        }
+    };
+}
+pub(super) use with_heads;
+
+/// One head's keys and values.
 #[derive(Clone, Debug, Default)]
-pub(super) struct HeadCache {
-    /// `[⌈positions/16⌉][head_dim][16]`
-    pub(super) keys: Vec<[f32; LANES]>,
+pub(super) struct HeadCache<E> {
+    /// `[⌈positions/64⌉][head_dim][4][16]`
+    pub(super) keys: Vec<[E; LANES]>,
     /// `[positions][⌈head_dim/16⌉][16]`
-    pub(super) values: Vec<[f32; LANES]>,
+    pub(super) values: Vec<[E; LANES]>,
 }
 
 impl KeyValues {
     /// An empty cache for `kv_heads` heads of `head_dim` components.
-    pub fn new(kv_heads: usize, head_dim: usize) -> KeyValues {
-        KeyValues { head_dim, positions: 0, heads: vec![HeadCache::default(); kv_heads] }
+    pub fn new(kv_heads: usize, head_dim: usize, format: CacheFormat) -> KeyValues {
+        let heads = match format {
+            CacheFormat::F32 => Heads::F32(vec![HeadCache::default(); kv_heads]),
+            CacheFormat::F16 => Heads::F16(vec![HeadCache::default(); kv_heads]),
+        };
+        KeyValues { head_dim, positions: 0, heads }
     }
 
     /// How many positions are cached.
@@ -32,65 +59,54 @@ impl KeyValues {
         self.positions
     }
 
+    /// How many heads there are.
+    pub(super) fn kv_heads(&self) -> usize {
+        with_heads!(&self.heads, heads => heads.len())
+    }
+
     /// Bytes that `positions` positions take.
-    pub fn bytes_for(kv_heads: usize, head_dim: usize, positions: usize) -> usize {
-        let keys = positions.next_multiple_of(LANES) * head_dim;
+    pub fn bytes_for(kv_heads: usize, head_dim: usize, format: CacheFormat, positions: usize) -> usize {
+        let keys = positions.next_multiple_of(INTERLEAVED * LANES) * head_dim;
         let values = positions * head_dim.next_multiple_of(LANES);
-        kv_heads * (keys + values) * size_of::<f32>()
+        kv_heads * (keys + values) * format.bytes()
     }
 
     /// Makes room for `positions` positions in all, so that appending up to there takes no more memory.
     pub fn reserve(&mut self, positions: usize) {
-        let chunks = self.head_dim.div_ceil(LANES);
-        for head in &mut self.heads {
-            for (cache, len) in [
-                (&mut head.keys, positions.div_ceil(LANES) * self.head_dim),
-                (&mut head.values, positions * chunks),
-            ] {
-                cache.reserve_exact(len.saturating_sub(cache.len()));
-            }
-        }
+        let head_dim = self.head_dim;
+        with_heads!(&mut self.heads, heads => heads.iter_mut().for_each(|head| head.reserve(head_dim, positions)));
     }
 
-    /// Appends the keys and values of some positions, both `[positions, kv_heads, head_dim]`.
+    /// Appends the keys and values of some positions, both `[positions, kv_heads, head_dim]`, rounded to the cache's
+    /// format.
     ///
     /// # Panics
     /// If the lengths differ or are no whole positions.
     pub fn append(&mut self, keys: &[f32], values: &[f32]) {
         assert_eq!(keys.len(), values.len(), "a value for each key");
-        let width = self.heads.len() * self.head_dim;
+        let (head_dim, positions) = (self.head_dim, self.positions);
+        let width = self.kv_heads() * head_dim;
         let added = super::rows_of("the cache", keys.len(), width);
-        let chunks = self.head_dim.div_ceil(LANES);
-        for (h, head) in self.heads.iter_mut().enumerate() {
-            let total = self.positions + added;
-            grow(&mut head.keys, total.div_ceil(LANES) * self.head_dim);
-            grow(&mut head.values, total * chunks);
-            for row in 0..added {
-                let (position, from) = (self.positions + row, row * width + h * self.head_dim);
-                let panel = &mut head.keys[position / LANES * self.head_dim..][..self.head_dim];
-                for (d, &key) in keys[from..][..self.head_dim].iter().enumerate() {
-                    panel[d][position % LANES] = key;
+        with_heads!(&mut self.heads, heads => {
+            for (h, head) in heads.iter_mut().enumerate() {
+                head.grow(head_dim, positions + added);
+                for row in 0..added {
+                    let from = row * width + h * head_dim;
+                    head.put(positions + row, &keys[from..][..head_dim], &values[from..][..head_dim]);
                 }
-                let to = head.values[position * chunks..][..chunks].as_flattened_mut();
-                to[..self.head_dim].copy_from_slice(&values[from..][..self.head_dim]);
             }
-        }
+        });
         self.positions += added;
     }
 
     /// The keys of one head, `[positions, head_dim]`, taken out of their panels.
     pub(super) fn keys(&self, head: usize) -> Vec<f32> {
-        let key = |position: usize| {
-            let panel = &self.heads[head].keys[position / LANES * self.head_dim..][..self.head_dim];
-            panel.iter().map(move |sixteen| sixteen[position % LANES])
-        };
-        (0..self.positions).flat_map(key).collect()
+        with_heads!(&self.heads, heads => heads[head].all_keys(self.head_dim, self.positions))
     }
 
-    /// The values of one head, one `[head_dim]` a position.
-    pub(super) fn values(&self, head: usize) -> impl Iterator<Item = &[f32]> {
-        let chunks = self.head_dim.div_ceil(LANES).max(1);
-        self.heads[head].values.chunks_exact(chunks).map(|value| &value.as_flattened()[..self.head_dim])
+    /// The values of one head, `[positions, head_dim]`.
+    pub(super) fn values(&self, head: usize) -> Vec<f32> {
+        with_heads!(&self.heads, heads => heads[head].all_values(self.head_dim))
     }
 
     /// Forgets all positions from `positions` on.
@@ -99,18 +115,74 @@ impl KeyValues {
             return;
         }
         self.positions = positions;
-        let chunks = self.head_dim.div_ceil(LANES);
-        for head in &mut self.heads {
-            head.keys.truncate(positions.div_ceil(LANES) * self.head_dim);
-            head.values.truncate(positions * chunks);
-        }
+        let head_dim = self.head_dim;
+        with_heads!(&mut self.heads, heads => heads.iter_mut().for_each(|head| head.truncate(head_dim, positions)));
     }
 }
 
+impl<E: Element> HeadCache<E> {
+    fn reserve(&mut self, head_dim: usize, positions: usize) {
+        let (keys, values) = lengths(head_dim, positions);
+        self.keys.reserve_exact(keys.saturating_sub(self.keys.len()));
+        self.values.reserve_exact(values.saturating_sub(self.values.len()));
+    }
+
+    /// Lengthens with zeros.
+    fn grow(&mut self, head_dim: usize, positions: usize) {
+        let (keys, values) = lengths(head_dim, positions);
+        grow(&mut self.keys, keys);
+        grow(&mut self.values, values);
+    }
+
+    fn put(&mut self, position: usize, key: &[f32], value: &[f32]) {
+        let head_dim = key.len();
+        let panel = self.keys[first_of_panel(head_dim, position)..].iter_mut().step_by(INTERLEAVED);
+        for (sixteen, &key) in panel.zip(key) {
+            sixteen[position % LANES] = E::narrow(key);
+        }
+        let chunks = head_dim.div_ceil(LANES);
+        let to = self.values[position * chunks..][..chunks].as_flattened_mut();
+        for (to, &value) in to.iter_mut().zip(value) {
+            *to = E::narrow(value);
+        }
+    }
+
+    fn all_keys(&self, head_dim: usize, positions: usize) -> Vec<f32> {
+        let key = |position: usize| {
+            let panel = self.keys[first_of_panel(head_dim, position)..].iter().step_by(INTERLEAVED);
+            panel.take(head_dim).map(move |sixteen| sixteen[position % LANES].widen())
+        };
+        (0..positions).flat_map(key).collect()
+    }
+
+    fn all_values(&self, head_dim: usize) -> Vec<f32> {
+        let values = self.values.chunks_exact(head_dim.div_ceil(LANES).max(1));
+        values.flat_map(|value| value.as_flattened()[..head_dim].iter().map(|x| x.widen())).collect()
+    }
+
+    fn truncate(&mut self, head_dim: usize, positions: usize) {
+        let (keys, values) = lengths(head_dim, positions);
+        self.keys.truncate(keys);
+        self.values.truncate(values);
+    }
+}
+
+/// How many sixteens the keys and the values of `positions` positions are.
+fn lengths(head_dim: usize, positions: usize) -> (usize, usize) {
+    let keys = positions.div_ceil(INTERLEAVED * LANES) * head_dim * INTERLEAVED;
+    (keys, positions * head_dim.div_ceil(LANES))
+}
+
+/// Where the first sixteen of the panel with a position's key is; the others follow, [`INTERLEAVED`] apart.
+fn first_of_panel(head_dim: usize, position: usize) -> usize {
+    let (group, member) = (position / (INTERLEAVED * LANES), position / LANES % INTERLEAVED);
+    group * head_dim * INTERLEAVED + member
+}
+
 /// Lengthens with zeros, taking an eighth more memory than asked for, so that most steps take none.
-fn grow(cache: &mut Vec<[f32; LANES]>, len: usize) {
+fn grow<E: Element>(cache: &mut Vec<[E; LANES]>, len: usize) {
     if len > cache.capacity() {
         cache.reserve_exact(len - cache.len() + len / 8);
     }
-    cache.resize(len, [0.0; LANES]);
+    cache.resize(len, [E::default(); LANES]);
 }

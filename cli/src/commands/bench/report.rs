@@ -29,6 +29,7 @@ pub(super) struct Measurement {
     samples: Vec<f64>,
     level: &'static str,
     compute: &'static str,
+    kv: &'static str,
     model: String,
     /// Bytes of the weights that a token needs.
     size_bytes: usize,
@@ -59,7 +60,8 @@ impl Measurement {
                 (format!("pp{n}"), "flops", machine.flops, model.prompt_flops(depth, n) / n as f64)
             }
             Test::Generate(n) => {
-                let bytes = model.weight_bytes_per_token() + model.config.cache_bytes(depth + n / 2);
+                let bytes = model.weight_bytes_per_token()
+                    + model.config.cache_bytes(model.cache_format, depth + n / 2);
                 (format!("tg{n}"), "bytes", machine.bytes, bytes as f64)
             }
         };
@@ -71,6 +73,7 @@ impl Measurement {
             samples,
             level: model.pool.level().name(),
             compute: model.pool.activations().name(),
+            kv: model.cache_format.name(),
             model: source.name(),
             size_bytes: model.weight_bytes_per_token(),
             depth,
@@ -94,16 +97,17 @@ pub(super) fn write(measurements: &[Measurement], format: Output, out: &mut Out)
         Output::Json => out.json(&measurements)?,
         Output::Md => {
             out.line(
-                "| model | size | level | compute | threads | test | tokens/s | of the machine's peak |",
+                "| model | size | level | compute | kv | threads | test | tokens/s | of the machine's peak |",
             )?;
-            out.line("|---|---:|---|---|---:|---|---:|---|")?;
+            out.line("|---|---:|---|---|---|---:|---|---:|---|")?;
             for m in measurements {
                 out.line(format_args!(
-                    "| {} | {:.1} MB | {} | {} | {} | {} | {:.2} ± {:.2} | {:.0} % of {} |",
+                    "| {} | {:.1} MB | {} | {} | {} | {} | {} | {:.2} ± {:.2} | {:.0} % of {} |",
                     m.model,
                     m.size_bytes as f64 / 1e6,
                     m.level,
                     m.compute,
+                    m.kv,
                     m.threads,
                     m.test,
                     m.tokens_per_s,
@@ -115,15 +119,16 @@ pub(super) fn write(measurements: &[Measurement], format: Output, out: &mut Out)
         }
         Output::Csv => {
             out.line(
-                "model,size_bytes,level,compute,threads,test,depth,tokens_per_s,stddev,bound,peak,fraction",
+                "model,size_bytes,level,compute,kv,threads,test,depth,tokens_per_s,stddev,bound,peak,fraction",
             )?;
             for m in measurements {
                 let model = m.model.replace('"', "\"\"");
                 out.line(format_args!(
-                    "\"{model}\",{},{},{},{},{},{},{},{},{},{},{}",
+                    "\"{model}\",{},{},{},{},{},{},{},{},{},{},{},{}",
                     m.size_bytes,
                     m.level,
                     m.compute,
+                    m.kv,
                     m.threads,
                     m.test,
                     m.depth,

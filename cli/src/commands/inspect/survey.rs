@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use glassbox_model::{Checkpoint, Config, Error};
+use glassbox_tensor::CacheFormat;
 use glassbox_tensor::file::TensorInfo;
 use glassbox_tensor::file::gguf::Gguf;
 use glassbox_tensor::file::safetensors::SafeTensors;
@@ -58,6 +59,8 @@ pub(crate) struct FormatShare {
 #[derive(Serialize)]
 pub(crate) struct Memory {
     pub(crate) weights_bytes: usize,
+    /// The number format of the cache: `f32` or `f16`.
+    pub(crate) cache_format: &'static str,
     pub(crate) cache_bytes_per_1024_tokens: Option<usize>,
     pub(crate) cache_bytes_full_context: Option<usize>,
 }
@@ -79,25 +82,29 @@ pub(crate) struct TensorRow {
     pub(crate) bytes: usize,
 }
 
-/// Reads the headers of a checkpoint.
-pub(crate) fn of(found: &Found) -> anyhow::Result<Report> {
-    let Found::At(path) = found else { return Ok(of_checkpoint(&found.open()?)) };
-    match Checkpoint::open(path) {
-        Ok(checkpoint) => Ok(of_checkpoint(&checkpoint)),
-        Err(error) => of_files(path, error),
-    }
+/// Reads the headers of a checkpoint, whose cache would be in the format `cache`.
+pub(crate) fn of(found: &Found, cache: CacheFormat) -> anyhow::Result<Report> {
+    let mut report = match found {
+        Found::InTheBox => of_checkpoint(&found.open()?, cache),
+        Found::At(path) => match Checkpoint::open(path) {
+            Ok(checkpoint) => of_checkpoint(&checkpoint, cache),
+            Err(error) => of_files(path, error)?,
+        },
+    };
+    report.memory.cache_format = cache.name();
+    Ok(report)
 }
 
 /// The report on a checkpoint of a known family.
-fn of_checkpoint(checkpoint: &Checkpoint) -> Report {
+fn of_checkpoint(checkpoint: &Checkpoint, cache: CacheFormat) -> Report {
     let config = checkpoint.config();
     let container = if checkpoint.gguf().is_some() { "GGUF" } else { "safetensors" };
     let mut report = of_tensors(checkpoint.path(), container, checkpoint.tensors());
     report.name = checkpoint.gguf().and_then(|file| general(file, "general.name"));
     report.family = Some(config.family.to_string());
     report.sizes = Some(sizes(config));
-    report.memory.cache_bytes_per_1024_tokens = Some(config.cache_bytes(1024));
-    report.memory.cache_bytes_full_context = Some(config.cache_bytes(config.context_length));
+    report.memory.cache_bytes_per_1024_tokens = Some(config.cache_bytes(cache, 1024));
+    report.memory.cache_bytes_full_context = Some(config.cache_bytes(cache, config.context_length));
     report.tokenizer = match checkpoint.tokenizer() {
         Ok(Some(tokenizer)) => Part {
             status: "ok",
@@ -192,6 +199,7 @@ fn of_tensors(path: &Path, container: &'static str, tensors: &[TensorInfo]) -> R
         parameters,
         memory: Memory {
             weights_bytes: total,
+            cache_format: CacheFormat::default().name(),
             cache_bytes_per_1024_tokens: None,
             cache_bytes_full_context: None,
         },

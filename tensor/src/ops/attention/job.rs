@@ -1,0 +1,228 @@
+//! How attention is cut into parts that threads share, so that what lies in the cache is read from far away seldom.
+//!
+//! A tile is as many queries as the kernels take together; reading the cache anew for each would cost more than its
+//! arithmetic. So a part is a block of tiles, and these take turns at a piece of the keys, then of the values, that
+//! stays near the core. Which queries share a block changes no bit.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::thread::LocalKey;
+
+use super::queries::{Queries, Shape};
+use crate::kernels::attention::{Mix, QUERIES, Scores, Soften, Tile};
+use crate::kernels::columns::Columns;
+use crate::kernels::element::Element;
+use crate::ops::key_values::HeadCache;
+use crate::pool::Team;
+use crate::simd::LANES;
+
+/// From this many positions on, a single token's attention is cut finer than by heads.
+const LONG: usize = 512;
+
+/// Panels of positions that the tiles of a block take turns at.
+const PANELS: usize = 32;
+
+/// Scores that a block has at most, if it is more than one tile: half a megabyte.
+const BLOCK_SCORES: usize = 1 << 17;
+
+/// Parts a thread that there are at least, if there are so many tiles.
+const PARTS_A_THREAD: usize = 4;
+
+thread_local! {
+    /// A thread's room for the scores and results of one part, kept between calls.
+    static ROOM: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// Room for the scores of all queries of a cut attention.
+    static ALL_ROWS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An attention over heads of one number format.
+pub(super) struct Job<'a, E> {
+    pub(super) shape: Shape,
+    pub(super) heads: &'a [HeadCache<E>],
+}
+
+/// Some tiles of one key-value head, and how long the rows of their scores are.
+#[derive(Clone)]
+pub(super) struct Block {
+    kv_head: usize,
+    tiles: Range<usize>,
+    row_len: usize,
+}
+
+impl<E: Element> Job<'_, E> {
+    /// `q` and `z` are `[rows, n_heads, head_dim]`.
+    pub(super) fn attention(&self, team: &Team<'_>, q: &[f32], z: &mut [f32]) {
+        let shape = &self.shape;
+        let z = Columns::new(z, shape.rows * shape.layer.n_heads, shape.head_dim);
+        if shape.tiles() == 1 && shape.positions >= LONG && team.threads() > 1 {
+            return self.run_cut(team, q, &z);
+        }
+        let most = (BLOCK_SCORES / (QUERIES * shape.positions)).max(1);
+        let share = shape.kv_heads * shape.tiles() / (PARTS_A_THREAD * team.threads());
+        self.run(team, share.clamp(1, most), |block, rows, block_z| {
+            self.score(team, block, q, rows);
+            self.soften(team, block, rows);
+            self.mix(team, block, rows, block_z);
+            self.put_z(block, block_z, &z);
+        });
+    }
+
+    /// Calls `part(block, rows, z)` for all blocks of `tiles` tiles, shared out over the team; `rows` and `z` are room for
+    /// the scores and the results of the block's queries.
+    pub(super) fn run(
+        &self,
+        team: &Team<'_>,
+        tiles: usize,
+        part: impl Fn(&Block, &mut [f32], &mut [f32]) + Sync,
+    ) {
+        let shape = &self.shape;
+        let blocks = shape.tiles().div_ceil(tiles);
+        team.run(shape.kv_heads * blocks, |i| {
+            let from = i % blocks * tiles;
+            let (kv_head, tiles) = (i / blocks, from..shape.tiles().min(from + tiles));
+            let last = shape.tile(kv_head, tiles.end - 1);
+            let row_len = self.tile(kv_head, &last).row_len();
+            let block = Block { kv_head, tiles, row_len };
+            let queries = (block.tiles.len() - 1) * QUERIES + last.count;
+            let z_len = queries * self.chunks() * LANES;
+            with_room(&ROOM, queries * row_len + z_len, |room| {
+                let (rows, z) = room.split_at_mut(queries * row_len);
+                part(&block, rows, z);
+            });
+        });
+    }
+
+    /// The scores of a block.
+    pub(super) fn score(&self, team: &Team<'_>, block: &Block, q: &[f32], rows: &mut [f32]) {
+        let rows = &Columns::new(rows, rows.len() / block.row_len, block.row_len);
+        for from in (0..block.row_len / LANES).step_by(PANELS) {
+            self.each_tile(block, |first_row, queries| {
+                let (tile, vectors) = (self.tile(block.kv_head, queries), queries.vectors(q));
+                let (queries, scale) = (&vectors[..queries.count], self.shape.layer.scale);
+                let panels = part_of(tile.panels(), from..from + PANELS);
+                team.level().run(Scores { tile, queries, scale, panels, rows, first_row });
+            });
+        }
+    }
+
+    /// A block's scores become its pattern.
+    pub(super) fn soften(&self, team: &Team<'_>, block: &Block, rows: &mut [f32]) {
+        let row_len = block.row_len;
+        self.each_tile(block, |first_row, queries| {
+            let rows = &mut rows[first_row * row_len..][..queries.count * row_len];
+            team.level().run(Soften { rows, row_len, visible: queries.visible() });
+        });
+    }
+
+    /// The results of a block.
+    pub(super) fn mix(&self, team: &Team<'_>, block: &Block, rows: &[f32], z: &mut [f32]) {
+        let (row_len, chunks) = (block.row_len, 0..self.chunks());
+        let (z, _) = z.as_chunks_mut::<LANES>();
+        z.fill([0.0; LANES]);
+        for from in (0..row_len).step_by(PANELS * LANES) {
+            self.each_tile(block, |first_row, queries| {
+                let tile = self.tile(block.kv_head, queries);
+                let rows = &rows[first_row * row_len..][..queries.count * row_len];
+                let z = &mut z[first_row * chunks.len()..][..queries.count * chunks.len()];
+                let (positions, chunks) = (from..from + PANELS * LANES, chunks.clone());
+                team.level().run(Mix { tile, rows, row_len, positions, chunks, z });
+            });
+        }
+    }
+
+    /// Copies a block's results out to `[rows · n_heads, head_dim]`.
+    pub(super) fn put_z(&self, block: &Block, z: &[f32], to: &Columns<'_>) {
+        let len = self.chunks() * LANES;
+        self.each_tile(block, |first_row, queries| {
+            queries.put_z(&z[first_row * len..][..queries.count * len], 0, to);
+        });
+    }
+
+    /// Copies a block's rows of scores from `[n_heads, rows, positions]`.
+    pub(super) fn take_rows(&self, block: &Block, from: &[f32], rows: &mut [f32]) {
+        let row_len = block.row_len;
+        self.each_tile(block, |first_row, queries| {
+            queries.take_rows(from, &mut rows[first_row * row_len..], row_len);
+        });
+    }
+
+    /// Copies a block's rows of scores out to `[n_heads · rows, positions]`.
+    pub(super) fn put_rows(&self, block: &Block, rows: &[f32], to: &Columns<'_>) {
+        let row_len = block.row_len;
+        self.each_tile(block, |first_row, queries| {
+            queries.put_rows(&rows[first_row * row_len..], row_len, to);
+        });
+    }
+
+    /// The attention of a few queries that look far back, one tile a key-value head. Shared out by heads alone, most
+    /// threads would wait for the one with a head more: so the scores are cut by positions too, the softmax by
+    /// queries, and the results by components.
+    fn run_cut(&self, team: &Team<'_>, q: &[f32], z: &Columns<'_>) {
+        let (shape, heads, count) = (&self.shape, self.heads.len(), self.shape.queries());
+        let (scale, row_len) = (shape.layer.scale, shape.positions.next_multiple_of(LANES));
+        with_room(&ALL_ROWS, heads * count * row_len, |all| {
+            let shares = (row_len / LANES).div_ceil(PANELS);
+            let rows = &Columns::new(all, heads * count, row_len);
+            team.run(heads * shares, |i| {
+                let (kv_head, from) = (i / shares, i % shares * PANELS);
+                let queries = shape.tile(kv_head, 0);
+                let (tile, vectors) = (self.tile(kv_head, &queries), queries.vectors(q));
+                let panels = part_of(tile.panels(), from..from + PANELS);
+                let (queries, first_row) = (&vectors[..count], kv_head * count);
+                team.level().run(Scores { tile, queries, scale, panels, rows, first_row });
+            });
+            team.run_on_pieces(all, row_len, |i, row| {
+                let visible = shape.visible(i % count / shape.group);
+                team.level().run(Soften { rows: row, row_len, visible: &[visible] });
+            });
+            let halves = self.chunks().min(2);
+            team.run(heads * halves, |i| {
+                let (kv_head, half) = (i / halves, i % halves);
+                let queries = shape.tile(kv_head, 0);
+                let tile = self.tile(kv_head, &queries);
+                let chunks = half * self.chunks() / halves..(half + 1) * self.chunks() / halves;
+                let rows = &all[kv_head * count * row_len..][..count * row_len];
+                with_room(&ROOM, count * chunks.len() * LANES, |part_z| {
+                    part_z.fill(0.0);
+                    let (first, positions) = (chunks.start, 0..row_len);
+                    let z_lanes = part_z.as_chunks_mut::<LANES>().0;
+                    team.level().run(Mix { tile, rows, row_len, positions, chunks, z: z_lanes });
+                    queries.put_z(part_z, first, z);
+                });
+            });
+        });
+    }
+
+    /// Calls `f(first_row, queries)` for each tile of a block, `first_row` being that of its first query in the block.
+    fn each_tile(&self, block: &Block, mut f: impl FnMut(usize, &Queries)) {
+        for (i, tile) in block.tiles.clone().enumerate() {
+            f(i * QUERIES, &self.shape.tile(block.kv_head, tile));
+        }
+    }
+
+    fn tile<'t>(&'t self, kv_head: usize, queries: &'t Queries) -> Tile<'t, E> {
+        let HeadCache { keys, values } = &self.heads[kv_head];
+        Tile { keys, values, head_dim: self.shape.head_dim, visible: queries.visible() }
+    }
+
+    /// How many sixteens a value's components are.
+    fn chunks(&self) -> usize {
+        self.shape.head_dim.div_ceil(LANES)
+    }
+}
+
+/// What both ranges have, or nothing.
+fn part_of(all: Range<usize>, part: Range<usize>) -> Range<usize> {
+    let start = all.start.max(part.start);
+    start..all.end.min(part.end).max(start)
+}
+
+/// Calls `f` with `len` elements of a thread's room.
+fn with_room(room: &'static LocalKey<RefCell<Vec<f32>>>, len: usize, f: impl FnOnce(&mut [f32])) {
+    room.with_borrow_mut(|room| {
+        if room.len() < len {
+            room.resize(len, 0.0);
+        }
+        f(&mut room[..len]);
+    });
+}
