@@ -1,7 +1,7 @@
 //! Which vector instructions a kernel runs on: found once at run time, passed by value, forcible.
 //!
 //! A kernel is written once, against [`Lanes`]: a vector of sixteen `f32`, whatever the machine has.
-//! AVX2 holds it in two registers, plain Rust in an array of sixteen. [`Level::run`] picks the
+//! AVX2 holds it in two registers, NEON in four, plain Rust in an array of sixteen. [`Level::run`] picks the
 //! implementation and compiles the kernel for it, so the build needs no `target-cpu` flag.
 //!
 //! All levels give the same bits: every operation of [`Lanes`] is one correctly rounded IEEE 754
@@ -14,6 +14,8 @@ mod scalar;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 
 pub use lanes::{LANES, Lanes, fold_max, fold_sum};
 
@@ -32,6 +34,10 @@ pub enum Level {
     Avx512,
     /// The same with VNNI, products of bytes (Ice Lake, Zen 4 and later).
     Avx512Vnni,
+    /// AArch64 with NEON (nearly every one).
+    Neon,
+    /// The same with dot products of bytes (Cortex-A76, Neoverse N1, Apple A12 and M1, and later).
+    NeonDotprod,
 }
 
 /// A computation that runs at any [`Level`]: it is handed the vector operations of that level.
@@ -46,7 +52,8 @@ pub trait Kernel {
 
 impl Level {
     /// Every level this crate knows, plainest first.
-    pub const ALL: [Level; 4] = [Level::Scalar, Level::Avx2, Level::Avx512, Level::Avx512Vnni];
+    pub const ALL: [Level; 6] =
+        [Level::Scalar, Level::Avx2, Level::Avx512, Level::Avx512Vnni, Level::Neon, Level::NeonDotprod];
 
     /// The best level of this machine.
     pub fn detect() -> Level {
@@ -68,7 +75,10 @@ impl Level {
             Level::Avx512 => avx512::Avx512::<false>::new().is_some(),
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni => avx512::Avx512::<true>::new().is_some(),
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => neon::Neon::<false>::new().is_some(),
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonDotprod => neon::Neon::<true>::new().is_some(),
             _ => false,
         }
     }
@@ -80,6 +90,8 @@ impl Level {
             Level::Avx2 => "avx2",
             Level::Avx512 => "avx512",
             Level::Avx512Vnni => "avx512vnni",
+            Level::Neon => "neon",
+            Level::NeonDotprod => "neondotprod",
         }
     }
 
@@ -99,7 +111,12 @@ impl Level {
             Level::Avx512Vnni => {
                 avx512::Avx512::<true>::new().expect("this machine has no AVX-512 with VNNI").run(kernel)
             }
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => neon::Neon::<false>::new().expect("this machine has no NEON").run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonDotprod => {
+                neon::Neon::<true>::new().expect("this machine has no NEON with dot products").run(kernel)
+            }
             other => panic!("this machine cannot run {other}"),
         }
     }
