@@ -234,53 +234,55 @@ impl<const DOTPROD: bool> Lanes for Neon<DOTPROD> {
         weights: &[[Self::I; 4]; N],
         inputs: &[[u32; 4]; N],
     ) -> Self::I {
-        // SAFETY: the machine has the instructions, proven by `self`, those of dot products where they are used; the
-        // arrays have the size that is read.
-        unsafe {
-            let bytes = inputs.each_ref().map(|words| vld1q_s8(words.as_ptr().cast()));
-            // Weights too large for a signed byte give away 128, and get it back here.
-            let mut given_back = vdupq_n_s32(0);
-            if MAX > 127 {
-                let sum: i32 = bytes.into_iter().map(|bytes| i32::from(vaddlvq_s8(bytes))).sum();
-                given_back = vdupq_n_s32(128 * sum);
-            }
-            each(|i| {
-                let weights = weights.each_ref().map(|words| each(|w| signed::<MAX>(words[w][i])));
-                let sums = if DOTPROD {
-                    add_fours(given_back, weights, bytes)
-                } else {
-                    vaddq_s32(given_back, sum_pairs::<N, MAX>(weights, inputs))
-                };
-                vreinterpretq_u32_s32(sums)
-            })
+        if DOTPROD {
+            // SAFETY: the machine has the instructions, proven by `self`; the array has the size that is read.
+            return unsafe { dot_fours::<N, MAX>(weights, |n| vld1q_s8(inputs[n].as_ptr().cast())) };
         }
+        // SAFETY: the machine has the instructions, proven by `self`.
+        each(|i| unsafe { vreinterpretq_u32_s32(sum_pairs::<N, MAX>(weights, i, inputs)) })
     }
     #[inline(always)]
     fn dot16<const N: usize>(self, weights: &[[Self::I; 4]; N], inputs: &[[u32; 8]; N]) -> Self::I {
         if DOTPROD {
-            let high = self.dot8::<N, 255>(weights, &inputs.map(|x| [x[0], x[1], x[2], x[3]]));
-            let low = self.dot8::<N, 255>(weights, &inputs.map(|x| [x[4], x[5], x[6], x[7]]));
-            // SAFETY: the machine has the instructions, proven by `self`.
-            return each(|i| unsafe { vaddq_u32(low[i], vshlq_n_u32::<8>(high[i])) });
+            // SAFETY: the machine has the instructions, proven by `self`; both halves have the size that is read.
+            return unsafe {
+                let half = |n: usize, from: usize| vld1q_s8(inputs[n][from..from + 4].as_ptr().cast());
+                let high = dot_fours::<N, 255>(weights, |n| half(n, 0));
+                let low = dot_fours::<N, 255>(weights, |n| half(n, 4));
+                each(|i| vaddq_u32(low[i], vshlq_n_u32::<8>(high[i])))
+            };
         }
         // SAFETY: the machine has the instructions, proven by `self`.
-        each(|i| unsafe {
-            // Of two lanes each, two sums a lane.
-            let (mut front, mut back) = (vdupq_n_s32(0), vdupq_n_s32(0));
-            for (weights, inputs) in weights.iter().zip(inputs) {
-                for w in 0..4 {
-                    let bytes = vreinterpretq_u16_u32(weights[w][i]);
-                    let even = vreinterpretq_s16_u16(vandq_u16(bytes, vdupq_n_u16(255)));
-                    let odd = vreinterpretq_s16_u16(vshrq_n_u16::<8>(bytes));
-                    let even_inputs = vreinterpretq_s16_u32(vdupq_n_u32(inputs[w]));
-                    let odd_inputs = vreinterpretq_s16_u32(vdupq_n_u32(inputs[w + 4]));
-                    front = vmlal_s16(front, vget_low_s16(even), vget_low_s16(even_inputs));
-                    front = vmlal_s16(front, vget_low_s16(odd), vget_low_s16(odd_inputs));
-                    back = vmlal_high_s16(back, even, even_inputs);
-                    back = vmlal_high_s16(back, odd, odd_inputs);
-                }
+        each(|i| unsafe { vreinterpretq_u32_s32(sum_long_pairs(weights, i, inputs)) })
+    }
+}
+
+/// In each lane the sum of the products of its weights with the inputs, sixteen bytes for each `n`; by dot products.
+///
+/// # Safety
+/// The machine must have NEON and dot products of bytes.
+#[inline(always)]
+unsafe fn dot_fours<const N: usize, const MAX: u32>(
+    weights: &[[[uint32x4_t; 4]; 4]; N],
+    inputs: impl Fn(usize) -> int8x16_t,
+) -> [uint32x4_t; 4] {
+    // SAFETY: the machine has the instructions, by this function's contract.
+    unsafe {
+        let mut given_back = 0;
+        if MAX > 127 {
+            for n in 0..N {
+                given_back += 128 * i32::from(vaddlvq_s8(inputs(n)));
             }
-            vreinterpretq_u32_s32(vpaddq_s32(front, back))
+        }
+        each(|i| {
+            let mut sums = vdupq_n_s32(given_back);
+            for (n, words) in weights.iter().enumerate() {
+                sums = add_four::<0>(sums, signed::<MAX>(words[0][i]), inputs(n));
+                sums = add_four::<1>(sums, signed::<MAX>(words[1][i]), inputs(n));
+                sums = add_four::<2>(sums, signed::<MAX>(words[2][i]), inputs(n));
+                sums = add_four::<3>(sums, signed::<MAX>(words[3][i]), inputs(n));
+            }
+            vreinterpretq_u32_s32(sums)
         })
     }
 }
@@ -312,11 +314,12 @@ unsafe fn widen_f16(halves: uint16x4_t) -> float32x4_t {
 #[inline]
 #[target_feature(enable = "neon")]
 unsafe fn low_halves(x: [uint32x4_t; 4]) -> [uint16x8_t; 2] {
-    let [a, b, c, d] = x.map(|x| vreinterpretq_u16_u32(x));
+    let [a, b, c, d] = each(|i| vreinterpretq_u16_u32(x[i]));
     [vuzp1q_u16(a, b), vuzp1q_u16(c, d)]
 }
 
-/// Unsigned bytes of at most `MAX` as signed ones: less 128, if they could be too large.
+/// Unsigned bytes of at most `MAX` as signed ones: those that could be too large give away 128, and the sum of their
+/// products has to get back 128 times the inputs.
 ///
 /// # Safety
 /// The machine must have NEON.
@@ -325,29 +328,6 @@ unsafe fn low_halves(x: [uint32x4_t; 4]) -> [uint16x8_t; 2] {
 unsafe fn signed<const MAX: u32>(bytes: uint32x4_t) -> int8x16_t {
     let bytes = vreinterpretq_u8_u32(bytes);
     vreinterpretq_s8_u8(if MAX > 127 { veorq_u8(bytes, vdupq_n_u8(128)) } else { bytes })
-}
-
-/// Adds to each lane the products of its weights with the inputs, four at a time.
-///
-/// # Safety
-/// The machine must have NEON and dot products of bytes.
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
-unsafe fn add_fours<const N: usize>(
-    mut sums: int32x4_t,
-    weights: [[int8x16_t; 4]; N],
-    inputs: [int8x16_t; N],
-) -> int32x4_t {
-    for (weights, inputs) in weights.into_iter().zip(inputs) {
-        // SAFETY: the machine has the instructions, by this function's contract.
-        unsafe {
-            sums = add_four::<0>(sums, weights[0], inputs);
-            sums = add_four::<1>(sums, weights[1], inputs);
-            sums = add_four::<2>(sums, weights[2], inputs);
-            sums = add_four::<3>(sums, weights[3], inputs);
-        }
-    }
-    sums
 }
 
 /// Adds to each lane the products of its four bytes with those of word `WORD` of the inputs: the instruction is stable,
@@ -376,21 +356,25 @@ unsafe fn add_four<const WORD: usize>(
     sums
 }
 
-/// In each lane the sum of the products of its weights with the inputs, added up in 16 bits for as long as they fit.
+/// In each lane of a register the sum of the products of its weights with the inputs, added up in 16 bits for as long as
+/// they fit.
 ///
 /// # Safety
 /// The machine must have NEON.
 #[inline]
 #[target_feature(enable = "neon")]
 unsafe fn sum_pairs<const N: usize, const MAX: u32>(
-    weights: [[int8x16_t; 4]; N],
+    weights: &[[[uint32x4_t; 4]; 4]; N],
+    register: usize,
     inputs: &[[u32; 4]; N],
 ) -> int32x4_t {
     let together = const { products_in_16_bits(MAX) };
     // Of two lanes each: four sums a lane in 16 bits, two in 32.
     let (mut short_front, mut short_back) = (vdupq_n_s16(0), vdupq_n_s16(0));
     let (mut front, mut back) = (vdupq_n_s32(0), vdupq_n_s32(0));
-    for (i, (&weights, &inputs)) in weights.as_flattened().iter().zip(inputs.as_flattened()).enumerate() {
+    for (i, (words, &inputs)) in weights.as_flattened().iter().zip(inputs.as_flattened()).enumerate() {
+        // SAFETY: the machine has the instructions, by this function's contract.
+        let weights = unsafe { signed::<MAX>(words[register]) };
         let inputs = vreinterpretq_s8_u32(vdupq_n_u32(inputs));
         short_front = vmlal_s8(short_front, vget_low_s8(weights), vget_low_s8(inputs));
         short_back = vmlal_high_s8(short_back, weights, inputs);
@@ -399,11 +383,48 @@ unsafe fn sum_pairs<const N: usize, const MAX: u32>(
             (short_front, short_back) = (vdupq_n_s16(0), vdupq_n_s16(0));
         }
     }
-    vpaddq_s32(front, back)
+    let mut sums = vpaddq_s32(front, back);
+    if MAX > 127 {
+        for inputs in inputs {
+            // SAFETY: the array has the size that is read.
+            let sum = unsafe { vaddlvq_s8(vld1q_s8(inputs.as_ptr().cast())) };
+            sums = vaddq_s32(sums, vdupq_n_s32(128 * i32::from(sum)));
+        }
+    }
+    sums
 }
 
 /// How many products of a weight, made [`signed`], with an input of a byte add up in 16 bits.
 const fn products_in_16_bits(max: u32) -> usize {
     let largest = if max > 127 { 128 } else { max };
     (i16::MAX as u32 / (127 * largest)) as usize
+}
+
+/// The same for inputs of 16 bits, added up in 32.
+///
+/// # Safety
+/// The machine must have NEON.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn sum_long_pairs<const N: usize>(
+    weights: &[[[uint32x4_t; 4]; 4]; N],
+    register: usize,
+    inputs: &[[u32; 8]; N],
+) -> int32x4_t {
+    // Of two lanes each, two sums a lane.
+    let (mut front, mut back) = (vdupq_n_s32(0), vdupq_n_s32(0));
+    for (words, inputs) in weights.iter().zip(inputs) {
+        for w in 0..4 {
+            let bytes = vreinterpretq_u16_u32(words[w][register]);
+            let even = vreinterpretq_s16_u16(vandq_u16(bytes, vdupq_n_u16(255)));
+            let odd = vreinterpretq_s16_u16(vshrq_n_u16::<8>(bytes));
+            let even_inputs = vreinterpretq_s16_u32(vdupq_n_u32(inputs[w]));
+            let odd_inputs = vreinterpretq_s16_u32(vdupq_n_u32(inputs[w + 4]));
+            front = vmlal_s16(front, vget_low_s16(even), vget_low_s16(even_inputs));
+            front = vmlal_s16(front, vget_low_s16(odd), vget_low_s16(odd_inputs));
+            back = vmlal_high_s16(back, even, even_inputs);
+            back = vmlal_high_s16(back, odd, odd_inputs);
+        }
+    }
+    vpaddq_s32(front, back)
 }
