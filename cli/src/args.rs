@@ -40,7 +40,8 @@ pub(crate) struct MachineArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Machine")]
 pub(crate) struct KernelArgs {
-    /// The vector instructions to use: scalar, avx2, avx512 or avx512vnni [default: the best this machine has]
+    /// The vector instructions to use: scalar; avx2, avx512, avx512vnni; neon, neondotprod [default: the best
+    /// this machine has]
     ///
     /// The result is the same on every level, bit for bit; see it with `predict --json --all --level scalar`.
     #[arg(long, value_name = "LEVEL", env = "GLASSBOX_LEVEL", hide_env_values = true)]
@@ -115,7 +116,8 @@ pub(crate) struct TrainMachineArgs {
     /// Threads that compute together [default: one a physical core]. The result is the same on any number
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// The vector instructions to use: scalar, avx2 or avx512 [default: the best this machine has]
+    /// The vector instructions to use: scalar; avx2, avx512, avx512vnni; neon, neondotprod [default: the best
+    /// this machine has]
     #[arg(long, value_name = "LEVEL", env = "GLASSBOX_LEVEL", hide_env_values = true)]
     level: Option<Level>,
 }

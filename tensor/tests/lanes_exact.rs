@@ -193,9 +193,8 @@ fn integers_are_shifted_masked_and_converted_alike() {
         });
         let (y, mask) = (std::array::from_fn(|_| random.next()), random.next());
         let bytes = std::array::from_fn(|i| (round as usize * LANES + i) as u8);
-        let whole = std::array::from_fn(|_| {
-            (random.next() >> 8) as f32 * if random.next() % 2 == 0 { 1.0 } else { -1.0 }
-        });
+        let whole =
+            std::array::from_fn(|_| (random.next() >> 8) as f32 * [1.0, -1.0][random.next() as usize % 2]);
         let exponents = std::array::from_fn(|i| ((round as usize * LANES + i) % 254) as f32 - 126.0);
         for level in levels() {
             let (integers, floats) = level.run(Integers { x, y, shift, mask, bytes, whole, exponents });
