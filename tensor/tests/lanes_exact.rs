@@ -218,15 +218,19 @@ struct Dots<'a, const N: usize, const MAX: u32> {
 }
 
 impl<const N: usize, const MAX: u32> Kernel for Dots<'_, N, MAX> {
-    type Output = [[u32; LANES]; 2];
+    /// For the inputs, and for the same with the other sign as a second row.
+    type Output = [[[u32; LANES]; 2]; 2];
 
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) -> Self::Output {
         let weights = self.weights.map(|words| words.map(|word| s.load_words(&word)));
-        let load = |x: [i32; LANES]| s.load_words(&x.map(|x| x as u32));
-        let short = self.short.map(|x| s.inputs8(load(x)));
-        let long = self.long.map(|x| s.inputs16(load(x)));
-        [words(s, s.dot8::<N, MAX>(&weights, &short)), words(s, s.dot16::<N>(&weights, &long))]
+        let load = |sign: i32, x: [i32; LANES]| s.load_words(&x.map(|x| (sign * x) as u32));
+        let [short, short_negative] = [1, -1].map(|sign| self.short.map(|x| s.inputs8(load(sign, x))));
+        let [long, long_negative] = [1, -1].map(|sign| self.long.map(|x| s.inputs16(load(sign, x))));
+        [
+            s.dot8::<N, MAX, 2>(&weights, [&short, &short_negative]).map(|x| words(s, x)),
+            s.dot16::<N, 2>(&weights, [&long, &long_negative]).map(|x| words(s, x)),
+        ]
     }
 }
 
@@ -267,7 +271,10 @@ fn dots<const N: usize, const MAX: u32>() {
             })
         };
         let (short, long) = (draw(127), draw(32512));
-        let expected = [short, long].map(|inputs| exact(&weights, &inputs));
+        let expected = [short, long].map(|inputs| {
+            let sums = exact(&weights, &inputs);
+            [sums, sums.map(u32::wrapping_neg)]
+        });
         for level in levels() {
             let found = level.run(Dots::<N, MAX> { weights: &weights, short: &short, long: &long });
             assert_eq!(found, expected, "N {N}, MAX {MAX}, weights {weight}, inputs {input} at {level}");

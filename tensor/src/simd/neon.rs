@@ -229,31 +229,45 @@ impl<const DOTPROD: bool> Lanes for Neon<DOTPROD> {
         words
     }
     #[inline(always)]
-    fn dot8<const N: usize, const MAX: u32>(
+    fn dot8<const N: usize, const MAX: u32, const R: usize>(
         self,
         weights: &[[Self::I; 4]; N],
-        inputs: &[[u32; 4]; N],
-    ) -> Self::I {
-        if DOTPROD {
+        inputs: [&[[u32; 4]; N]; R],
+    ) -> [Self::I; R] {
+        let mut sums = [self.load_words(&[0; LANES]); R];
+        for (sums, inputs) in sums.iter_mut().zip(inputs) {
             // SAFETY: the machine has the instructions, proven by `self`; the array has the size that is read.
-            return unsafe { dot_fours::<N, MAX>(weights, |n| vld1q_s8(inputs[n].as_ptr().cast())) };
-        }
-        // SAFETY: the machine has the instructions, proven by `self`.
-        each(|i| unsafe { vreinterpretq_u32_s32(sum_pairs::<N, MAX>(weights, i, inputs)) })
-    }
-    #[inline(always)]
-    fn dot16<const N: usize>(self, weights: &[[Self::I; 4]; N], inputs: &[[u32; 8]; N]) -> Self::I {
-        if DOTPROD {
-            // SAFETY: the machine has the instructions, proven by `self`; both halves have the size that is read.
-            return unsafe {
-                let half = |n: usize, from: usize| vld1q_s8(inputs[n][from..from + 4].as_ptr().cast());
-                let high = dot_fours::<N, 255>(weights, |n| half(n, 0));
-                let low = dot_fours::<N, 255>(weights, |n| half(n, 4));
-                each(|i| vaddq_u32(low[i], vshlq_n_u32::<8>(high[i])))
+            *sums = unsafe {
+                if DOTPROD {
+                    dot_fours::<N, MAX>(weights, |n| vld1q_s8(inputs[n].as_ptr().cast()))
+                } else {
+                    each(|i| vreinterpretq_u32_s32(sum_pairs::<N, MAX>(weights, i, inputs)))
+                }
             };
         }
-        // SAFETY: the machine has the instructions, proven by `self`.
-        each(|i| unsafe { vreinterpretq_u32_s32(sum_long_pairs(weights, i, inputs)) })
+        sums
+    }
+    #[inline(always)]
+    fn dot16<const N: usize, const R: usize>(
+        self,
+        weights: &[[Self::I; 4]; N],
+        inputs: [&[[u32; 8]; N]; R],
+    ) -> [Self::I; R] {
+        let mut sums = [self.load_words(&[0; LANES]); R];
+        for (sums, inputs) in sums.iter_mut().zip(inputs) {
+            // SAFETY: the machine has the instructions, proven by `self`; both halves have the size that is read.
+            *sums = unsafe {
+                if DOTPROD {
+                    let half = |n: usize, from: usize| vld1q_s8(inputs[n][from..from + 4].as_ptr().cast());
+                    let high = dot_fours::<N, 255>(weights, |n| half(n, 0));
+                    let low = dot_fours::<N, 255>(weights, |n| half(n, 4));
+                    each(|i| vaddq_u32(low[i], vshlq_n_u32::<8>(high[i])))
+                } else {
+                    each(|i| vreinterpretq_u32_s32(sum_long_pairs(weights, i, inputs)))
+                }
+            };
+        }
+        sums
     }
 }
 
