@@ -88,14 +88,15 @@ fn rows(criterion: &mut Criterion) {
 
     let mut rotation = Rotation::new((0..HEAD_DIM / 2).map(|i| 0.9f32.powi(i as i32)).collect(), 1.0);
     rotation.extend_to(rows);
+    let positions: Vec<usize> = (0..rows).collect();
     expected.copy_from_slice(&x[..width]);
     let (cos, sin) = rotation.at(0);
     expected.chunks_exact_mut(HEAD_DIM).for_each(|head| reference::rotate(head, cos, sin));
     out.copy_from_slice(&x);
-    pool.enter(|team| ops::rotate(team, &mut out, HEADS, HEAD_DIM, &rotation, 0));
+    pool.enter(|team| ops::rotate(team, &mut out, HEADS, HEAD_DIM, &rotation, &positions));
     assert_eq!(out[..width], expected);
     group.bench_function("rotate", |b| {
-        pool.enter(|team| b.iter(|| ops::rotate(team, &mut out, HEADS, HEAD_DIM, &rotation, 0)));
+        pool.enter(|team| b.iter(|| ops::rotate(team, &mut out, HEADS, HEAD_DIM, &rotation, &positions)));
     });
 }
 

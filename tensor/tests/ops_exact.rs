@@ -395,18 +395,18 @@ fn activations_and_exp_are_close_to_their_definitions() {
 fn rotation_at_every_number_of_pairs() {
     let mut random = Random(7);
     for pairs in 0..=40 {
-        let (heads, head_dim, rows, first) = (3, 2 * pairs + 3, 4, 5);
+        let (heads, head_dim, positions) = (3, 2 * pairs + 3, [5, 6, 2, 8]);
         let mut rotation = Rotation::new((0..pairs).map(|i| 0.9f32.powi(i as i32)).collect(), 1.25);
-        rotation.extend_to(first + rows);
-        let x = random.numbers(rows * heads * head_dim);
+        rotation.extend_to(9);
+        let x = random.numbers(positions.len() * heads * head_dim);
         let mut expected = x.clone();
-        for (row, x) in expected.chunks_exact_mut(heads * head_dim).enumerate() {
-            let (cos, sin) = rotation.at(first + row);
+        for (position, x) in positions.into_iter().zip(expected.chunks_exact_mut(heads * head_dim)) {
+            let (cos, sin) = rotation.at(position);
             x.chunks_exact_mut(head_dim).for_each(|head| reference::rotate(head, cos, sin));
         }
         for pool in pools() {
             let mut out = x.clone();
-            pool.enter(|team| ops::rotate(team, &mut out, heads, head_dim, &rotation, first));
+            pool.enter(|team| ops::rotate(team, &mut out, heads, head_dim, &rotation, &positions));
             assert_same_bits(&out, &expected, &format!("{pairs} pairs at {}", pool.level()));
         }
     }
@@ -492,6 +492,38 @@ fn cached(format: CacheFormat, x: &[f32]) -> Vec<f32> {
     match format {
         CacheFormat::F32 => x.to_vec(),
         CacheFormat::F16 => x.iter().map(|&x| f16_to_f32(f32_to_f16(x))).collect(),
+    }
+}
+
+/// Texts of one token and of several, short ones and ones long enough to be cut, few and many.
+#[test]
+fn attention_of_several_texts_is_each_ones_own() {
+    let (kv_heads, group, head_dim) = (2, 3, 24);
+    let all = [(30, 1), (1, 1), (700, 1), (17, 5), (9, 9), (600, 1)];
+    for (texts, window) in [(&all[..0], None), (&all[2..3], None), (&all[2..4], Some(20)), (&all[..], None)] {
+        let mut random = Random(texts.len() as u64);
+        let layer = Attention { n_heads: kv_heads * group, scale: 0.6, window };
+        let (mut caches, mut all_q, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+        for &(positions, rows) in texts {
+            let q = random.numbers(rows * layer.n_heads * head_dim);
+            let k = random.numbers(positions * kv_heads * head_dim);
+            let v = random.numbers(positions * kv_heads * head_dim);
+            let format = [CacheFormat::F32, CacheFormat::F16][rows % 2];
+            let mut cache = KeyValues::new(kv_heads, head_dim, format);
+            cache.append(&k, &v);
+            caches.push((cache, rows));
+            let mut z = vec![f32::NAN; q.len()];
+            let pool = Pool::new(1, Engine::Reference).unwrap();
+            pool.enter(|team| ops::attention(team, layer, &q, &caches[caches.len() - 1].0, &mut z));
+            all_q.extend(q);
+            expected.extend(z);
+        }
+        let texts: Vec<(&KeyValues, usize)> = caches.iter().map(|(cache, rows)| (cache, *rows)).collect();
+        for pool in pools() {
+            let mut z = vec![f32::NAN; all_q.len()];
+            pool.enter(|team| ops::attention_each(team, layer, &all_q, &texts, &mut z));
+            assert_same_bits(&z, &expected, &format!("{} texts at {}", texts.len(), pool.level()));
+        }
     }
 }
 

@@ -37,7 +37,55 @@ pub fn attention(team: &Team<'_>, layer: Attention, q: &[f32], cache: &KeyValues
         attention_pattern(team, layer, shape.rows, cache, &mut pattern);
         return attention_mix(team, layer, &pattern, cache, z);
     }
-    with_heads!(&cache.heads, heads => Job { shape, heads }.attention(team, q, z));
+    let z = Columns::new(z, shape.rows * layer.n_heads, shape.head_dim);
+    with_heads!(&cache.heads, heads => Job { shape, heads }.attention(team, q, &z));
+}
+
+/// The [`attention`] of several texts, each over a cache of its own, shared out as one piece of work.
+///
+/// `q` and `z` are `[rows, n_heads, head_dim]`, the rows of one text behind those of another: as many as stand beside
+/// its cache.
+///
+/// # Panics
+/// As [`attention`], and if the texts' rows are not those of `q` and `z`.
+pub fn attention_each(
+    team: &Team<'_>,
+    layer: Attention,
+    q: &[f32],
+    texts: &[(&KeyValues, usize)],
+    z: &mut [f32],
+) {
+    let (mut q, mut z) = (q, z);
+    let mut jobs = Vec::with_capacity(texts.len());
+    for &(cache, rows) in texts {
+        let (text_q, rest_of_q) = q.split_at(rows * layer.n_heads * cache.head_dim);
+        let (text_z, rest_of_z) = std::mem::take(&mut z).split_at_mut(text_q.len());
+        (q, z) = (rest_of_q, rest_of_z);
+        if team.is_reference() {
+            attention(team, layer, text_q, cache, text_z);
+            continue;
+        }
+        let shape = Shape::new(layer, cache, text_q.len());
+        let text_z = Columns::new(text_z, shape.rows * layer.n_heads, shape.head_dim);
+        jobs.push((shape, &cache.heads, text_q, text_z));
+    }
+    assert!(q.is_empty() && z.is_empty(), "attention: {} elements belong to no text", q.len().max(z.len()));
+    let parts = jobs.iter().map(|(shape, ..)| shape.all_tiles()).sum();
+    // Too few to keep all threads busy: each text by itself may be cut finer.
+    if parts < 2 * team.threads() {
+        for (shape, heads, q, z) in jobs {
+            with_heads!(heads, heads => Job { shape, heads }.attention(team, q, &z));
+        }
+        return;
+    }
+    team.run(parts, |mut i| {
+        for (shape, heads, q, z) in &jobs {
+            if i < shape.all_tiles() {
+                return with_heads!(heads, heads => Job { shape: *shape, heads }.attend_block(team, i, 1, q, z));
+            }
+            i -= shape.all_tiles();
+        }
+    });
 }
 
 /// The first half of [`attention`], for those who want to see it: the scores `scale · q·kᵀ`,

@@ -109,6 +109,20 @@ impl KeyValues {
         with_heads!(&self.heads, heads => heads[head].all_values(self.head_dim))
     }
 
+    /// A copy of the first `positions` positions, or of all if there are fewer.
+    pub fn prefix(&self, positions: usize) -> KeyValues {
+        let (head_dim, positions) = (self.head_dim, positions.min(self.positions));
+        let heads = match &self.heads {
+            Heads::F32(heads) => {
+                Heads::F32(heads.iter().map(|head| head.prefix(head_dim, positions)).collect())
+            }
+            Heads::F16(heads) => {
+                Heads::F16(heads.iter().map(|head| head.prefix(head_dim, positions)).collect())
+            }
+        };
+        KeyValues { head_dim, positions, heads }
+    }
+
     /// Forgets all positions from `positions` on.
     pub fn truncate(&mut self, positions: usize) {
         if positions >= self.positions {
@@ -158,6 +172,11 @@ impl<E: Element> HeadCache<E> {
     fn all_values(&self, head_dim: usize) -> Vec<f32> {
         let values = self.values.chunks_exact(head_dim.div_ceil(LANES).max(1));
         values.flat_map(|value| value.as_flattened()[..head_dim].iter().map(|x| x.widen())).collect()
+    }
+
+    fn prefix(&self, head_dim: usize, positions: usize) -> HeadCache<E> {
+        let (keys, values) = lengths(head_dim, positions);
+        HeadCache { keys: self.keys[..keys].to_vec(), values: self.values[..values].to_vec() }
     }
 
     fn truncate(&mut self, head_dim: usize, positions: usize) {

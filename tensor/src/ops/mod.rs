@@ -15,7 +15,9 @@ mod matmul;
 mod norm;
 mod rope;
 
-pub use attention::{Attention, attention, attention_mix, attention_pattern, attention_scores};
+pub use attention::{
+    Attention, attention, attention_each, attention_mix, attention_pattern, attention_scores,
+};
 pub use backward::{activate_backward, gate_backward, layer_norm_backward, rms_norm_backward};
 pub use causal::{Causal, causal_attention, causal_attention_backward};
 pub use cross_entropy::cross_entropy;

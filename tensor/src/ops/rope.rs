@@ -62,22 +62,23 @@ impl Rotation {
     }
 }
 
-/// Turns every head of every row of `x`, `[rows, heads, head_dim]`; row `r` stands at `first_position + r`.
+/// Turns every head of every row of `x`, `[rows, heads, head_dim]`; row `r` stands at `positions[r]`.
 ///
 /// # Panics
-/// If `x` is not whole rows, a head has fewer components than the table turns, or the table is too short.
+/// If `x` is not a row for each position, a head has fewer components than the table turns, or the table is too short.
 pub fn rotate(
     team: &Team<'_>,
     x: &mut [f32],
     heads: usize,
     head_dim: usize,
     rotation: &Rotation,
-    first_position: usize,
+    positions: &[usize],
 ) {
-    super::rows_of("rotate", x.len(), heads * head_dim);
+    let rows = super::rows_of("rotate", x.len(), heads * head_dim);
+    assert_eq!(rows, positions.len(), "rotate: a position for each row");
     assert!(2 * rotation.pairs() <= head_dim, "rotate: more pairs than a head has");
     team.run_on_pieces(x, heads * head_dim, |row, x| {
-        let (cos, sin) = rotation.at(first_position + row);
+        let (cos, sin) = rotation.at(positions[row]);
         for head in x.chunks_exact_mut(head_dim) {
             if team.is_reference() {
                 reference::rotate(head, cos, sin);

@@ -51,19 +51,23 @@ pub(super) struct Block {
 
 impl<E: Element> Job<'_, E> {
     /// `q` and `z` are `[rows, n_heads, head_dim]`.
-    pub(super) fn attention(&self, team: &Team<'_>, q: &[f32], z: &mut [f32]) {
+    pub(super) fn attention(&self, team: &Team<'_>, q: &[f32], z: &Columns<'_>) {
         let shape = &self.shape;
-        let z = Columns::new(z, shape.rows * shape.layer.n_heads, shape.head_dim);
         if shape.tiles() == 1 && shape.positions >= LONG && team.threads() > 1 {
-            return self.run_cut(team, q, &z);
+            return self.run_cut(team, q, z);
         }
         let most = (BLOCK_SCORES / (QUERIES * shape.positions)).max(1);
-        let share = shape.kv_heads * shape.tiles() / (PARTS_A_THREAD * team.threads());
-        self.run(team, share.clamp(1, most), |block, rows, block_z| {
+        let tiles = (shape.all_tiles() / (PARTS_A_THREAD * team.threads())).clamp(1, most);
+        team.run(self.blocks(tiles), |i| self.attend_block(team, i, tiles, q, z));
+    }
+
+    /// The attention of block `i` of those that have `tiles` tiles.
+    pub(super) fn attend_block(&self, team: &Team<'_>, i: usize, tiles: usize, q: &[f32], z: &Columns<'_>) {
+        self.with_block(i, tiles, |block, rows, block_z| {
             self.score(team, block, q, rows);
             self.soften(team, block, rows);
             self.mix(team, block, rows, block_z);
-            self.put_z(block, block_z, &z);
+            self.put_z(block, block_z, z);
         });
     }
 
@@ -75,20 +79,28 @@ impl<E: Element> Job<'_, E> {
         tiles: usize,
         part: impl Fn(&Block, &mut [f32], &mut [f32]) + Sync,
     ) {
+        team.run(self.blocks(tiles), |i| self.with_block(i, tiles, &part));
+    }
+
+    /// How many blocks of `tiles` tiles there are.
+    fn blocks(&self, tiles: usize) -> usize {
+        self.shape.kv_heads * self.shape.tiles().div_ceil(tiles)
+    }
+
+    /// Calls `part` for block `i`, as [`Job::run`] does.
+    fn with_block(&self, i: usize, tiles: usize, part: impl FnOnce(&Block, &mut [f32], &mut [f32])) {
         let shape = &self.shape;
         let blocks = shape.tiles().div_ceil(tiles);
-        team.run(shape.kv_heads * blocks, |i| {
-            let from = i % blocks * tiles;
-            let (kv_head, tiles) = (i / blocks, from..shape.tiles().min(from + tiles));
-            let last = shape.tile(kv_head, tiles.end - 1);
-            let row_len = self.tile(kv_head, &last).row_len();
-            let block = Block { kv_head, tiles, row_len };
-            let queries = (block.tiles.len() - 1) * QUERIES + last.count;
-            let z_len = queries * self.chunks() * LANES;
-            with_room(&ROOM, queries * row_len + z_len, |room| {
-                let (rows, z) = room.split_at_mut(queries * row_len);
-                part(&block, rows, z);
-            });
+        let from = i % blocks * tiles;
+        let (kv_head, tiles) = (i / blocks, from..shape.tiles().min(from + tiles));
+        let last = shape.tile(kv_head, tiles.end - 1);
+        let row_len = self.tile(kv_head, &last).row_len();
+        let block = Block { kv_head, tiles, row_len };
+        let queries = (block.tiles.len() - 1) * QUERIES + last.count;
+        let z_len = queries * self.chunks() * LANES;
+        with_room(&ROOM, queries * row_len + z_len, |room| {
+            let (rows, z) = room.split_at_mut(queries * row_len);
+            part(&block, rows, z);
         });
     }
 

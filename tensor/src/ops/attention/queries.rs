@@ -50,6 +50,11 @@ impl Shape {
         self.queries().div_ceil(QUERIES)
     }
 
+    /// Tiles of all of them.
+    pub(super) fn all_tiles(&self) -> usize {
+        self.kv_heads * self.tiles()
+    }
+
     /// The positions that the query of row `row` may see.
     pub(super) fn visible(&self, row: usize) -> Range<usize> {
         let end = self.positions - self.rows + row + 1;
