@@ -1,4 +1,4 @@
-//! A whole model: a prompt of 512 tokens, and single tokens, on SmolLM2.
+//! A whole model: a prompt of 512 tokens, single tokens, and single tokens of eight texts side by side, on SmolLM2.
 //!
 //! `GLASSBOX_SMOLLM2=$(scripts/fetch-smollm2.sh) cargo bench -p glassbox-benches --bench forward`
 
@@ -33,6 +33,26 @@ fn forward(criterion: &mut Criterion) {
         b.iter(|| {
             session.truncate(0);
             ids[..128].iter().for_each(|&id| drop(session.feed(&[id]).map(<[f32]>::len)));
+        });
+    });
+
+    // Eight texts, each begun by another token.
+    let mut batch = model.batch(8, 1024);
+    let slots: Vec<_> = ids[..8].iter().map(|&id| batch.add(&[id]).expect("a prompt").slot).collect();
+    let step: Vec<_> = slots.iter().copied().zip(ids[8..16].iter().copied()).collect();
+    for (i, logits) in batch.step(&step).expect("a step").enumerate() {
+        session.truncate(0);
+        let alone = session.feed(&[ids[i], ids[8 + i]]).expect("a text");
+        assert_eq!(logits, alone, "side by side is as alone");
+    }
+    group.throughput(Throughput::Elements(8 * 128));
+    group.bench_function("128 tokens of 8 texts", |b| {
+        b.iter(|| {
+            slots.iter().for_each(|&slot| batch.truncate(slot, 1));
+            for ids in ids.windows(8).take(128) {
+                let next: Vec<_> = slots.iter().copied().zip(ids.iter().copied()).collect();
+                assert_eq!(batch.step(&next).expect("a step").count(), 8);
+            }
         });
     });
 }

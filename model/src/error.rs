@@ -102,6 +102,11 @@ pub enum Error {
         /// Ids are below this.
         vocab_size: usize,
     },
+    /// A text for a batch without a free place.
+    BatchFull {
+        /// How many places there are.
+        slots: usize,
+    },
     /// More tokens than fit the context.
     ContextFull {
         /// Tokens there would be.
@@ -153,6 +158,7 @@ impl fmt::Display for Error {
             Error::TokenOutOfRange { id, vocab_size } => {
                 write!(f, "token id {id} is outside the vocabulary of {vocab_size} tokens")
             }
+            Error::BatchFull { slots } => write!(f, "all {slots} places of the batch are taken"),
             Error::ContextFull { needed, context } => {
                 write!(f, "{needed} tokens do not fit a context of {context}")
             }

@@ -39,12 +39,8 @@ pub enum Stop {
 pub struct Generation<'s, 'm, P> {
     session: &'s mut Session<'m>,
     pick: P,
-    ends: Vec<u32>,
     logits: Vec<f32>,
-    left: usize,
-    /// The token picked last, not yet fed.
-    pending: Option<u32>,
-    stop: Option<Stop>,
+    growth: Growth,
 }
 
 /// An error while generating: the model's, or that of whoever picks the tokens.
@@ -84,38 +80,83 @@ where
         pick: P,
     ) -> Result<Generation<'s, 'm, P>, Error> {
         let logits = session.feed(prompt)?.to_vec();
-        Ok(Generation { session, pick, ends: ends.to_vec(), logits, left: limit, pending: None, stop: None })
+        Ok(Generation { session, pick, logits, growth: Growth::new(limit, ends) })
     }
 
     /// Why the text ended, once the iterator has.
     pub fn stop(&self) -> Option<Stop> {
-        self.stop
+        self.growth.stop
     }
 
     fn step(&mut self) -> Result<Option<u32>, GenerateError<E>> {
-        if self.stop.is_some() {
-            return Ok(None);
-        }
-        if self.left == 0 {
-            self.stop = Some(Stop::Length);
-            return Ok(None);
-        }
-        if let Some(id) = self.pending.take() {
-            if self.session.positions() == self.session.context() {
-                self.stop = Some(Stop::ContextFull);
-                return Ok(None);
+        match self.growth.turn(self.session.positions() < self.session.context()) {
+            Turn::Ended(_) => return Ok(None),
+            Turn::Feed(id) => {
+                let logits = self.session.feed(&[id]).map_err(GenerateError::Model)?;
+                self.logits.copy_from_slice(logits);
             }
-            let logits = self.session.feed(&[id]).map_err(GenerateError::Model)?;
-            self.logits.copy_from_slice(logits);
+            Turn::Pick => {}
         }
         let id = (self.pick)(&self.logits).map_err(GenerateError::Pick)?;
+        Ok(self.growth.take(id))
+    }
+}
+
+/// A text between two tokens: how many may still come, which ones end it, what is to be done next. [`Generation`] is this
+/// with a session; with a [`Batch`](crate::Batch) there is one for each text.
+#[derive(Clone, Debug)]
+pub struct Growth {
+    ends: Vec<u32>,
+    left: usize,
+    /// The token picked last, not yet fed.
+    pending: Option<u32>,
+    stop: Option<Stop>,
+}
+
+/// What a text needs next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// A token picked from the scores at hand, handed to [`Growth::take`].
+    Pick,
+    /// This token fed, then one picked from the scores after it.
+    Feed(u32),
+    /// Nothing: it has ended.
+    Ended(Stop),
+}
+
+impl Growth {
+    /// A text whose prompt has been fed, to get at most `limit` tokens and to end in front of any of `ends`.
+    pub fn new(limit: usize, ends: &[u32]) -> Growth {
+        Growth { ends: ends.to_vec(), left: limit, pending: None, stop: None }
+    }
+
+    /// What comes next; `room` is whether the context has room for another token.
+    pub fn turn(&mut self, room: bool) -> Turn {
+        if let Some(stop) = self.stop {
+            return Turn::Ended(stop);
+        }
+        let stop = match self.pending {
+            _ if self.left == 0 => Stop::Length,
+            Some(_) if !room => Stop::ContextFull,
+            None => return Turn::Pick,
+            Some(id) => {
+                self.pending = None;
+                return Turn::Feed(id);
+            }
+        };
+        self.stop = Some(stop);
+        Turn::Ended(stop)
+    }
+
+    /// Takes the token that was picked; gives it back unless it ends the text.
+    pub fn take(&mut self, id: u32) -> Option<u32> {
         if self.ends.contains(&id) {
             self.stop = Some(Stop::EndOfText);
-            return Ok(None);
+            return None;
         }
-        self.left -= 1;
+        self.left = self.left.saturating_sub(1);
         self.pending = Some(id);
-        Ok(Some(id))
+        Some(id)
     }
 }
 

@@ -8,15 +8,15 @@
 //!
 //! Radford et al., "Language models are unsupervised multitask learners" (2019).
 
-use glassbox_tensor::ops::{self, Activation, Attention, KeyValues};
+use glassbox_tensor::ops::{self, Activation, Attention};
 use glassbox_tensor::{PackedMatrix, Team};
 
 use crate::attend::attend;
 use crate::config::Config;
-use crate::kv_cache::KvCache;
 use crate::layers::{LayerNorm, Linear, Vocabulary, forward_each};
 use crate::observe::{Observer, Place, Watch};
 use crate::scratch::Scratch;
+use crate::texts::{LayerCaches, Texts};
 
 /// The parameters of a GPT-2.
 pub struct Gpt2 {
@@ -55,34 +55,33 @@ pub struct Block {
 }
 
 impl Gpt2 {
-    /// Runs the tokens `ids`, which follow those in the cache. Leaves the normed final vectors
-    /// `[tokens, d_model]` in `scratch.normed`.
+    /// Runs the tokens `ids`, which follow those in the cache of their text: usually there is one text. Leaves the
+    /// normed final vectors `[tokens, d_model]` in `scratch.normed`.
     pub(crate) fn forward<O: Observer>(
         &self,
         team: &Team<'_>,
         config: &Config,
         ids: &[u32],
-        cache: &mut KvCache,
+        texts: &mut Texts<'_>,
         scratch: &mut Scratch,
         watch: &mut Watch<'_, O>,
     ) {
-        let (tokens, first) = (ids.len(), cache.positions());
-        let stream = [config.d_model, 1];
-        scratch.fit(tokens, first);
+        let (tokens, stream) = (ids.len(), [config.d_model, 1]);
+        scratch.fit(texts.positions());
 
         // x = what the token is + where it stands
         self.vocabulary.embed(ids, &mut scratch.x);
         watch.rows(Place::Embed, tokens, stream, &mut scratch.x);
-        for (row, out) in scratch.out.chunks_exact_mut(config.d_model).enumerate() {
-            self.positions.row(first + row, out);
+        for (&position, out) in scratch.positions.iter().zip(scratch.out.chunks_exact_mut(config.d_model)) {
+            self.positions.row(position, out);
         }
         watch.rows(Place::PositionEmbed, tokens, stream, &mut scratch.out);
         ops::add(team, &mut scratch.x, &scratch.out);
 
-        for (layer, (block, cache)) in self.blocks.iter().zip(&mut cache.layers).enumerate() {
+        for (layer, block) in self.blocks.iter().enumerate() {
             watch.layer = Some(layer);
             watch.rows(Place::ResidPre, tokens, stream, &mut scratch.x);
-            block.attention(team, config, cache, scratch, tokens, watch);
+            block.attention(team, config, &mut texts.layer(layer), scratch, tokens, watch);
             ops::add(team, &mut scratch.x, &scratch.out);
             watch.rows(Place::ResidMid, tokens, stream, &mut scratch.x);
             block.feed_forward(team, config, scratch, tokens, watch);
@@ -102,7 +101,7 @@ impl Block {
         &self,
         team: &Team<'_>,
         config: &Config,
-        cache: &mut KeyValues,
+        caches: &mut LayerCaches<'_, '_>,
         scratch: &mut Scratch,
         tokens: usize,
         watch: &mut Watch<'_, O>,
@@ -117,8 +116,8 @@ impl Block {
         watch.rows(Place::K, tokens, heads, k);
         watch.rows(Place::V, tokens, heads, v);
 
-        cache.append(k, v);
-        attend(team, self.attention, q, cache, z, tokens, watch);
+        caches.append(k, v);
+        attend(team, self.attention, q, caches, z, tokens, watch);
         watch.rows(Place::Z, tokens, heads, z);
 
         self.attention_out.forward(team, z, out);

@@ -32,6 +32,11 @@ impl KvCache {
         self.layers.iter_mut().for_each(|layer| layer.reserve(positions));
     }
 
+    /// A copy of the first `positions` tokens' keys and values, or of all if there are fewer.
+    pub fn prefix(&self, positions: usize) -> KvCache {
+        KvCache { layers: self.layers.iter().map(|layer| layer.prefix(positions)).collect() }
+    }
+
     /// Forgets all tokens from position `positions` on.
     pub fn truncate(&mut self, positions: usize) {
         self.layers.iter_mut().for_each(|layer| layer.truncate(positions));

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod attend;
+mod batch;
 pub mod chat;
 pub mod config;
 mod cost;
@@ -19,10 +20,12 @@ pub mod observe;
 pub mod quantize;
 pub mod rope;
 mod scratch;
+mod texts;
 
+pub use batch::{Added, Batch, Slot};
 pub use config::{Config, Family};
 pub use error::Error;
-pub use generate::{GenerateError, Generation, Stop};
+pub use generate::{GenerateError, Generation, Growth, Stop, Turn};
 pub use kv_cache::KvCache;
 pub use load::{Checkpoint, GenerationConfig, Named, tokenizer_of_gguf};
 pub use lora::Lora;

@@ -11,14 +11,14 @@
 //! Touvron et al., "Llama 2" (2023); Shazeer, "GLU variants improve transformer" (2020).
 
 use glassbox_tensor::Team;
-use glassbox_tensor::ops::{self, Activation, Attention, KeyValues};
+use glassbox_tensor::ops::{self, Activation, Attention};
 
 use crate::attend::attend;
 use crate::config::Config;
-use crate::kv_cache::KvCache;
 use crate::layers::{Linear, RmsNorm, Vocabulary, forward_each};
 use crate::observe::{Observer, Place, Watch};
 use crate::scratch::Scratch;
+use crate::texts::{LayerCaches, Texts};
 
 /// The parameters of a Llama.
 pub struct Llama {
@@ -61,28 +61,27 @@ pub struct Block {
 }
 
 impl Llama {
-    /// Runs the tokens `ids`, which follow those in the cache. Leaves the normed final vectors
-    /// `[tokens, d_model]` in `scratch.normed`.
+    /// Runs the tokens `ids`, which follow those in the cache of their text: usually there is one text. Leaves the
+    /// normed final vectors `[tokens, d_model]` in `scratch.normed`.
     pub(crate) fn forward<O: Observer>(
         &self,
         team: &Team<'_>,
         config: &Config,
         ids: &[u32],
-        cache: &mut KvCache,
+        texts: &mut Texts<'_>,
         scratch: &mut Scratch,
         watch: &mut Watch<'_, O>,
     ) {
-        let (tokens, first) = (ids.len(), cache.positions());
-        let stream = [config.d_model, 1];
-        scratch.fit(tokens, first);
+        let (tokens, stream) = (ids.len(), [config.d_model, 1]);
+        scratch.fit(texts.positions());
 
         self.vocabulary.embed(ids, &mut scratch.x);
         watch.rows(Place::Embed, tokens, stream, &mut scratch.x);
 
-        for (layer, (block, cache)) in self.blocks.iter().zip(&mut cache.layers).enumerate() {
+        for (layer, block) in self.blocks.iter().enumerate() {
             watch.layer = Some(layer);
             watch.rows(Place::ResidPre, tokens, stream, &mut scratch.x);
-            block.attention(team, config, cache, scratch, tokens, watch);
+            block.attention(team, config, &mut texts.layer(layer), scratch, tokens, watch);
             ops::add(team, &mut scratch.x, &scratch.out);
             watch.rows(Place::ResidMid, tokens, stream, &mut scratch.x);
             block.feed_forward(team, config, scratch, tokens, watch);
@@ -102,12 +101,12 @@ impl Block {
         &self,
         team: &Team<'_>,
         config: &Config,
-        cache: &mut KeyValues,
+        caches: &mut LayerCaches<'_, '_>,
         scratch: &mut Scratch,
         tokens: usize,
         watch: &mut Watch<'_, O>,
     ) {
-        let Scratch { x, normed, q, k, v, z, out, rotation, .. } = scratch;
+        let Scratch { positions, x, normed, q, k, v, z, out, rotation, .. } = scratch;
         let (n_heads, n_kv_heads, head_dim) = (config.n_heads, config.n_kv_heads, config.head_dim);
 
         self.norm1.forward(team, x, normed);
@@ -120,15 +119,14 @@ impl Block {
         watch.rows(Place::V, tokens, [n_kv_heads, head_dim], v);
 
         if let Some(rotation) = rotation {
-            let first = cache.positions();
-            ops::rotate(team, q, n_heads, head_dim, rotation, first);
-            ops::rotate(team, k, n_kv_heads, head_dim, rotation, first);
+            ops::rotate(team, q, n_heads, head_dim, rotation, positions);
+            ops::rotate(team, k, n_kv_heads, head_dim, rotation, positions);
             watch.rows(Place::RotQ, tokens, [n_heads, head_dim], q);
             watch.rows(Place::RotK, tokens, [n_kv_heads, head_dim], k);
         }
 
-        cache.append(k, v);
-        attend(team, self.attention, q, cache, z, tokens, watch);
+        caches.append(k, v);
+        attend(team, self.attention, q, caches, z, tokens, watch);
         watch.rows(Place::Z, tokens, [n_heads, head_dim], z);
 
         self.attention_out.forward(team, z, out);

@@ -10,6 +10,7 @@ use crate::layers::Vocabulary;
 use crate::llama::Llama;
 use crate::observe::{Blind, Observer, Place, Watch};
 use crate::scratch::Scratch;
+use crate::texts::Texts;
 
 /// The parameters of a model, packed for this machine, with the threads that compute with them.
 pub struct Model {
@@ -53,18 +54,61 @@ impl Model {
     }
 
     /// One forward pass: leaves the normed final vectors in `scratch.normed`.
-    fn forward<O: Observer>(
+    pub(crate) fn forward<O: Observer>(
         &self,
         team: &Team<'_>,
         ids: &[u32],
-        cache: &mut KvCache,
+        texts: &mut Texts<'_>,
         scratch: &mut Scratch,
         watch: &mut Watch<'_, O>,
     ) {
         match &self.weights {
-            Weights::Gpt2(model) => model.forward(team, &self.config, ids, cache, scratch, watch),
-            Weights::Llama(model) => model.forward(team, &self.config, ids, cache, scratch, watch),
+            Weights::Gpt2(model) => model.forward(team, &self.config, ids, texts, scratch, watch),
+            Weights::Llama(model) => model.forward(team, &self.config, ids, texts, scratch, watch),
         }
+    }
+
+    /// Feeds `ids`, which follow those in the cache, in pieces of `chunk` tokens; leaves the scores of the token after
+    /// the last in `logits`, `[vocab_size]`.
+    pub(crate) fn prefill<O: Observer>(
+        &self,
+        ids: &[u32],
+        chunk: usize,
+        cache: &mut KvCache,
+        scratch: &mut Scratch,
+        logits: &mut [f32],
+        observer: &mut O,
+    ) {
+        let pieces = ids.len().div_ceil(chunk);
+        for (i, piece) in ids.chunks(chunk).enumerate() {
+            let (observer, cache, logits) = (&mut *observer, &mut *cache, &mut *logits);
+            self.pool.enter(|team| {
+                let mut watch = Watch { observer, first_position: cache.positions(), layer: None };
+                self.forward(team, piece, &mut Texts::one(cache, piece.len()), scratch, &mut watch);
+                if i + 1 == pieces {
+                    let last = &scratch.normed[(piece.len() - 1) * self.config.d_model..];
+                    self.vocabulary().unembed(team, last, logits);
+                    watch.first_position = cache.positions() - 1;
+                    watch.rows(Place::Logits, 1, [self.config.vocab_size, 1], logits);
+                }
+            });
+        }
+    }
+
+    /// Whether `ids` can be fed behind `positions` others in a context of `context` tokens.
+    pub(crate) fn check(&self, ids: &[u32], positions: usize, context: usize) -> Result<(), Error> {
+        if ids.is_empty() {
+            return Err(Error::NoTokens);
+        }
+        let vocab_size = self.config.vocab_size;
+        if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab_size) {
+            return Err(Error::TokenOutOfRange { id, vocab_size });
+        }
+        let needed = positions + ids.len();
+        if needed > context {
+            return Err(Error::ContextFull { needed, context });
+        }
+        Ok(())
     }
 }
 
@@ -133,24 +177,10 @@ impl<'m> Session<'m> {
     pub fn feed_observed<O: Observer>(&mut self, ids: &[u32], observer: &mut O) -> Result<&[f32], Error> {
         self.check(ids)?;
         self.make_room(ids.len());
-        let (model, vocab_size) = (self.model, self.model.config.vocab_size);
-        self.logits.resize(vocab_size, 0.0);
-        let (cache, scratch, logits) = (&mut self.cache, &mut self.scratch, &mut self.logits);
-        let pieces = ids.len().div_ceil(self.chunk);
-        for (i, piece) in ids.chunks(self.chunk).enumerate() {
-            let observer = &mut *observer;
-            model.pool.enter(|team| {
-                let mut watch = Watch { observer, first_position: cache.positions(), layer: None };
-                model.forward(team, piece, cache, scratch, &mut watch);
-                if i + 1 == pieces {
-                    let last = &scratch.normed[(piece.len() - 1) * model.config.d_model..];
-                    model.vocabulary().unembed(team, last, logits);
-                    watch.first_position = cache.positions() - 1;
-                    watch.rows(Place::Logits, 1, [vocab_size, 1], logits);
-                }
-            });
-        }
-        Ok(&self.logits)
+        self.logits.resize(self.model.config.vocab_size, 0.0);
+        let Session { model, chunk, cache, scratch, logits, .. } = self;
+        model.prefill(ids, *chunk, cache, scratch, logits, observer);
+        Ok(logits)
     }
 
     /// Feeds `ids` and calls `each(i, logits)` with the scores after every one of them, `i` counted from the
@@ -184,7 +214,7 @@ impl<'m> Session<'m> {
             model.pool.enter(|team| {
                 let first_position = cache.positions();
                 let mut watch = Watch { observer, first_position, layer: None };
-                model.forward(team, piece, cache, scratch, &mut watch);
+                model.forward(team, piece, &mut Texts::one(cache, piece.len()), scratch, &mut watch);
                 for (b, x) in scratch.normed.chunks(LOGIT_ROWS * d_model).enumerate() {
                     let rows = x.len() / d_model;
                     let logits = &mut logits[..rows * vocab_size];
@@ -204,22 +234,16 @@ impl<'m> Session<'m> {
     /// costs nothing, moving what is there does. Later the cache grows in steps of its own.
     fn make_room(&mut self, tokens: usize) {
         if tokens > 1 {
-            self.cache.reserve((self.positions() + tokens + ROOM_AHEAD).min(self.context));
+            self.cache.reserve(room_for(self.positions() + tokens, self.context));
         }
     }
 
     fn check(&self, ids: &[u32]) -> Result<(), Error> {
-        if ids.is_empty() {
-            return Err(Error::NoTokens);
-        }
-        let vocab_size = self.model.config.vocab_size;
-        if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab_size) {
-            return Err(Error::TokenOutOfRange { id, vocab_size });
-        }
-        let needed = self.positions() + ids.len();
-        if needed > self.context {
-            return Err(Error::ContextFull { needed, context: self.context });
-        }
-        Ok(())
+        self.model.check(ids, self.positions(), self.context)
     }
+}
+
+/// Positions to make room for when a prompt ends at `positions`.
+pub(crate) fn room_for(positions: usize, context: usize) -> usize {
+    (positions + ROOM_AHEAD).min(context)
 }

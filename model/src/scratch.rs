@@ -7,6 +7,8 @@ use crate::config::Config;
 /// Room for the activations of some tokens. Which value is where is said by the forward pass.
 pub(crate) struct Scratch {
     sizes: Sizes,
+    /// Where each token stands in its text, `[tokens]`.
+    pub(crate) positions: Vec<usize>,
     /// The residual stream, `[tokens, d_model]`.
     pub(crate) x: Vec<f32>,
     /// What a norm made of it, `[tokens, d_model]`.
@@ -48,6 +50,7 @@ impl Scratch {
         let none = Vec::new;
         Scratch {
             sizes,
+            positions: Vec::new(),
             x: none(),
             normed: none(),
             q: none(),
@@ -61,8 +64,11 @@ impl Scratch {
         }
     }
 
-    /// Makes every buffer as long as `tokens` tokens at `first_position` need.
-    pub(crate) fn fit(&mut self, tokens: usize, first_position: usize) {
+    /// Makes every buffer as long as tokens at these positions need.
+    pub(crate) fn fit(&mut self, positions: impl Iterator<Item = usize>) {
+        self.positions.clear();
+        self.positions.extend(positions);
+        let tokens = self.positions.len();
         let Sizes { d_model, queries, keys, d_ff } = self.sizes;
         for buffer in [&mut self.x, &mut self.normed, &mut self.out] {
             buffer.resize(tokens * d_model, 0.0);
@@ -76,7 +82,7 @@ impl Scratch {
         self.hidden.resize(tokens * d_ff, 0.0);
         if let Some(rotation) = &mut self.rotation {
             self.up.resize(tokens * d_ff, 0.0);
-            rotation.extend_to(first_position + tokens);
+            rotation.extend_to(self.positions.iter().max().map_or(0, |last| last + 1));
         }
     }
 }
