@@ -139,7 +139,7 @@ impl Continuation {
 }
 
 /// Tokens and time as a person reads them.
-fn rate((tokens, time): (usize, Duration)) -> String {
+pub(crate) fn rate((tokens, time): (usize, Duration)) -> String {
     let seconds = time.as_secs_f64();
     let speed = if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 };
     format!("{tokens} tokens in {:.0} ms, {speed:.1} tokens/s", seconds * 1e3)

@@ -13,7 +13,7 @@ use crate::exit::Usage;
 ///
 /// What no flag says, the checkpoint's generation_config.json says (an explicit `"do_sample": false` is greedy); what
 /// that leaves open is as in llama.cpp.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(
     next_help_heading = "Sampling (a flag beats the checkpoint's generation_config, which beats the default)"
 )]
@@ -56,7 +56,35 @@ pub(crate) struct SamplingArgs {
     seed: Option<u64>,
 }
 
+/// What one text among many may say for itself.
+#[derive(Debug, Default)]
+pub(crate) struct Overrides {
+    pub(crate) seed: Option<u64>,
+    pub(crate) temp: Option<f32>,
+    pub(crate) top_k: Option<usize>,
+    pub(crate) top_p: Option<f32>,
+    pub(crate) min_p: Option<f32>,
+}
+
 impl SamplingArgs {
+    /// The same with a seed, a new one if there is none yet; also the seed.
+    pub(crate) fn seeded(&self) -> (SamplingArgs, u64) {
+        let seed = self.seed.unwrap_or_else(random_seed);
+        (SamplingArgs { seed: Some(seed), ..self.clone() }, seed)
+    }
+
+    /// The same but for what a text says for itself.
+    pub(crate) fn overridden(&self, by: &Overrides) -> SamplingArgs {
+        SamplingArgs {
+            seed: by.seed.or(self.seed),
+            temp: by.temp.or(self.temp),
+            top_k: by.top_k.or(self.top_k),
+            top_p: by.top_p.or(self.top_p),
+            min_p: by.min_p.or(self.min_p),
+            ..self.clone()
+        }
+    }
+
     /// The sampler, and its seed if it needs one.
     pub(crate) fn sampler(&self, checkpoint: &GenerationConfig) -> anyhow::Result<(Sampler, Option<u64>)> {
         let config = self.config(checkpoint);

@@ -9,7 +9,7 @@ mod process;
 #[path = "commands/terminal.rs"]
 mod terminal;
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -137,6 +137,51 @@ fn ctrl_c_ends_a_text_in_good_order() {
     assert!(text.ends_with(b"\n"));
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(err.contains("stopped     interrupted") && err.contains("tokens/s"), "{err}");
+}
+
+#[test]
+fn lines_have_the_references_greedy_tokens() {
+    let Some((model, golden)) = golden() else { return };
+    let prompts = golden["prompts"].as_array().unwrap();
+    let lines: String =
+        prompts.iter().map(|prompt| format!("{}\n", serde_json::json!({ "ids": prompt["ids"] }))).collect();
+    let call = ["generate", "-m", &model, "--json-lines", "--temp", "0", "-n", "40", "--ignore-eos"];
+    let out = glassbox([&call[..], &["--compute", "f32"]].concat()).stdin(lines).text();
+    let found: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(found.len(), prompts.len());
+    for (found, prompt) in found.iter().zip(prompts) {
+        assert_eq!(ids(&found["ids"]), ids(&prompt["greedy_ids"]), "{}", prompt["name"]);
+    }
+}
+
+/// Texts in progress are written as far as they have come, in order; no further line is begun.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_lines_in_good_order() {
+    let Some((model, _)) = golden() else { return };
+    let call =
+        ["generate", "-m", &model, "--json-lines", "--temp", "0", "-n", "4000", "--ignore-eos", "-b", "3"];
+    let mut child = glassbox(call).command();
+    let mut child =
+        child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"{\"prompt\": \"One\", \"tokens\": 2}\n").unwrap();
+    for prompt in ["Two", "Three", "Four", "Five"] {
+        writeln!(stdin, "{{\"prompt\": \"{prompt}\", \"id\": \"{prompt}\"}}").unwrap();
+    }
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut text = String::new();
+    // The first line has been answered, so the second is on its way.
+    stdout.read_line(&mut text).unwrap();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    stdout.read_to_string(&mut text).unwrap();
+    drop(stdin);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let found: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!((2..=4).contains(&found.len()), "{text}");
+    for (found, id) in found[1..].iter().zip(["Two", "Three", "Four"]) {
+        assert_eq!((&found["id"], &found["stop_reason"]), (&id.into(), &"interrupted".into()));
+    }
 }
 
 /// The line editor once kept Ctrl-C to itself, even while an answer was being written.

@@ -5,7 +5,7 @@ mod report;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use glassbox_model::Session;
+use glassbox_model::{Batch, Session};
 use glassbox_tensor::machine;
 
 use crate::args::{ChunkArgs, KernelArgs, ModelArgs, positive};
@@ -16,12 +16,14 @@ use report::{Machine, Measurement};
 
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox bench -p 512 -n 128 -t 1,2\n\
-\x20 glassbox bench -p 0 -n 64 -d 8000 --output json";
+\x20 glassbox bench -p 0 -n 64 -d 8000 --output json\n\
+\x20 glassbox bench -p 0 -n 64 -b 1,8";
 
 /// Measure how fast a model reads a prompt and generates
 ///
 /// As llama-bench does: ppP is a prompt of P random tokens, tgN is N single tokens one after the other, each after a
-/// context of -d tokens, which is not timed. Every test is run once to warm up, then -r times; the median counts.
+/// context of -d tokens, which is not timed. With -b B, tgN@B is N tokens of each of B texts side by side, all of them
+/// counted. Every test is run once to warm up, then -r times; the median counts.
 ///
 /// Beside each stands the part of the machine's own peak, measured in the same run: for a prompt the multiply-adds of its
 /// matrix products against the best the cores can do with f32, for generation the bytes of weights and cache that a token
@@ -40,6 +42,9 @@ pub(crate) struct Arguments {
     /// Tokens already in the context, or several numbers
     #[arg(short = 'd', long, value_name = "D", value_delimiter = ',', default_value = "0")]
     depth: Vec<usize>,
+    /// Texts to generate side by side, or several numbers
+    #[arg(short, long, value_name = "B", value_delimiter = ',', default_value = "1", value_parser = positive)]
+    batch: Vec<usize>,
     /// Threads, or several numbers [default: one a physical core]
     #[arg(short, long, value_name = "T", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Vec<u16>,
@@ -71,29 +76,34 @@ pub(crate) enum Output {
 enum Test {
     /// A prompt of so many tokens.
     Prompt(usize),
-    /// So many single tokens.
-    Generate(usize),
+    /// So many single tokens of each of so many texts.
+    Generate { tokens: usize, batch: usize },
 }
 
 impl Test {
     fn tokens(self) -> usize {
         match self {
-            Test::Prompt(tokens) | Test::Generate(tokens) => tokens,
+            Test::Prompt(tokens) | Test::Generate { tokens, .. } => tokens,
         }
     }
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
+    let generate = |&tokens: &usize| {
+        arguments.batch.iter().map(move |&batch| Test::Generate { tokens, batch }).collect::<Vec<_>>()
+    };
     let tests: Vec<Test> = (arguments.prompt.iter().map(|&n| Test::Prompt(n)))
-        .chain(arguments.generate.iter().map(|&n| Test::Generate(n)))
+        .chain(arguments.generate.iter().flat_map(generate))
         .filter(|test| test.tokens() > 0)
         .collect();
     if tests.is_empty() {
         return Err(Usage("there is nothing to measure: -p and -n are both 0".into()).into());
     }
     let source = Source::open(&arguments.model)?;
-    let longest =
-        arguments.depth.iter().max().unwrap_or(&0) + tests.iter().map(|t| t.tokens()).max().unwrap_or(0);
+    // A text of a batch begins with a token of its own.
+    let least = usize::from(arguments.batch.iter().any(|&batch| batch > 1));
+    let deepest = arguments.depth.iter().copied().max().unwrap_or(0).max(least);
+    let longest = deepest + tests.iter().map(|t| t.tokens()).max().unwrap_or(0);
     let context = source.context(Some(longest))?;
     let threads: Vec<Option<u16>> = match &arguments.threads[..] {
         [] => vec![None],
@@ -112,8 +122,17 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
             .enter(|team| Machine { flops: machine::peak_flops(team), bytes: machine::read_bandwidth(team) });
         for &depth in &arguments.depth {
             for &test in &tests {
-                let mut session = model.session(context).with_chunk(arguments.chunk.prompt_chunk);
-                let samples = measure(&mut session, depth, test, arguments.repetitions)?;
+                let (chunk, repetitions) = (arguments.chunk.prompt_chunk, arguments.repetitions);
+                let samples = match test {
+                    Test::Generate { tokens, batch } if batch > 1 => {
+                        let mut batch = model.batch(batch, context).with_chunk(chunk);
+                        measure_batch(&mut batch, model.config.vocab_size, depth, tokens, repetitions)?
+                    }
+                    _ => {
+                        let mut session = model.session(context).with_chunk(chunk);
+                        measure(&mut session, depth, test, repetitions)?
+                    }
+                };
                 let measurement = Measurement::new(&source, &model, depth, test, samples, &peak);
                 note(&measurement);
                 measurements.push(measurement);
@@ -141,11 +160,43 @@ fn measure(
         let start = Instant::now();
         match test {
             Test::Prompt(_) => drop(session.feed(&ids)?),
-            Test::Generate(_) => {
+            Test::Generate { .. } => {
                 for id in &ids {
                     session.feed(std::slice::from_ref(id))?;
                 }
             }
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        // The first time is to warm up.
+        if repetition > 0 {
+            samples.push(ids.len() as f64 / seconds);
+        }
+    }
+    Ok(samples)
+}
+
+/// Tokens a second of each repetition, those of all texts of a batch counted. A text needs a token to begin with, which
+/// stands in for a depth of 0.
+fn measure_batch(
+    batch: &mut Batch<'_>,
+    vocab_size: usize,
+    depth: usize,
+    tokens: usize,
+    repetitions: usize,
+) -> anyhow::Result<Vec<f64>> {
+    let mut random = Random { state: 1, below: vocab_size };
+    let (depth, mut slots) = (depth.max(1), Vec::new());
+    while batch.free() > 0 {
+        slots.push(batch.add(&random.ids(depth))?.slot);
+    }
+    let mut samples = Vec::with_capacity(repetitions);
+    for repetition in 0..=repetitions {
+        slots.iter().for_each(|&slot| batch.truncate(slot, depth));
+        let ids = random.ids(tokens * slots.len());
+        let start = Instant::now();
+        for ids in ids.chunks_exact(slots.len()) {
+            let next: Vec<_> = slots.iter().copied().zip(ids.iter().copied()).collect();
+            let _scores = batch.step(&next)?;
         }
         let seconds = start.elapsed().as_secs_f64();
         // The first time is to warm up.

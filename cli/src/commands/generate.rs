@@ -1,10 +1,14 @@
 //! `generate`: goes on with a text, token after token.
 
 mod choice;
+mod json_lines;
+mod lines;
+mod request;
 
 use clap::Args;
 use glassbox_sampler::Record;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::predict::shown;
 use crate::args::{ChunkArgs, MachineArgs, ModelArgs, positive};
@@ -20,7 +24,8 @@ use crate::transcript::Transcript;
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox generate \"The most effective way to learn computer science is\" -n 64\n\
 \x20 glassbox generate -f story.txt --temp 0 --stop \"THE END\"\n\
-\x20 echo -n \"Once upon a time\" | glassbox generate --json";
+\x20 echo -n \"Once upon a time\" | glassbox generate --json\n\
+\x20 glassbox generate --json-lines --batch 8 < prompts.jsonl > texts.jsonl";
 
 /// Go on with a text
 ///
@@ -54,6 +59,19 @@ pub(crate) struct Arguments {
     /// context_full (interrupted after Ctrl-C).
     #[arg(long)]
     json: bool,
+    /// Read many prompts from standard input, one JSON object a line, and write one such object for each, in order
+    ///
+    /// A line has a "prompt" or "ids", and if it likes an "id" (a text or a whole number, given back in front of the
+    /// result) and tokens, stop (a list), seed, temp, top_k, top_p or min_p in place of the flag of that name; the flags
+    /// hold for the rest. Its result is what --json writes for that prompt alone, to the last bit. A line that makes no
+    /// sense gets {"error": …, "line": number} in its place; the others are answered, and the exit code is 1. Empty
+    /// lines are passed over.
+    #[arg(long, conflicts_with_all = ["PromptArgs", "json", "explain"])]
+    json_lines: bool,
+    /// With --json-lines, generate B texts side by side: the weights are read once for all of them. Each takes memory for
+    /// its keys and values [default: 8]
+    #[arg(short, long, value_name = "B", value_parser = positive)]
+    batch: Option<usize>,
     /// Show how each token was chosen: what every filter removed and why, and where the random number fell
     ///
     /// With --json, records holds all of it, one entry a token, enough to choose the tokens again.
@@ -70,6 +88,9 @@ pub(crate) struct Arguments {
 /// What `--json` writes.
 #[derive(Serialize)]
 struct Report<'a> {
+    /// What a line of `--json-lines` calls itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a Value>,
     prompt_ids: &'a [u32],
     ids: &'a [u32],
     text: &'a str,
@@ -79,6 +100,12 @@ struct Report<'a> {
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
+    if arguments.json_lines {
+        return json_lines::run(arguments, out);
+    }
+    if arguments.batch.is_some() {
+        return Err(Usage("--batch has a meaning with --json-lines only".into()).into());
+    }
     let stops = StopStrings::new(&arguments.stop)?;
     let prompt = arguments.prompt.read()?;
     let source = Source::open(&arguments.model)?;
@@ -119,6 +146,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         let text = if tokenizer.is_some() { &continuation.text } else { "" };
         let ids = &continuation.ids;
         out.json(&Report {
+            id: None,
             prompt_ids: &prompt_ids,
             ids,
             text,

@@ -9,6 +9,7 @@ mod golden;
 mod hostile;
 mod in_the_box;
 mod inspect;
+mod json_lines;
 mod machine;
 mod neighbors;
 mod perplexity;

@@ -20,7 +20,7 @@ pub(super) struct Machine {
 /// One test's result.
 #[derive(Serialize)]
 pub(super) struct Measurement {
-    /// `pp512` or `tg128`; with a depth `pp512@d8000`.
+    /// `pp512` or `tg128`; of several texts side by side `tg128@8`; with a depth `pp512@d8000`.
     test: String,
     threads: usize,
     /// The median.
@@ -35,6 +35,8 @@ pub(super) struct Measurement {
     size_bytes: usize,
     /// Tokens in the context beforehand.
     depth: usize,
+    /// Texts side by side.
+    batch: usize,
     /// Which peak the part is of: `flops` or `bytes`.
     bound: &'static str,
     /// That peak, a second, measured in this run.
@@ -55,14 +57,16 @@ impl Measurement {
         let tokens_per_s = median(&samples);
         let mean = samples.iter().sum::<f64>() / samples.len() as f64;
         let squares: f64 = samples.iter().map(|sample| (sample - mean).powi(2)).sum();
-        let (name, bound, peak, per_token) = match test {
+        let (name, batch, bound, peak, per_token) = match test {
             Test::Prompt(n) => {
-                (format!("pp{n}"), "flops", machine.flops, model.prompt_flops(depth, n) / n as f64)
+                (format!("pp{n}"), 1, "flops", machine.flops, model.prompt_flops(depth, n) / n as f64)
             }
-            Test::Generate(n) => {
-                let bytes = model.weight_bytes_per_token()
-                    + model.config.cache_bytes(model.cache_format, depth + n / 2);
-                (format!("tg{n}"), "bytes", machine.bytes, bytes as f64)
+            Test::Generate { tokens: n, batch } => {
+                // The weights are read once for all texts, each one's cache for it alone.
+                let weights = model.weight_bytes_per_token() as f64 / batch as f64;
+                let cache = model.config.cache_bytes(model.cache_format, depth + n / 2);
+                let name = if batch == 1 { format!("tg{n}") } else { format!("tg{n}@{batch}") };
+                (name, batch, "bytes", machine.bytes, weights + cache as f64)
             }
         };
         Measurement {
@@ -77,6 +81,7 @@ impl Measurement {
             model: source.name(),
             size_bytes: model.weight_bytes_per_token(),
             depth,
+            batch,
             bound,
             peak,
             fraction: tokens_per_s * per_token / peak,
@@ -119,12 +124,12 @@ pub(super) fn write(measurements: &[Measurement], format: Output, out: &mut Out)
         }
         Output::Csv => {
             out.line(
-                "model,size_bytes,level,compute,kv,threads,test,depth,tokens_per_s,stddev,bound,peak,fraction",
+                "model,size_bytes,level,compute,kv,threads,test,depth,batch,tokens_per_s,stddev,bound,peak,fraction",
             )?;
             for m in measurements {
                 let model = m.model.replace('"', "\"\"");
                 out.line(format_args!(
-                    "\"{model}\",{},{},{},{},{},{},{},{},{},{},{},{}",
+                    "\"{model}\",{},{},{},{},{},{},{},{},{},{},{},{},{}",
                     m.size_bytes,
                     m.level,
                     m.compute,
@@ -132,6 +137,7 @@ pub(super) fn write(measurements: &[Measurement], format: Output, out: &mut Out)
                     m.threads,
                     m.test,
                     m.depth,
+                    m.batch,
                     m.tokens_per_s,
                     m.stddev,
                     m.bound,
