@@ -91,12 +91,15 @@ pub(crate) struct InputBlock<P: Precision> {
     pub(crate) sum: f32,
 }
 
-/// Rounds the rows of one tile to integers.
+/// Rounds some groups of the rows of one tile to integers.
 pub(crate) struct Quantize<'a, P: Precision> {
     /// `[rows, inputs]`, with fewer rows than a tile where there are no more.
     pub(crate) x: &'a [f32],
     pub(crate) inputs: usize,
-    /// `[inputs / 32][tile rows]`
+    pub(crate) tile_rows: usize,
+    /// The first of the groups.
+    pub(crate) first: usize,
+    /// `[groups][tile_rows]`; what is there for missing rows stays.
     pub(crate) out: &'a mut [InputBlock<P>],
 }
 
@@ -105,33 +108,41 @@ impl<P: Precision> Kernel for Quantize<'_, P> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
-        let tile_rows = self.out.len() / (self.inputs / GROUP);
-        let (largest, zero) = (s.splat(P::LARGEST), s.splat(0.0));
-        let smallest = s.splat(-P::LARGEST);
-        let (x, []) = self.x.as_chunks::<LANES>() else { unreachable!("whole groups") };
-        for (i, x) in x.as_chunks::<2>().0.iter().enumerate() {
-            let (row, group) = (i / (self.inputs / GROUP), i % (self.inputs / GROUP));
-            let out = &mut self.out[group * tile_rows + row];
-            let x = [s.load(&x[0]), s.load(&x[1])];
-            let size = |x| s.max(x, s.sub(zero, x));
-            // Zero, but NaN where a number is not finite, which must not be lost in a maximum.
-            let poison = s.mul_add(x[1], zero, s.mul(x[0], zero));
-            let mut sizes = [0.0; LANES];
-            s.store(s.add(s.max(size(x[0]), size(x[1])), poison), &mut sizes);
-            // The bits of numbers that are not negative are in the numbers' order, with NaN the largest.
-            let most = f32::from_bits(sizes.into_iter().fold(0, |most, size| most.max(size.to_bits())));
-            out.scale = most / P::LARGEST;
-            let inverse = s.splat(if most > 0.0 { P::LARGEST / most } else { 0.0 });
-            let mut sums = [0; 2];
-            for (half, x) in x.into_iter().enumerate() {
-                let q = s.to_integer(s.max(s.min(s.round(s.mul(x, inverse)), largest), smallest));
-                out.words[half] = P::words(s, q);
-                let mut words = [0; LANES];
-                s.store_words(q, &mut words);
-                sums[half] = words.into_iter().fold(0, |sum, q| sum + q as i32);
+        let groups = self.out.len() / self.tile_rows;
+        for (row, x) in self.x.chunks_exact(self.inputs).enumerate() {
+            let x = &x[self.first * GROUP..][..groups * GROUP];
+            let out = self.out[row..].iter_mut().step_by(self.tile_rows);
+            let (x, _) = x.as_chunks::<LANES>();
+            for (x, out) in x.as_chunks::<2>().0.iter().zip(out) {
+                round_group(s, x, out);
             }
-            out.half_sums = sums.map(|sum| out.scale * sum as f32);
-            out.sum = out.scale * (sums[0] + sums[1]) as f32;
         }
     }
+}
+
+/// Rounds one group.
+#[inline(always)]
+fn round_group<S: Lanes, P: Precision>(s: S, x: &[[f32; LANES]; 2], out: &mut InputBlock<P>) {
+    let (largest, zero) = (s.splat(P::LARGEST), s.splat(0.0));
+    let smallest = s.splat(-P::LARGEST);
+    let x = [s.load(&x[0]), s.load(&x[1])];
+    let size = |x| s.max(x, s.sub(zero, x));
+    // Zero, but NaN where a number is not finite, which must not be lost in a maximum.
+    let poison = s.mul_add(x[1], zero, s.mul(x[0], zero));
+    let mut sizes = [0.0; LANES];
+    s.store(s.add(s.max(size(x[0]), size(x[1])), poison), &mut sizes);
+    // The bits of numbers that are not negative are in the numbers' order, with NaN the largest.
+    let most = f32::from_bits(sizes.into_iter().fold(0, |most, size| most.max(size.to_bits())));
+    out.scale = most / P::LARGEST;
+    let inverse = s.splat(if most > 0.0 { P::LARGEST / most } else { 0.0 });
+    let mut sums = [0; 2];
+    for (half, x) in x.into_iter().enumerate() {
+        let q = s.to_integer(s.max(s.min(s.round(s.mul(x, inverse)), largest), smallest));
+        out.words[half] = P::words(s, q);
+        let mut words = [0; LANES];
+        s.store_words(q, &mut words);
+        sums[half] = words.into_iter().fold(0, |sum, q| sum + q as i32);
+    }
+    out.half_sums = sums.map(|sum| out.scale * sum as f32);
+    out.sum = out.scale * (sums[0] + sums[1]) as f32;
 }

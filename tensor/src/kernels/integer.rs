@@ -13,7 +13,7 @@
 //! **Order of summation.** `y[m][n]` starts at zero. For each group in turn, `offset · (step · Σp) + y` and then
 //! `(scale · step) · Σqp + y`, each rounded once. `Σqp` is exact, so nothing depends on how it is computed.
 //!
-//! As with `f32` inputs ([`matmul`](super::matmul)) one row takes its weights apart in registers, since memory is the limit;
+//! As with `f32` inputs ([`matmul`](super::matmul)) few rows take the weights apart in registers, once for all of them;
 //! for more, a stretch of a panel is taken apart once and then walked by tiles of eight rows, whose sums stay in registers.
 
 use super::columns::Columns;
@@ -25,6 +25,11 @@ use crate::weights::{IntegerBlock, ScaleOffset};
 /// Rows of a tile, whose inputs lie side by side in memory.
 pub(crate) const TILE_ROWS: usize = 8;
 
+/// How many rows' inputs lie side by side: up to a tile's, one of the numbers that there is a kernel for.
+pub(crate) fn rows_side_by_side(rows: usize) -> usize {
+    rows.next_power_of_two().min(TILE_ROWS)
+}
+
 /// Groups of 32 inputs taken apart at a time, at most: 14 KiB of weights, and as much of a tile's inputs, less than a
 /// first-level cache.
 const STRETCH: usize = 18;
@@ -34,7 +39,7 @@ const TILE_BLOCK: usize = 32;
 
 /// One thread's share of a product: panels `first..last`.
 pub(crate) struct IntegerMatmul<'a, B, P: Precision> {
-    /// One row: `[inputs / 32]`. More: `[⌈rows/8⌉][inputs / 32][8]`, missing rows zero.
+    /// `[⌈rows/r⌉][inputs / 32][r]` with `r` of [`rows_side_by_side`], missing rows zero.
     pub(crate) x: &'a [InputBlock<P>],
     pub(crate) rows: usize,
     pub(crate) inputs: usize,
@@ -51,10 +56,13 @@ impl<B: IntegerBlock, P: Precision> Kernel for IntegerMatmul<'_, B, P> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
-        if self.rows == 1 {
-            (self.first..self.last).for_each(|panel| s.apart(OneRow { job: &self, panel }));
-        } else if self.rows > 1 {
-            self.many_rows(s);
+        match self.rows {
+            0 => {}
+            1 => self.few_rows::<S, 1>(s),
+            2 => self.few_rows::<S, 2>(s),
+            3..=4 => self.few_rows::<S, 4>(s),
+            5..=8 => self.few_rows::<S, 8>(s),
+            _ => self.many_rows(s),
         }
     }
 }
@@ -64,6 +72,11 @@ impl<B: IntegerBlock, P: Precision> IntegerMatmul<'_, B, P> {
     fn panel(&self, panel: usize, from: usize) -> &[B] {
         let per_panel = self.inputs / B::K;
         &self.blocks[panel * per_panel..][..per_panel][from * 32 / B::K..]
+    }
+
+    #[inline(always)]
+    fn few_rows<S: Lanes, const R: usize>(&self, s: S) {
+        (self.first..self.last).for_each(|panel| s.apart(FewRows::<B, P, R> { job: self, panel }));
     }
 
     #[inline(always)]
@@ -93,39 +106,50 @@ impl<B: IntegerBlock, P: Precision> IntegerMatmul<'_, B, P> {
     }
 }
 
-/// One row times one panel.
-struct OneRow<'a, 'b, B, P: Precision> {
+/// At most `R` rows, whose inputs lie side by side, times one panel.
+struct FewRows<'a, 'b, B, P: Precision, const R: usize> {
     job: &'a IntegerMatmul<'b, B, P>,
     panel: usize,
 }
 
-impl<B: IntegerBlock, P: Precision> Kernel for OneRow<'_, '_, B, P> {
+impl<B: IntegerBlock, P: Precision, const R: usize> Kernel for FewRows<'_, '_, B, P, R> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
-        let OneRow { job, panel } = self;
-        let mut sum = s.splat(0.0);
-        let blocks = job.panel(panel, 0);
-        for (block, x) in blocks.iter().zip(job.x.chunks_exact(B::K / 32)) {
+        let FewRows { job, panel } = self;
+        let mut sums = [s.splat(0.0); R];
+        let (x, _): (&[[InputBlock<P>; R]], _) = job.x.as_chunks();
+        for (block, x) in job.panel(panel, 0).iter().zip(x.chunks_exact(B::K / 32)) {
             for (g, x) in x.iter().enumerate() {
                 let words = block.words(s, g);
                 if B::GROUP == 32 {
                     let ScaleOffset { scale, offset } = block.scale_offset(s, g);
-                    let products = s.to_f32(B::dot::<S, P, 2>(s, &words, &x.words));
-                    sum = s.mul_add(offset, s.splat(x.sum), sum);
-                    sum = s.mul_add(s.mul(scale, s.splat(x.scale)), products, sum);
+                    let products = B::dot::<S, P, 2, R>(s, &words, x.each_ref().map(|x| &x.words));
+                    for r in 0..R {
+                        sums[r] = s.mul_add(offset, s.splat(x[r].sum), sums[r]);
+                        let scale = s.mul(scale, s.splat(x[r].scale));
+                        sums[r] = s.mul_add(scale, s.to_f32(products[r]), sums[r]);
+                    }
                 } else {
-                    for (half, (&words, half_sum)) in words.iter().zip(x.half_sums).enumerate() {
+                    for (half, words) in words.into_iter().enumerate() {
                         let ScaleOffset { scale, offset } = block.scale_offset(s, 2 * g + half);
-                        let products = s.to_f32(B::dot::<S, P, 1>(s, &[words], &[x.words[half]]));
-                        sum = s.mul_add(offset, s.splat(half_sum), sum);
-                        sum = s.mul_add(s.mul(scale, s.splat(x.scale)), products, sum);
+                        let inputs = x.each_ref().map(|x| std::array::from_ref(&x.words[half]));
+                        let products = B::dot::<S, P, 1, R>(s, &[words], inputs);
+                        for r in 0..R {
+                            sums[r] = s.mul_add(offset, s.splat(x[r].half_sums[half]), sums[r]);
+                            let scale = s.mul(scale, s.splat(x[r].scale));
+                            sums[r] = s.mul_add(scale, s.to_f32(products[r]), sums[r]);
+                        }
                     }
                 }
             }
         }
-        put(s, job.out, 0, panel, sum);
+        for (row, sum) in sums.into_iter().enumerate() {
+            if row < job.rows {
+                put(s, job.out, row, panel, sum);
+            }
+        }
     }
 }
 

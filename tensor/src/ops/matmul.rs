@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::activations::Activations;
 use crate::kernels::columns::Columns;
 use crate::kernels::inputs::{self, InputBlock, Int8, Int16, Precision, Quantize};
-use crate::kernels::integer::{IntegerMatmul, TILE_ROWS};
+use crate::kernels::integer::{IntegerMatmul, rows_side_by_side};
 use crate::kernels::matmul::{MANY_ROWS, Matmul};
 use crate::pool::Team;
 use crate::reference;
@@ -36,13 +36,9 @@ pub fn matmul_each<const N: usize>(team: &Team<'_>, x: &[f32], products: [(&Pack
     if team.is_reference() {
         return products.into_iter().for_each(|(weight, out)| plain(team.activations(), x, weight, out));
     }
-    let job =
-        Job { x, rows, inputs, products: products.map(|(weight, out)| Product::new(weight, out, rows)) };
-    match team.activations() {
-        Activations::Int8 if integers => job.run_with_integers::<Int8>(team),
-        Activations::Int16 if integers => job.run_with_integers::<Int16>(team),
-        _ => job.run(team, |product, panels| job.floats(team, product, panels)),
-    }
+    let products = products.map(|(weight, out)| Product::new(weight, out, rows));
+    let job = Job { x, rows, inputs, products: &products };
+    job.compute(team, if integers { team.activations() } else { Activations::F32 });
 }
 
 /// One of the matrices and where its results go.
@@ -59,23 +55,37 @@ impl<'a> Product<'a> {
     }
 }
 
-struct Job<'a, const N: usize> {
+/// Not generic over the number of products: the kernels below are compiled once.
+struct Job<'a> {
     /// `[rows, inputs]`
     x: &'a [f32],
     rows: usize,
     inputs: usize,
-    products: [Product<'a>; N],
+    products: &'a [Product<'a>],
 }
 
-impl<const N: usize> Job<'_, N> {
+impl Job<'_> {
+    fn compute(&self, team: &Team<'_>, activations: Activations) {
+        match activations {
+            Activations::F32 => self.run(team, false, |product, panels| self.floats(team, product, panels)),
+            Activations::Int8 => self.run_with_integers::<Int8>(team),
+            Activations::Int16 => self.run_with_integers::<Int16>(team),
+        }
+    }
+
     /// Shares out the panels of all matrices.
-    fn run(&self, team: &Team<'_>, part: impl Fn(&Product<'_>, Range<usize>) + Sync) {
+    fn run(&self, team: &Team<'_>, integers: bool, part: impl Fn(&Product<'_>, Range<usize>) + Sync) {
         let panels = self.products.iter().map(|product| product.panels).sum();
-        // A share's panels go side by side in fours while few rows are multiplied, else in twos.
-        let share = team.share(panels, if self.rows < MANY_ROWS { 4 } else { 2 });
+        // A share's panels go side by side in fours while few rows are multiplied, else in twos, but for integers.
+        let together = match self.rows {
+            _ if integers => 1,
+            ..MANY_ROWS => 4,
+            _ => 2,
+        };
+        let share = team.share(panels, together);
         let parts = |product: &Product<'_>| product.panels.div_ceil(share);
         team.run(self.products.iter().map(parts).sum(), |mut i| {
-            for product in &self.products {
+            for product in self.products {
                 if i < parts(product) {
                     return part(product, i * share..product.panels.min((i + 1) * share));
                 }
@@ -86,18 +96,25 @@ impl<const N: usize> Job<'_, N> {
 
     fn run_with_integers<P: Precision>(&self, team: &Team<'_>) {
         P::with_room(|room| {
-            let tile_rows = if self.rows == 1 { 1 } else { TILE_ROWS };
-            let tile = tile_rows * (self.inputs / inputs::GROUP);
-            room.clear();
-            room.resize(self.rows.div_ceil(tile_rows) * tile, InputBlock::default());
-            let (inputs, x) = (self.inputs, self.x);
-            team.run_on_pieces(room, tile.max(1), |i, out| {
-                let x = &x[i * tile_rows * inputs..self.rows.min((i + 1) * tile_rows) * inputs];
-                team.level().run(Quantize { x, inputs, out });
+            let tile_rows = rows_side_by_side(self.rows);
+            let (groups, tiles) = (self.inputs / inputs::GROUP, self.rows.div_ceil(tile_rows));
+            let len = tiles * groups * tile_rows;
+            if room.len() < len {
+                room.resize(len, InputBlock::default());
+            }
+            let room = &mut room[..len];
+            // A tile is a piece of work, or is shared out if it is the only one and large enough.
+            let shares = if tiles == 1 && self.rows > 1 { 2 * team.threads() } else { 1 };
+            let share = groups.div_ceil(shares).max(1);
+            team.run_on_pieces(room, share * tile_rows, |i, out| {
+                let (tile, first) = if shares == 1 { (i, 0) } else { (0, i * share) };
+                let rows = tile * tile_rows..self.rows.min((tile + 1) * tile_rows);
+                let (x, inputs) = (&self.x[rows.start * self.inputs..rows.end * self.inputs], self.inputs);
+                team.level().run(Quantize { x, inputs, tile_rows, first, out });
             });
-            let x = room.as_slice();
-            self.run(team, |product, panels| {
-                let (rows, out) = (self.rows, &product.out);
+            let x = &*room;
+            self.run(team, true, |product, panels| {
+                let (rows, inputs, out) = (self.rows, self.inputs, &product.out);
                 let (first, last) = (panels.start, panels.end);
                 with_integer_blocks!(&product.weight.panels,
                     blocks => team.level().run(IntegerMatmul { x, rows, inputs, blocks, first, last, out }),

@@ -62,12 +62,12 @@ pub(crate) trait IntegerBlock: Block {
     fn scale_offset<S: Lanes>(&self, s: S, group: usize) -> ScaleOffset<S>;
     /// The integers of inputs `32 · i ..`, a byte each: four inputs in a word, in halves of sixteen inputs.
     fn words<S: Lanes>(&self, s: S, i: usize) -> [[S::I; 4]; 2];
-    /// In each lane the sum of `16 · N` products.
-    fn dot<S: Lanes, P: Precision, const N: usize>(
+    /// For each of `R` rows, in each lane the sum of `16 · N` products.
+    fn dot<S: Lanes, P: Precision, const N: usize, const R: usize>(
         s: S,
         weights: &[[S::I; 4]; N],
-        inputs: &[P::Words; N],
-    ) -> S::I;
+        inputs: [&[P::Words; N]; R],
+    ) -> [S::I; R];
 }
 
 /// A weight matrix `[outputs, inputs]`, packed for [`ops::matmul`](crate::ops::matmul).

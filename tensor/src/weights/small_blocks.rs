@@ -181,13 +181,12 @@ macro_rules! integer_block {
             self.scales(s, group)
         }
         #[inline(always)]
-        fn dot<S: Lanes, P: Precision, const N: usize>(
+        fn dot<S: Lanes, P: Precision, const N: usize, const R: usize>(
             s: S,
             weights: &[[S::I; 4]; N],
-            inputs: &[P::Words; N],
-        ) -> S::I {
-            let [sums] = P::dot::<S, N, $largest, 1>(s, weights, [inputs]);
-            sums
+            inputs: [&[P::Words; N]; R],
+        ) -> [S::I; R] {
+            P::dot::<S, N, $largest, R>(s, weights, inputs)
         }
     };
 }
