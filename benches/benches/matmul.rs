@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p glassbox-benches --bench matmul`; `GLASSBOX_THREADS` and `GLASSBOX_LEVEL` choose.
 
+use std::time::Duration;
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use glassbox_benches::{matrix, numbers, pool, verify};
 use glassbox_tensor::machine::{peak_flops, read_bandwidth};
@@ -13,15 +15,13 @@ fn many_rows(criterion: &mut Criterion) {
     eprintln!("peak {:.1} GFLOP/s", pool.enter(peak_flops) / 1e9);
     let mut group = criterion.benchmark_group("gemm");
     group.sample_size(10);
-    let shapes = [
-        (8, 576, 1536),
-        (64, 768, 3072),
-        (128, 768, 768),
-        (512, 576, 1536),
-        (512, 3072, 768),
-        (1024, 1024, 1024),
-    ];
-    for (rows, inputs, outputs) in shapes {
+    // There are many shapes, and each takes much less than a second.
+    group.warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800));
+    let layers = [1, 8, 64, 128, 512].into_iter().flat_map(|rows| {
+        let sizes = [576, 768, 3072].into_iter();
+        sizes.flat_map(move |inputs| [576, 768, 1536, 3072].map(|outputs| (rows, inputs, outputs)))
+    });
+    for (rows, inputs, outputs) in layers.chain([(64, 768, 50257), (1024, 1024, 1024)]) {
         let name = format!("{rows}x{inputs}x{outputs}");
         let (x, weight) = (numbers(rows * inputs, 1), matrix(Format::F32, outputs, inputs));
         let mut out = vec![f32::NAN; rows * outputs];

@@ -162,13 +162,13 @@ impl<'m> Batch<'m> {
             let cache = caches[slot.0].take().expect("a text in the batch, named once");
             Text { cache, rows: 1 }
         });
-        let mut texts = Texts(texts.collect());
+        let mut texts: Vec<Text<'_>> = texts.collect();
         let ids: Vec<u32> = next.iter().map(|&(_, id)| id).collect();
         logits.resize(next.len() * vocab_size, 0.0);
         if !next.is_empty() {
             model.pool.enter(|team| {
                 let mut watch = Watch { observer: &mut Blind, first_position: 0, layer: None };
-                model.forward(team, &ids, &mut texts, scratch, &mut watch);
+                model.forward(team, &ids, &mut Texts(&mut texts), scratch, &mut watch);
                 model.vocabulary().unembed(team, &scratch.normed, logits);
             });
         }

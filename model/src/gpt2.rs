@@ -62,7 +62,7 @@ impl Gpt2 {
         team: &Team<'_>,
         config: &Config,
         ids: &[u32],
-        texts: &mut Texts<'_>,
+        texts: &mut Texts<'_, '_>,
         scratch: &mut Scratch,
         watch: &mut Watch<'_, O>,
     ) {

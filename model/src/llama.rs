@@ -68,7 +68,7 @@ impl Llama {
         team: &Team<'_>,
         config: &Config,
         ids: &[u32],
-        texts: &mut Texts<'_>,
+        texts: &mut Texts<'_, '_>,
         scratch: &mut Scratch,
         watch: &mut Watch<'_, O>,
     ) {

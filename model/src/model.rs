@@ -10,7 +10,7 @@ use crate::layers::Vocabulary;
 use crate::llama::Llama;
 use crate::observe::{Blind, Observer, Place, Watch};
 use crate::scratch::Scratch;
-use crate::texts::Texts;
+use crate::texts::{Text, Texts};
 
 /// The parameters of a model, packed for this machine, with the threads that compute with them.
 pub struct Model {
@@ -58,7 +58,7 @@ impl Model {
         &self,
         team: &Team<'_>,
         ids: &[u32],
-        texts: &mut Texts<'_>,
+        texts: &mut Texts<'_, '_>,
         scratch: &mut Scratch,
         watch: &mut Watch<'_, O>,
     ) {
@@ -84,7 +84,8 @@ impl Model {
             let (observer, cache, logits) = (&mut *observer, &mut *cache, &mut *logits);
             self.pool.enter(|team| {
                 let mut watch = Watch { observer, first_position: cache.positions(), layer: None };
-                self.forward(team, piece, &mut Texts::one(cache, piece.len()), scratch, &mut watch);
+                let mut text = [Text { cache: &mut *cache, rows: piece.len() }];
+                self.forward(team, piece, &mut Texts(&mut text), scratch, &mut watch);
                 if i + 1 == pieces {
                     let last = &scratch.normed[(piece.len() - 1) * self.config.d_model..];
                     self.vocabulary().unembed(team, last, logits);
@@ -214,7 +215,8 @@ impl<'m> Session<'m> {
             model.pool.enter(|team| {
                 let first_position = cache.positions();
                 let mut watch = Watch { observer, first_position, layer: None };
-                model.forward(team, piece, &mut Texts::one(cache, piece.len()), scratch, &mut watch);
+                let mut text = [Text { cache: &mut *cache, rows: piece.len() }];
+                model.forward(team, piece, &mut Texts(&mut text), scratch, &mut watch);
                 for (b, x) in scratch.normed.chunks(LOGIT_ROWS * d_model).enumerate() {
                     let rows = x.len() / d_model;
                     let logits = &mut logits[..rows * vocab_size];

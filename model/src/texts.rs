@@ -18,14 +18,9 @@ pub(crate) struct Text<'a> {
 }
 
 /// The texts of a forward pass, in the order of their rows.
-pub(crate) struct Texts<'a>(pub(crate) Vec<Text<'a>>);
+pub(crate) struct Texts<'s, 'a>(pub(crate) &'s mut [Text<'a>]);
 
-impl<'a> Texts<'a> {
-    /// One text alone, its next `rows` tokens.
-    pub(crate) fn one(cache: &'a mut KvCache, rows: usize) -> Texts<'a> {
-        Texts(vec![Text { cache, rows }])
-    }
-
+impl<'a> Texts<'_, 'a> {
     /// Where each row stands in its text, `[rows]`.
     pub(crate) fn positions(&self) -> impl Iterator<Item = usize> {
         self.0.iter().flat_map(|text| {
@@ -36,7 +31,7 @@ impl<'a> Texts<'a> {
 
     /// What the texts remember of layer `layer`.
     pub(crate) fn layer<'t>(&'t mut self, layer: usize) -> LayerCaches<'t, 'a> {
-        LayerCaches { texts: &mut self.0, layer }
+        LayerCaches { texts: &mut *self.0, layer }
     }
 }
 
