@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::activations::Activations;
 use crate::kernels::columns::Columns;
 use crate::kernels::inputs::{self, InputBlock, Int8, Int16, Precision, Quantize};
-use crate::kernels::integer::{IntegerMatmul, rows_side_by_side};
+use crate::kernels::integer::{IntegerMatmul, TILE_ROWS, rows_side_by_side};
 use crate::kernels::matmul::{MANY_ROWS, Matmul};
 use crate::pool::Team;
 use crate::reference;
@@ -75,14 +75,18 @@ impl Job<'_> {
 
     /// Shares out the panels of all matrices.
     fn run(&self, team: &Team<'_>, integers: bool, part: impl Fn(&Product<'_>, Range<usize>) + Sync) {
-        let panels = self.products.iter().map(|product| product.panels).sum();
+        let panels: usize = self.products.iter().map(|product| product.panels).sum();
         // A share's panels go side by side in fours while few rows are multiplied, else in twos, but for integers.
         let together = match self.rows {
             _ if integers => 1,
             ..MANY_ROWS => 4,
             _ => 2,
         };
-        let share = team.share(panels, together);
+        // With few rows memory is the limit, and a thread reads fastest what lies in one piece.
+        let share = match self.rows {
+            ..=TILE_ROWS => panels.div_ceil(team.threads()).next_multiple_of(together),
+            _ => team.share(panels, together),
+        };
         let parts = |product: &Product<'_>| product.panels.div_ceil(share);
         team.run(self.products.iter().map(parts).sum(), |mut i| {
             for product in self.products {
