@@ -1,5 +1,5 @@
 //! The speed of candle on a GGUF file of a Llama, measured as `glassbox bench` measures: a prompt of 512 tokens, then
-//! 128 single tokens from an empty cache, each five times after a warm-up.
+//! 128 single tokens from an empty cache, each three times after a warm-up.
 //!
 //! `RAYON_NUM_THREADS=2 cargo run --release -- model.gguf` prints a JSON object a line.
 
@@ -12,7 +12,7 @@ use candle_transformers::models::quantized_llama::ModelWeights;
 
 const PROMPT: usize = 512;
 const GENERATED: usize = 128;
-const REPETITIONS: usize = 5;
+const REPETITIONS: usize = 3;
 
 fn main() -> Result<()> {
     let path = std::env::args().nth(1).expect("the path of a GGUF file");
