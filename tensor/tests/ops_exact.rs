@@ -120,7 +120,10 @@ fn rounded(x: &[f32], largest: f64) -> Vec<f64> {
 fn matmul_of_every_quantised_format_with_integer_inputs() {
     let mut random = Random(7);
     for format in Format::ALL.into_iter().filter(|format| format.block_len() > 1) {
-        for (outputs, blocks, rows) in [(1, 1, 1), (17, 3, 2), (33, 2, 29), (70, 1, 13)] {
+        // Few rows and many, more than are walked at a time, and inputs that make one stretch, or some, or uneven ones.
+        let few = [(1, 1, 1), (17, 3, 2), (17, 2, 3), (5, 2, 4), (18, 3, 7), (16, 1, 8)];
+        let many = [(33, 2, 29), (70, 1, 13), (3, 2, 265), (2, 5, 9), (2, 9, 10), (2, 19, 9), (1, 37, 12)];
+        for (outputs, blocks, rows) in [&few[..], &many[..]].concat() {
             let inputs = blocks * format.block_len();
             let matrix = random_matrix(&mut random, format, outputs, inputs);
             let dense = matrix.to_f32();

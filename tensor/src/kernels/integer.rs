@@ -84,7 +84,8 @@ impl<B: IntegerBlock, P: Precision> IntegerMatmul<'_, B, P> {
         let groups = self.inputs / 32;
         let per_block = B::K / 32;
         // Stretches of much the same length: a short last one would not repay the fetching of its sums.
-        let len = groups.div_ceil(groups.div_ceil(STRETCH)).next_multiple_of(per_block);
+        let blocks = groups / per_block;
+        let len = blocks.div_ceil(blocks.div_ceil(STRETCH / per_block)) * per_block;
         let mut stretch = Stretch::BLANK;
         for (block, x) in self.x.chunks(TILE_BLOCK * TILE_ROWS * groups).enumerate() {
             let first_row = block * TILE_BLOCK * TILE_ROWS;
