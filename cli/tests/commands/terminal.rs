@@ -21,8 +21,11 @@ const PATIENCE: u64 = 60;
 impl Terminal {
     /// Starts a program on a terminal; `None` where there is no `script`.
     pub(crate) fn start(command: &str, settings: &[(&str, &str)]) -> Option<Terminal> {
+        // The program takes the place of the shell, or Ctrl-C would end the shell beside it and its exit code be shown.
+        let command = format!("exec {command}");
         let mut script = Command::new("script");
-        script.args(["-qec", command, "/dev/null"]).env_remove("NO_COLOR").env("TERM", "xterm");
+        script.args(["-qec", &command, "/dev/null"]).env_remove("NO_COLOR");
+        script.env("SHELL", "/bin/sh").env("TERM", "xterm");
         script.envs(settings.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let Ok(mut script) = script.stderr(Stdio::null()).spawn() else {
             println!("skipped: there is no `script` to run a terminal with");
