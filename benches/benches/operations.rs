@@ -20,7 +20,7 @@ fn attention(criterion: &mut Criterion) {
         let mut cache = KeyValues::new(KV_HEADS, HEAD_DIM, CacheFormat::F32);
         let keys = numbers(positions * KV_HEADS * HEAD_DIM, 1);
         let values = numbers(positions * KV_HEADS * HEAD_DIM, 2);
-        cache.append(&keys, &values);
+        pool.enter(|team| cache.append(team, &keys, &values));
         let q = numbers(rows * HEADS * HEAD_DIM, 3);
         let mut z = vec![f32::NAN; q.len()];
         pool.enter(|team| ops::attention(team, layer, &q, &cache, &mut z));

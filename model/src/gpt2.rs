@@ -116,7 +116,7 @@ impl Block {
         watch.rows(Place::K, tokens, heads, k);
         watch.rows(Place::V, tokens, heads, v);
 
-        caches.append(k, v);
+        caches.append(team, k, v);
         attend(team, self.attention, q, caches, z, tokens, watch);
         watch.rows(Place::Z, tokens, heads, z);
 

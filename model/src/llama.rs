@@ -125,7 +125,7 @@ impl Block {
             watch.rows(Place::RotK, tokens, [n_kv_heads, head_dim], k);
         }
 
-        caches.append(k, v);
+        caches.append(team, k, v);
         attend(team, self.attention, q, caches, z, tokens, watch);
         watch.rows(Place::Z, tokens, [n_heads, head_dim], z);
 

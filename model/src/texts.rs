@@ -5,6 +5,7 @@
 //! matrix products and feed-forward layers take all rows together, reading every weight once for all texts, and no
 //! text's result depends on the others.
 
+use glassbox_tensor::Team;
 use glassbox_tensor::ops::KeyValues;
 
 use crate::kv_cache::KvCache;
@@ -43,12 +44,12 @@ pub(crate) struct LayerCaches<'t, 'a> {
 
 impl LayerCaches<'_, '_> {
     /// Appends the new rows' keys and values, both `[rows, n_kv_heads, head_dim]`, to the caches of their texts.
-    pub(crate) fn append(&mut self, k: &[f32], v: &[f32]) {
+    pub(crate) fn append(&mut self, team: &Team<'_>, k: &[f32], v: &[f32]) {
         let width = k.len() / self.texts.iter().map(|text| text.rows).sum::<usize>().max(1);
         let mut first = 0;
         for text in &mut *self.texts {
             let rows = first * width..(first + text.rows) * width;
-            text.cache.layers[self.layer].append(&k[rows.clone()], &v[rows]);
+            text.cache.layers[self.layer].append(team, &k[rows.clone()], &v[rows]);
             first += text.rows;
         }
     }

@@ -4,18 +4,17 @@
 //! A token passes through some two hundred small operations, and waking threads for each of them would
 //! cost more than the work. So [`Pool::enter`] wakes rayon's threads once: one of them runs the body,
 //! the others stand by as its [`Team`] until the body ends. [`Team::run`] then publishes a job split
-//! into parts, everybody (the caller too) claims parts from one atomic counter, and the call returns
-//! when all parts are done.
+//! into parts on a board, everybody (the caller too) works on it, and the call returns when all parts are done.
 //!
-//! Which thread computes which part is left to chance; *what* a part computes never is. As long as
+//! Which thread computes which part may change from run to run; *what* a part computes never does. As long as
 //! parts write to separate places, any number of threads gives the same bits.
 
-use std::any::Any;
-use std::cell::UnsafeCell;
+mod board;
+
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use self::board::Board;
 use crate::activations::Activations;
 use crate::error::Error;
 use crate::simd::Level;
@@ -110,13 +109,13 @@ impl Pool {
             return body(&self.team(None));
         };
         let _turn = self.entrance.lock().unwrap_or_else(PoisonError::into_inner);
-        let board = Board::new();
+        let board = Board::new(self.threads());
         let team = self.team(Some(&board));
         let body = Mutex::new(Some(body));
         let result = Mutex::new(None);
         threads.broadcast(|thread| {
             if thread.index() > 0 {
-                return board.serve();
+                return board.serve(thread.index());
             }
             let body = body.lock().unwrap_or_else(PoisonError::into_inner).take();
             let outcome = catch_unwind(AssertUnwindSafe(|| body.map(|body| body(&team))));
@@ -165,6 +164,9 @@ impl Team<'_> {
     }
 
     /// Runs `part(0)`, …, `part(parts - 1)`, shared out over the team, and returns when all are done.
+    ///
+    /// Every thread begins with parts of its own, equally many that follow one another: if jobs cut their data alike, what
+    /// a thread wrote in one job is what it reads in the next, and need not travel from core to core.
     ///
     /// # Panics
     /// If a part panics.
@@ -217,124 +219,10 @@ impl<T> SendPointer<T> {
 // SAFETY: it is only dereferenced in `run_on_pieces`, on disjoint ranges of a slice of `T: Send`.
 unsafe impl<T: Send> Sync for SendPointer<T> {}
 
-type Part<'a> = &'a (dyn Fn(usize) + Sync);
-
-/// Where the job in hand is announced and its parts are claimed.
-struct Board {
-    /// The number of parts (high half) and the next one to claim (low half). All are claimed when equal.
-    ticket: AtomicU64,
-    /// Parts finished so far.
-    done: AtomicU32,
-    /// Set while a job is in hand.
-    busy: AtomicBool,
-    /// Set when the body has ended.
-    closed: AtomicBool,
-    /// The job in hand; only written while no part is unfinished, only read by the claimant of a part.
-    job: UnsafeCell<Option<Part<'static>>>,
-    /// The first panic of a part.
-    panic: Mutex<Option<Box<dyn Any + Send>>>,
-}
-
-// SAFETY: every field but `job` is `Sync`. `job` is written by `run` alone, which `busy` lets in one at a
-// time, before the Release store that opens the tickets and after the previous job's parts are all done; it is read only by a thread that has
-// claimed a part with an Acquire, and `run` does not return before that part is counted as done.
-unsafe impl Sync for Board {}
-
-impl Board {
-    fn new() -> Board {
-        Board {
-            ticket: AtomicU64::new(0),
-            done: AtomicU32::new(0),
-            busy: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-            job: UnsafeCell::new(None),
-            panic: Mutex::new(None),
-        }
-    }
-
-    /// Announces a job, works on it and waits for its last part. A job announced by a part of another is
-    /// done on the spot instead.
-    fn run(&self, parts: usize, part: Part<'_>) {
-        if self.busy.swap(true, Ordering::Acquire) {
-            return (0..parts).for_each(part);
-        }
-        let parts = u32::try_from(parts).expect("fewer than 2³² parts");
-        // SAFETY: only the lifetime changes. The reference is used by claimants of a part, and this
-        // function returns only after every part is done, so `part` outlives all uses.
-        let part: Part<'static> = unsafe { std::mem::transmute::<Part<'_>, Part<'static>>(part) };
-        // SAFETY: `busy` lets one job in at a time, the previous one's parts are all done and no ticket is
-        // open, so nobody reads or writes the cell.
-        unsafe { *self.job.get() = Some(part) };
-        self.done.store(0, Ordering::Relaxed);
-        self.ticket.store(u64::from(parts) << 32, Ordering::Release);
-        while self.work() {}
-        let mut waiting = Waiting::default();
-        while self.done.load(Ordering::Acquire) < parts {
-            waiting.pause();
-        }
-        let panic = self.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.busy.store(false, Ordering::Release);
-        if let Some(panic) = panic {
-            resume_unwind(panic);
-        }
-    }
-
-    /// Claims and runs one part, if there is one to claim.
-    fn work(&self) -> bool {
-        let claimed = self.ticket.fetch_update(Ordering::Acquire, Ordering::Relaxed, |ticket| {
-            ((ticket & 0xffff_ffff) < (ticket >> 32)).then_some(ticket + 1)
-        });
-        let Ok(ticket) = claimed else { return false };
-        // SAFETY: this thread has claimed a part that is not done, so `run` has written the cell before
-        // the ticket was opened and will not write it again before `done` is counted below.
-        let job = unsafe { *self.job.get() };
-        if let Some(part) = job
-            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| part(ticket as u32 as usize)))
-        {
-            self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
-        }
-        self.done.fetch_add(1, Ordering::Release);
-        true
-    }
-
-    /// Helps with every job until the body has ended.
-    fn serve(&self) {
-        let mut waiting = Waiting::default();
-        while !self.closed.load(Ordering::Acquire) {
-            if self.work() {
-                waiting = Waiting::default();
-            } else {
-                waiting.pause();
-            }
-        }
-    }
-
-    fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-    }
-}
-
-/// Waits by spinning, and after a few microseconds lets other processes have the core in between.
-#[derive(Default)]
-struct Waiting {
-    turns: u32,
-}
-
-impl Waiting {
-    fn pause(&mut self) {
-        if self.turns < 2000 {
-            self.turns += 1;
-            std::hint::spin_loop();
-        } else {
-            std::thread::yield_now();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn every_part_runs_exactly_once() {
@@ -374,6 +262,43 @@ mod tests {
             });
         });
         assert_eq!(sum.into_inner(), (0..200).sum::<usize>());
+    }
+
+    #[test]
+    fn a_thread_begins_with_parts_that_follow_one_another() {
+        let pool = Pool::new(2, Level::Scalar).unwrap();
+        pool.enter(|team| {
+            // Both wait for each other in their first part, so neither can take the other's.
+            let first = [AtomicUsize::new(9), AtomicUsize::new(9)];
+            let threads: Vec<_> = (0..10).map(|_| Mutex::new(None)).collect();
+            team.run(10, |i| {
+                *threads[i].lock().unwrap() = Some(std::thread::current().id());
+                if i % 5 == 0 {
+                    first[i / 5].store(i, Ordering::SeqCst);
+                    while first.iter().any(|part| part.load(Ordering::SeqCst) == 9) {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+            let thread = |i: usize| threads[i].lock().unwrap().unwrap();
+            assert_ne!(thread(0), thread(5));
+        });
+    }
+
+    #[test]
+    fn a_thread_that_lags_behind_is_helped() {
+        let pool = Pool::new(2, Level::Scalar).unwrap();
+        let finished = AtomicUsize::new(0);
+        pool.enter(|team| {
+            // Whoever takes part 0 waits for all others, so another thread must have run them.
+            team.run(8, |i| {
+                while i == 0 && finished.load(Ordering::SeqCst) < 7 {
+                    std::thread::yield_now();
+                }
+                finished.fetch_add(1, Ordering::SeqCst);
+            });
+        });
+        assert_eq!(finished.into_inner(), 8);
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! One output matrix, written by many threads at once: each has its own columns.
+//! One output matrix, written by many threads at once: each has stripes of its own.
 
 use std::marker::PhantomData;
 
 use crate::simd::LANES;
 
-/// A `[rows, columns]` matrix of which every part of a job writes different columns.
+/// A `[rows, columns]` matrix of which every part of a job writes other elements.
 pub(crate) struct Columns<'a> {
     start: *mut f32,
     rows: usize,

@@ -16,6 +16,8 @@
 //! As with `f32` inputs ([`matmul`](super::matmul)) few rows take the weights apart in registers, once for all of them;
 //! for more, a stretch of a panel is taken apart once and then walked by tiles of eight rows, whose sums stay in registers.
 
+use std::ops::Range;
+
 use super::columns::Columns;
 use super::inputs::{InputBlock, Precision};
 use super::matmul::{put, take};
@@ -37,17 +39,17 @@ const STRETCH: usize = 18;
 /// Tiles walked with one stretch: 32 × 8 rows, whose inputs stay in a second-level cache.
 const TILE_BLOCK: usize = 32;
 
-/// One thread's share of a product: panels `first..last`.
+/// One thread's share of a product: some rows times some panels.
 pub(crate) struct IntegerMatmul<'a, B, P: Precision> {
-    /// `[⌈rows/r⌉][inputs / 32][r]` with `r` of [`rows_side_by_side`], missing rows zero.
+    /// `[⌈all rows/r⌉][inputs / 32][r]` with `r` of [`rows_side_by_side`], missing rows zero.
     pub(crate) x: &'a [InputBlock<P>],
-    pub(crate) rows: usize,
+    /// Whole tiles, but for the last.
+    pub(crate) rows: Range<usize>,
     pub(crate) inputs: usize,
     /// All panels of the matrix.
     pub(crate) blocks: &'a [B],
-    pub(crate) first: usize,
-    pub(crate) last: usize,
-    /// `[rows, outputs]`
+    pub(crate) panels: Range<usize>,
+    /// `[all rows, outputs]`
     pub(crate) out: &'a Columns<'a>,
 }
 
@@ -56,7 +58,7 @@ impl<B: IntegerBlock, P: Precision> Kernel for IntegerMatmul<'_, B, P> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
-        match self.rows {
+        match self.rows.len() {
             0 => {}
             1 => self.few_rows::<S, 1>(s),
             2 => self.few_rows::<S, 2>(s),
@@ -76,7 +78,7 @@ impl<B: IntegerBlock, P: Precision> IntegerMatmul<'_, B, P> {
 
     #[inline(always)]
     fn few_rows<S: Lanes, const R: usize>(&self, s: S) {
-        (self.first..self.last).for_each(|panel| s.apart(FewRows::<B, P, R> { job: self, panel }));
+        self.panels.clone().for_each(|panel| s.apart(FewRows::<B, P, R> { job: self, panel }));
     }
 
     #[inline(always)]
@@ -87,13 +89,14 @@ impl<B: IntegerBlock, P: Precision> IntegerMatmul<'_, B, P> {
         let blocks = groups / per_block;
         let len = blocks.div_ceil(blocks.div_ceil(STRETCH / per_block)) * per_block;
         let mut stretch = Stretch::BLANK;
-        for (block, x) in self.x.chunks(TILE_BLOCK * TILE_ROWS * groups).enumerate() {
-            let first_row = block * TILE_BLOCK * TILE_ROWS;
+        let x = &self.x[self.rows.start * groups..self.rows.end.next_multiple_of(TILE_ROWS) * groups];
+        for (block, x) in x.chunks(TILE_BLOCK * TILE_ROWS * groups).enumerate() {
+            let first_row = self.rows.start + block * TILE_BLOCK * TILE_ROWS;
             for from in (0..groups).step_by(len) {
                 let len = len.min(groups - from);
-                for panel in self.first..self.last {
+                for panel in self.panels.clone() {
                     unpack(s, &self.panel(panel, from)[..len / per_block], &mut stretch);
-                    let place = Place { rows: self.rows, first_row, groups, from, len, panel };
+                    let place = Place { end_row: self.rows.end, first_row, groups, from, len, panel };
                     let (weights, out) = (&stretch, self.out);
                     match (B::LARGEST, B::GROUP) {
                         (..=15, _) => s.apart(Tiles::<P, 15, 1> { x, place, weights, out }),
@@ -147,7 +150,7 @@ impl<B: IntegerBlock, P: Precision, const R: usize> Kernel for FewRows<'_, '_, B
             }
         }
         for (row, sum) in sums.into_iter().enumerate() {
-            if row < job.rows {
+            if row < job.rows.len() {
                 put(s, job.out, row, panel, sum);
             }
         }
@@ -192,10 +195,9 @@ fn unpack<S: Lanes, B: IntegerBlock>(s: S, blocks: &[B], out: &mut Stretch) {
 /// Which part of the product is computed.
 #[derive(Clone, Copy)]
 struct Place {
-    /// Of the whole product.
-    rows: usize,
-    /// The row of the first tile.
+    /// The row of the first tile, and where the rows end.
     first_row: usize,
+    end_row: usize,
     /// In a row.
     groups: usize,
     /// The first group of the stretch, and how many there are.
@@ -218,14 +220,14 @@ impl<P: Precision, const LARGEST: u32, const SCALES: usize> Kernel for Tiles<'_,
 
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
-        let Place { rows, first_row, groups, from, len, .. } = self.place;
+        let Place { first_row, end_row, groups, from, len, .. } = self.place;
         for (i, x) in self.x.chunks_exact(groups * TILE_ROWS).enumerate() {
             let (x, row) = (&x.as_chunks().0[from..][..len], first_row + i * TILE_ROWS);
             // A whole tile where its sums have registers, else a half after the other.
-            if S::TILE_ROWS >= TILE_ROWS && rows - row > TILE_ROWS / 2 {
+            if S::TILE_ROWS >= TILE_ROWS && end_row - row > TILE_ROWS / 2 {
                 self.tile::<S, TILE_ROWS>(s, x, 0, row);
             } else {
-                for half in (0..TILE_ROWS.min(rows - row)).step_by(TILE_ROWS / 2) {
+                for half in (0..TILE_ROWS.min(end_row - row)).step_by(TILE_ROWS / 2) {
                     self.tile::<S, { TILE_ROWS / 2 }>(s, x, half, row + half);
                 }
             }
@@ -244,7 +246,7 @@ impl<P: Precision, const LARGEST: u32, const SCALES: usize> Tiles<'_, P, LARGEST
         row: usize,
     ) {
         let (panel, weights) = (self.place.panel, self.weights);
-        let rows = ROWS.min(self.place.rows - row);
+        let rows = ROWS.min(self.place.end_row - row);
         let mut sums = [s.splat(0.0); ROWS];
         if self.place.from > 0 {
             for (r, sum) in sums.iter_mut().enumerate() {

@@ -27,20 +27,21 @@ pub(crate) const MANY_ROWS: usize = 3;
 const STRETCH: usize = 320;
 
 /// Rows walked with one unpacked stretch, at most: 264 × 320 `f32` are 330 KiB of `x`, which a second-level cache holds.
-/// A multiple of every level's tile rows.
 const ROW_BLOCK: usize = 264;
 
-/// One thread's share of a matmul: panels `first..last`.
+/// A multiple of every level's tile rows, as [`ROW_BLOCK`] is.
+pub(crate) const TILE_ROWS: usize = 12;
+
+/// One thread's share of a matmul: some rows times some panels.
 pub(crate) struct Matmul<'a, B> {
-    /// `[rows, inputs]`
+    /// `[all rows, inputs]`
     pub(crate) x: &'a [f32],
-    pub(crate) rows: usize,
+    pub(crate) rows: Range<usize>,
     pub(crate) inputs: usize,
     /// All panels of the matrix.
     pub(crate) blocks: &'a [B],
-    pub(crate) first: usize,
-    pub(crate) last: usize,
-    /// `[rows, outputs]`
+    pub(crate) panels: Range<usize>,
+    /// `[all rows, outputs]`
     pub(crate) out: &'a Columns<'a>,
 }
 
@@ -49,7 +50,7 @@ impl<B: Block> Kernel for Matmul<'_, B> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
-        match self.rows {
+        match self.rows.len() {
             0 => {}
             1 => self.few_rows::<S, 1>(s),
             2 => self.few_rows::<S, 2>(s),
@@ -68,18 +69,18 @@ impl<B: Block> Matmul<'_, B> {
     fn few_rows<S: Lanes, const ROWS: usize>(&self, s: S) {
         let mut x = [self.x; ROWS];
         for (row, x) in x.iter_mut().enumerate() {
-            *x = &self.x[row * self.inputs..][..self.inputs];
+            *x = &self.x[(self.rows.start + row) * self.inputs..][..self.inputs];
         }
-        let mut panel = self.first;
-        while panel + 4 <= self.last && B::PANELS >= 4 {
+        let Range { start: mut panel, end: last } = self.panels;
+        while panel + 4 <= last && B::PANELS >= 4 {
             self.chains::<S, ROWS, 4>(s, &x, panel);
             panel += 4;
         }
-        while panel + 2 <= self.last && B::PANELS == 2 {
+        while panel + 2 <= last && B::PANELS == 2 {
             self.chains::<S, ROWS, 2>(s, &x, panel);
             panel += 2;
         }
-        while panel < self.last {
+        while panel < last {
             self.chains::<S, ROWS, 1>(s, &x, panel);
             panel += 1;
         }
@@ -120,7 +121,7 @@ impl<B: Block> Matmul<'_, B> {
         }
         for (row, sums) in sums.into_iter().enumerate() {
             for (p, sum) in sums.into_iter().enumerate() {
-                put(s, self.out, row, first + p, sum);
+                put(s, self.out, self.rows.start + row, first + p, sum);
             }
         }
     }
@@ -132,15 +133,16 @@ impl<B: Block> Matmul<'_, B> {
         let stretch = self.inputs.div_ceil(stretches).next_multiple_of(B::K).max(B::K);
         let (mut left, mut right) = ([[0.0; LANES]; STRETCH], [[0.0; LANES]; STRETCH]);
         // Blocks of much the same length too.
-        let block = self.rows.div_ceil(self.rows.div_ceil(ROW_BLOCK)).next_multiple_of(12);
-        for block_start in (0..self.rows).step_by(block) {
-            let block_end = (block_start + block).min(self.rows);
+        let rows = self.rows.len();
+        let block = rows.div_ceil(rows.div_ceil(ROW_BLOCK)).next_multiple_of(TILE_ROWS);
+        for block_start in self.rows.clone().step_by(block) {
+            let block_end = (block_start + block).min(self.rows.end);
             for from in (0..self.inputs).step_by(stretch) {
                 let len = stretch.min(self.inputs - from);
-                for panel in (self.first..self.last).step_by(2) {
+                for panel in self.panels.clone().step_by(2) {
                     unpack(s, &self.panel(panel)[from / B::K..][..len / B::K], &mut left[..len]);
                     let mut panels = 1;
-                    if panel + 1 < self.last {
+                    if panel + 1 < self.panels.end {
                         unpack(s, &self.panel(panel + 1)[from / B::K..][..len / B::K], &mut right[..len]);
                         panels = 2;
                     }

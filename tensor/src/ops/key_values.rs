@@ -3,6 +3,7 @@
 use crate::cache_format::CacheFormat;
 use crate::kernels::attention::INTERLEAVED;
 use crate::kernels::element::Element;
+use crate::pool::Team;
 use crate::simd::LANES;
 
 /// The keys and values of every position so far, for one layer.
@@ -82,19 +83,23 @@ impl KeyValues {
     ///
     /// # Panics
     /// If the lengths differ or are no whole positions.
-    pub fn append(&mut self, keys: &[f32], values: &[f32]) {
+    pub fn append(&mut self, team: &Team<'_>, keys: &[f32], values: &[f32]) {
         assert_eq!(keys.len(), values.len(), "a value for each key");
         let (head_dim, positions) = (self.head_dim, self.positions);
         let width = self.kv_heads() * head_dim;
         let added = super::rows_of("the cache", keys.len(), width);
         with_heads!(&mut self.heads, heads => {
-            for (h, head) in heads.iter_mut().enumerate() {
-                head.grow(head_dim, positions + added);
-                for row in 0..added {
-                    let from = row * width + h * head_dim;
-                    head.put(positions + row, &keys[from..][..head_dim], &values[from..][..head_dim]);
+            // A single position takes less time than sharing out.
+            let piece = if added == 1 { heads.len().max(1) } else { 1 };
+            team.run_on_pieces(heads, piece, |i, heads| {
+                for (h, head) in (i * piece..).zip(heads) {
+                    head.grow(head_dim, positions + added);
+                    for row in 0..added {
+                        let from = row * width + h * head_dim;
+                        head.put(positions + row, &keys[from..][..head_dim], &values[from..][..head_dim]);
+                    }
                 }
-            }
+            });
         });
         self.positions += added;
     }

@@ -6,11 +6,17 @@ use crate::activations::Activations;
 use crate::kernels::columns::Columns;
 use crate::kernels::inputs::{self, InputBlock, Int8, Int16, Precision, Quantize};
 use crate::kernels::integer::{IntegerMatmul, TILE_ROWS, rows_side_by_side};
-use crate::kernels::matmul::{MANY_ROWS, Matmul};
+use crate::kernels::matmul::{self, MANY_ROWS, Matmul};
 use crate::pool::Team;
 use crate::reference;
 use crate::simd::LANES;
 use crate::weights::{PackedMatrix, Panels, with_blocks, with_integer_blocks};
+
+/// Rows that a thread keeps to itself, at least: each group of rows has to take the weights apart anew.
+const GROUP_ROWS: usize = 128;
+
+/// Into how many parts a thread's share is cut, so that others can help it.
+const PARTS_A_THREAD: usize = 4;
 
 /// `out = x · Wᵀ`: `x` is `[rows, inputs]`, `weight` is `[outputs, inputs]`, `out` is `[rows, outputs]`.
 ///
@@ -67,33 +73,44 @@ struct Job<'a> {
 impl Job<'_> {
     fn compute(&self, team: &Team<'_>, activations: Activations) {
         match activations {
-            Activations::F32 => self.run(team, false, |product, panels| self.floats(team, product, panels)),
+            Activations::F32 => {
+                // Panels go side by side in fours while few rows are multiplied, else in twos.
+                let together = if self.rows < MANY_ROWS { 4 } else { 2 };
+                self.run(team, matmul::TILE_ROWS, together, |product, rows, panels| {
+                    self.floats(team, product, rows, panels);
+                });
+            }
             Activations::Int8 => self.run_with_integers::<Int8>(team),
             Activations::Int16 => self.run_with_integers::<Int16>(team),
         }
     }
 
-    /// Shares out the panels of all matrices.
-    fn run(&self, team: &Team<'_>, integers: bool, part: impl Fn(&Product<'_>, Range<usize>) + Sync) {
+    /// Calls `part(product, rows, panels)` until every panel of all matrices has met all rows, which are cut at multiples
+    /// of `tile`.
+    fn run(
+        &self,
+        team: &Team<'_>,
+        tile: usize,
+        together: usize,
+        part: impl Fn(&Product<'_>, Range<usize>, Range<usize>) + Sync,
+    ) {
+        // A thread keeps to rows of its own where there are enough: the next operation then finds them near its core.
+        let groups = (self.rows / GROUP_ROWS).clamp(1, team.threads());
         let panels: usize = self.products.iter().map(|product| product.panels).sum();
-        // A share's panels go side by side in fours while few rows are multiplied, else in twos, but for integers.
-        let together = match self.rows {
-            _ if integers => 1,
-            ..MANY_ROWS => 4,
-            _ => 2,
-        };
         // With few rows memory is the limit, and a thread reads fastest what lies in one piece.
-        let share = match self.rows {
-            ..=TILE_ROWS => panels.div_ceil(team.threads()).next_multiple_of(together),
-            _ => team.share(panels, together),
-        };
-        let parts = |product: &Product<'_>| product.panels.div_ceil(share);
-        team.run(self.products.iter().map(parts).sum(), |mut i| {
+        let parts = if self.rows <= TILE_ROWS { 1 } else { PARTS_A_THREAD };
+        let shares = (parts * team.threads()).div_ceil(groups).min(panels.div_ceil(together));
+        team.run(groups * shares, |i| {
+            let rows = share_of(self.rows, tile, i / shares, groups);
+            let all = share_of(panels, together, i % shares, shares);
+            let mut before = 0;
             for product in self.products {
-                if i < parts(product) {
-                    return part(product, i * share..product.panels.min((i + 1) * share));
+                let start = all.start.saturating_sub(before);
+                let end = all.end.saturating_sub(before).min(product.panels);
+                if start < end {
+                    part(product, rows.clone(), start..end);
                 }
-                i -= parts(product);
+                before += product.panels;
             }
         });
     }
@@ -108,7 +125,7 @@ impl Job<'_> {
             }
             let room = &mut room[..len];
             // A tile is a piece of work, or is shared out if it is the only one and large enough.
-            let shares = if tiles == 1 && self.rows > 1 { 2 * team.threads() } else { 1 };
+            let shares = if tiles == 1 && self.rows > 1 { team.threads() } else { 1 };
             let share = groups.div_ceil(shares).max(1);
             team.run_on_pieces(room, share * tile_rows, |i, out| {
                 let (tile, first) = if shares == 1 { (i, 0) } else { (0, i * share) };
@@ -117,23 +134,27 @@ impl Job<'_> {
                 team.level().run(Quantize { x, inputs, tile_rows, first, out });
             });
             let x = &*room;
-            self.run(team, true, |product, panels| {
-                let (rows, inputs, out) = (self.rows, self.inputs, &product.out);
-                let (first, last) = (panels.start, panels.end);
+            self.run(team, TILE_ROWS, 1, |product, rows, panels| {
+                let (inputs, out) = (self.inputs, &product.out);
                 with_integer_blocks!(&product.weight.panels,
-                    blocks => team.level().run(IntegerMatmul { x, rows, inputs, blocks, first, last, out }),
-                    self.floats(team, product, panels));
+                    blocks => team.level().run(IntegerMatmul { x, rows, inputs, blocks, panels, out }),
+                    self.floats(team, product, rows, panels));
             });
         });
     }
 
-    fn floats(&self, team: &Team<'_>, product: &Product<'_>, panels: Range<usize>) {
-        let (x, rows, inputs, out) = (self.x, self.rows, self.inputs, &product.out);
-        let (first, last) = (panels.start, panels.end);
+    fn floats(&self, team: &Team<'_>, product: &Product<'_>, rows: Range<usize>, panels: Range<usize>) {
+        let (x, inputs, out) = (self.x, self.inputs, &product.out);
         with_blocks!(&product.weight.panels, blocks => {
-            team.level().run(Matmul { x, rows, inputs, blocks, first, last, out });
+            team.level().run(Matmul { x, rows, inputs, blocks, panels, out });
         });
     }
+}
+
+/// Share `share` of `shares` of `items` things, cut at multiples of `unit`; the shares differ by one unit at most.
+fn share_of(items: usize, unit: usize, share: usize, shares: usize) -> Range<usize> {
+    let bound = |share: usize| (share * items.div_ceil(unit) / shares * unit).min(items);
+    bound(share)..bound(share + 1)
 }
 
 /// The same by the reference, one output's weights at a time.

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::thread::LocalKey;
 
 use super::queries::{Queries, Shape};
-use crate::kernels::attention::{Mix, QUERIES, Scores, Soften, Tile};
+use crate::kernels::attention::{INTERLEAVED, Mix, QUERIES, Scores, Soften, Tile};
 use crate::kernels::columns::Columns;
 use crate::kernels::element::Element;
 use crate::ops::key_values::HeadCache;
@@ -18,6 +18,9 @@ use crate::simd::LANES;
 
 /// From this many positions on, a single token's attention is cut finer than by heads.
 const LONG: usize = 512;
+
+/// Panels of positions in a part of an attention that is cut finer than by heads.
+const CUT_PANELS: usize = INTERLEAVED;
 
 /// Panels of positions that the tiles of a block take turns at.
 const PANELS: usize = 32;
@@ -90,9 +93,9 @@ impl<E: Element> Job<'_, E> {
     /// Calls `part` for block `i`, as [`Job::run`] does.
     fn with_block(&self, i: usize, tiles: usize, part: impl FnOnce(&Block, &mut [f32], &mut [f32])) {
         let shape = &self.shape;
-        let blocks = shape.tiles().div_ceil(tiles);
-        let from = i % blocks * tiles;
-        let (kv_head, tiles) = (i / blocks, from..shape.tiles().min(from + tiles));
+        // By rows, then by heads: rows of the queries are near the core that computed them.
+        let (kv_head, from) = (i % shape.kv_heads, i / shape.kv_heads * tiles);
+        let tiles = from..shape.tiles().min(from + tiles);
         let last = shape.tile(kv_head, tiles.end - 1);
         let row_len = self.tile(kv_head, &last).row_len();
         let block = Block { kv_head, tiles, row_len };
@@ -173,13 +176,13 @@ impl<E: Element> Job<'_, E> {
         let (shape, heads, count) = (&self.shape, self.heads.len(), self.shape.queries());
         let (scale, row_len) = (shape.layer.scale, shape.positions.next_multiple_of(LANES));
         with_room(&ALL_ROWS, heads * count * row_len, |all| {
-            let shares = (row_len / LANES).div_ceil(PANELS);
+            let shares = (row_len / LANES).div_ceil(CUT_PANELS);
             let rows = &Columns::new(all, heads * count, row_len);
             team.run(heads * shares, |i| {
-                let (kv_head, from) = (i / shares, i % shares * PANELS);
+                let (kv_head, from) = (i / shares, i % shares * CUT_PANELS);
                 let queries = shape.tile(kv_head, 0);
                 let (tile, vectors) = (self.tile(kv_head, &queries), queries.vectors(q));
-                let panels = part_of(tile.panels(), from..from + PANELS);
+                let panels = part_of(tile.panels(), from..from + CUT_PANELS);
                 let (queries, first_row) = (&vectors[..count], kv_head * count);
                 team.level().run(Scores { tile, queries, scale, panels, rows, first_row });
             });

@@ -1,0 +1,170 @@
+//! Where the job in hand is announced, and how its parts find a thread.
+//!
+//! Each thread has a slot with a range of parts, which it works on in order. One that has none left, and has waited a
+//! while, takes parts from the slots of others, so that a thread which lags behind (because another program has its core,
+//! or because the core is a slow one) is helped. Until then no thread touches another's slot: on a machine whose cores
+//! are far apart, each touch costs as much as a thousand multiply-adds.
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// A job: computes the part of that number.
+type Job<'a> = &'a (dyn Fn(usize) + Sync);
+
+/// The job in hand and who works on what.
+pub(super) struct Board {
+    /// One for each thread; the first is that of the thread which announces jobs.
+    slots: Box<[Slot]>,
+    /// Set while a job is in hand.
+    busy: AtomicBool,
+    /// The first panic of a part.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// A thread's parts of the job in hand. It has two cache lines to itself, for processors fetch them in pairs.
+#[repr(align(128))]
+struct Slot {
+    /// Where the parts end (high half) and the next one to claim (low half). All are claimed when equal.
+    ticket: AtomicU64,
+    /// How many of the parts are finished.
+    done: AtomicU32,
+    /// Set when no more jobs will come.
+    closed: AtomicBool,
+    /// The job in hand; only written while no part is unfinished, only read by the claimant of a part.
+    job: UnsafeCell<Option<Job<'static>>>,
+}
+
+// SAFETY: every field but `job` is `Sync`. `job` is written by `Board::run` alone, which `busy` lets in one at a time,
+// before the Release store that opens the slot's ticket and after all parts of the job before are done; it is read only by
+// a thread that has claimed a part of this slot with an Acquire, and `run` does not return before that part is counted as
+// done.
+unsafe impl Sync for Slot {}
+
+impl Slot {
+    fn new() -> Slot {
+        Slot {
+            ticket: AtomicU64::new(0),
+            done: AtomicU32::new(0),
+            closed: AtomicBool::new(false),
+            job: UnsafeCell::new(None),
+        }
+    }
+
+    /// Claims a part, if there is one: its number and the job.
+    fn claim(&self) -> Option<(u32, Job<'static>)> {
+        let claimed = self.ticket.fetch_update(Ordering::Acquire, Ordering::Relaxed, |ticket| {
+            ((ticket as u32) < (ticket >> 32) as u32).then_some(ticket + 1)
+        });
+        let part = claimed.ok()? as u32;
+        // SAFETY: this thread has claimed a part that is not done, so `run` has written the cell before the ticket
+        // was opened and will not write it again before the part is counted as done.
+        let job = unsafe { *self.job.get() };
+        job.map(|job| (part, job))
+    }
+}
+
+impl Board {
+    /// A board for `threads` threads.
+    pub(super) fn new(threads: usize) -> Board {
+        Board {
+            slots: (0..threads).map(|_| Slot::new()).collect(),
+            busy: AtomicBool::new(false),
+            panic: Mutex::new(None),
+        }
+    }
+
+    /// Announces a job, works on it and waits for its last part. A job announced by a part of another is done on the
+    /// spot instead.
+    pub(super) fn run(&self, parts: usize, job: Job<'_>) {
+        if self.busy.swap(true, Ordering::Acquire) {
+            return (0..parts).for_each(job);
+        }
+        // SAFETY: only the lifetime changes. The reference is used by claimants of a part, and this function returns
+        // only after every part is done, so `job` outlives all uses.
+        let job: Job<'static> = unsafe { std::mem::transmute::<Job<'_>, Job<'static>>(job) };
+        let parts = u64::from(u32::try_from(parts).expect("fewer than 2³² parts"));
+        let threads = self.slots.len() as u64;
+        let first = |thread: usize| parts * thread as u64 / threads;
+        // One's own parts can wait.
+        for (thread, slot) in self.slots.iter().enumerate().rev() {
+            slot.done.store(0, Ordering::Relaxed);
+            // SAFETY: `busy` lets one job in at a time, all parts of the one before are done and this slot's ticket is
+            // not open, so nobody reads or writes the cell.
+            unsafe { *slot.job.get() = Some(job) };
+            slot.ticket.store(first(thread + 1) << 32 | first(thread), Ordering::Release);
+        }
+        while self.work(0) {}
+        let mut waiting = Waiting::default();
+        for (thread, slot) in self.slots.iter().enumerate() {
+            let parts = (first(thread + 1) - first(thread)) as u32;
+            while slot.done.load(Ordering::Acquire) < parts {
+                self.wait_or_help(0, &mut waiting);
+            }
+        }
+        let panic = self.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.busy.store(false, Ordering::Release);
+        if let Some(panic) = panic {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Helps with every job until [`Board::close`].
+    pub(super) fn serve(&self, thread: usize) {
+        let mut waiting = Waiting::default();
+        while !self.slots[thread].closed.load(Ordering::Acquire) {
+            if self.work(thread) {
+                waiting = Waiting::default();
+            } else {
+                self.wait_or_help(thread, &mut waiting);
+            }
+        }
+    }
+
+    /// Sends everybody home.
+    pub(super) fn close(&self) {
+        self.slots.iter().for_each(|slot| slot.closed.store(true, Ordering::Release));
+    }
+
+    /// Runs one part from the slot of `thread`, if there is one.
+    fn work(&self, thread: usize) -> bool {
+        let slot = &self.slots[thread];
+        let Some((part, job)) = slot.claim() else { return false };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job(part as usize))) {
+            self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
+        }
+        slot.done.fetch_add(1, Ordering::Release);
+        true
+    }
+
+    /// Waits a moment; every so often takes a part from another thread instead.
+    fn wait_or_help(&self, thread: usize, waiting: &mut Waiting) {
+        waiting.pause();
+        if waiting.is_time_to_help() {
+            let others = (1..self.slots.len()).map(|i| (thread + i) % self.slots.len());
+            if others.into_iter().any(|other| self.work(other)) {
+                *waiting = Waiting::default();
+            }
+        }
+    }
+}
+
+/// Waits by spinning, and after a few microseconds lets other processes have the core in between.
+#[derive(Default)]
+struct Waiting {
+    turns: u32,
+}
+
+impl Waiting {
+    fn pause(&mut self) {
+        self.turns = self.turns.wrapping_add(1);
+        if self.turns < 2000 { std::hint::spin_loop() } else { std::thread::yield_now() }
+    }
+
+    /// Every microsecond or so.
+    fn is_time_to_help(&self) -> bool {
+        self.turns.is_multiple_of(64)
+    }
+}
