@@ -125,7 +125,7 @@ pub struct Session<'m> {
 
 /// Tokens of a prompt that a session feeds at a time by default: enough that unpacking a weight is shared by
 /// many rows, few enough that the activations stay small.
-pub const PROMPT_CHUNK: usize = 256;
+pub const PROMPT_CHUNK: usize = 512;
 
 /// Tokens after a prompt for which room is made along with it.
 const ROOM_AHEAD: usize = 256;

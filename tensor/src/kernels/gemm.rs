@@ -11,10 +11,16 @@
 //! - the rows of `A` are read where they stand if `k` runs along them; if `k` runs down the columns (the
 //!   gradient of a weight), a block of `A` is copied first, for the second-level cache.
 
+mod matrix;
+mod pack;
+
 use std::cell::RefCell;
-use std::marker::PhantomData;
 use std::ops::Range;
 
+pub(crate) use self::matrix::Out;
+pub use self::matrix::{Start, View};
+pub(crate) use self::pack::PackPanels;
+use self::pack::some;
 use crate::simd::{Kernel, LANES, Lanes};
 
 /// Steps of `k` walked at a time: two panels × 256 × 16 `f32` are 32 KiB.
@@ -28,108 +34,6 @@ const PANEL_BLOCK: usize = 16;
 
 /// A multiple of the rows of every level's tile.
 pub(crate) const ROWS: usize = 12;
-
-/// A matrix in a slice: element `(r, c)` is `data[r · row_step + c · column_step]`.
-#[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
-    pub(crate) data: &'a [f32],
-    pub(crate) rows: usize,
-    pub(crate) columns: usize,
-    pub(crate) row_step: usize,
-    pub(crate) column_step: usize,
-}
-
-impl<'a> View<'a> {
-    /// The matrix `[rows, columns]` that `data` holds row after row.
-    ///
-    /// # Panics
-    /// If `data` has another length.
-    pub fn new(data: &'a [f32], rows: usize, columns: usize) -> View<'a> {
-        assert_eq!(data.len(), rows * columns, "a matrix of {rows} × {columns}");
-        View { data, rows, columns, row_step: columns, column_step: 1 }
-    }
-
-    /// How many rows the matrix has.
-    pub fn rows(self) -> usize {
-        self.rows
-    }
-
-    /// Columns `columns` of this matrix.
-    ///
-    /// # Panics
-    /// If it has fewer.
-    pub fn columns(self, columns: Range<usize>) -> View<'a> {
-        assert!(columns.start <= columns.end && columns.end <= self.columns, "columns of the matrix");
-        let data = &self.data[(columns.start * self.column_step).min(self.data.len())..];
-        View { data, columns: columns.len(), ..self }
-    }
-
-    /// Rows and columns exchanged.
-    pub fn transposed(self) -> View<'a> {
-        let View { data, rows, columns, row_step, column_step } = self;
-        View { data, rows: columns, columns: rows, row_step: column_step, column_step: row_step }
-    }
-
-    pub(crate) fn at(self, row: usize, column: usize) -> f32 {
-        self.data[row * self.row_step + column * self.column_step]
-    }
-
-    /// Whether every element lies in `data`.
-    pub(crate) fn is_whole(self) -> bool {
-        let last = |count: usize, step: usize| count.saturating_sub(1) * step;
-        self.rows == 0
-            || self.columns == 0
-            || last(self.rows, self.row_step) + last(self.columns, self.column_step) < self.data.len()
-    }
-}
-
-/// Where the sums of a product start.
-#[derive(Clone, Copy, Debug)]
-pub enum Start<'a> {
-    /// At zero.
-    Zero,
-    /// At what the output holds: the product is added to it.
-    Out,
-    /// At another matrix of the output's shape.
-    At(View<'a>),
-}
-
-/// The output matrix, of which every part of a job writes other elements.
-pub(crate) struct Out<'a> {
-    start: *mut f32,
-    rows: usize,
-    columns: usize,
-    row_step: usize,
-    matrix: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: the only access is `stripe`, whose caller promises that stripes handed out at the same time
-// are disjoint.
-unsafe impl Sync for Out<'_> {}
-
-impl<'a> Out<'a> {
-    /// The first `columns` columns of the matrix of `rows` rows of `row_step` that `data` holds.
-    pub(crate) fn new(data: &'a mut [f32], rows: usize, columns: usize, row_step: usize) -> Out<'a> {
-        let enough = rows == 0 || (rows - 1) * row_step + columns <= data.len();
-        assert!(enough && columns <= row_step, "an output of {rows} × {columns}, {row_step} apart");
-        Out { start: data.as_mut_ptr(), rows, columns, row_step, matrix: PhantomData }
-    }
-
-    /// The up to sixteen columns of panel `panel` in row `row`.
-    ///
-    /// # Safety
-    /// No other slice of these elements may be alive.
-    #[inline(always)]
-    #[allow(clippy::mut_from_ref)]
-    unsafe fn stripe(&self, row: usize, panel: usize) -> &mut [f32] {
-        let from = panel * LANES;
-        assert!(row < self.rows && from < self.columns);
-        let width = LANES.min(self.columns - from);
-        // SAFETY: row and columns lie inside the matrix by the assertion and the cut above; that nobody
-        // else holds them is the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.row_step + from), width) }
-    }
-}
 
 /// The second factor, `[k, n]`.
 #[derive(Clone, Copy)]
@@ -196,72 +100,6 @@ impl Kernel for Inside<'_, '_> {
     }
 }
 
-/// How many panels lie side by side at this level: two where a tile of them has registers, because then one
-/// broadcast serves two multiply-adds.
-const fn side_by_side<S: Lanes>() -> usize {
-    if S::TILE_ROWS == 12 { 2 } else { 1 }
-}
-
-/// Brings panels `panels` of a `B` into the order the product reads: `[panels/2][k][2][16]` if two lie side by
-/// side (a last odd one alone), else `[panels][k][16]`; filled up with zeros.
-pub(crate) struct PackPanels<'a> {
-    /// One of its steps is 1.
-    pub(crate) b: View<'a>,
-    /// Starts at an even panel.
-    pub(crate) panels: Range<usize>,
-    /// `panels · k`
-    pub(crate) out: &'a mut [[f32; LANES]],
-}
-
-impl Kernel for PackPanels<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Lanes>(self, s: S) {
-        let inner = self.b.rows;
-        if inner == 0 {
-            return;
-        }
-        for panel in self.panels.clone().step_by(side_by_side::<S>()) {
-            let count = side_by_side::<S>().min(self.panels.end - panel);
-            let out = &mut self.out[(panel - self.panels.start) * inner..][..count * inner];
-            if self.b.column_step == 1 {
-                copy_panels(s, self.b, panel, count, 0, out);
-                continue;
-            }
-            let first = panel * LANES;
-            let lines = out.as_flattened_mut();
-            for column in 0..count * LANES {
-                let to = lines.iter_mut().skip(column).step_by(count * LANES);
-                if first + column < self.b.columns {
-                    let from = &self.b.data[(first + column) * self.b.column_step..][..inner];
-                    to.zip(from).for_each(|(to, &from)| *to = from);
-                } else {
-                    to.for_each(|to| *to = 0.0);
-                }
-            }
-        }
-    }
-}
-
-/// Copies as many rows of `count` panels of `B` as `out` has, from row `from` on, side by side.
-#[inline(always)]
-fn copy_panels<S: Lanes>(
-    s: S,
-    b: View<'_>,
-    panel: usize,
-    count: usize,
-    from: usize,
-    out: &mut [[f32; LANES]],
-) {
-    for (k, out) in out.chunks_exact_mut(count).enumerate() {
-        let row = &b.data[(from + k) * b.row_step..][..b.columns][panel * LANES..];
-        for (p, out) in out.iter_mut().enumerate() {
-            s.store(some(s, &row[p * LANES..]), out);
-        }
-    }
-}
-
 /// The rows of a tile: row `r`'s element `k` is `data[r · row_step + k · step]`.
 #[derive(Clone, Copy)]
 struct Rows<'a> {
@@ -301,12 +139,12 @@ impl Gemm<'_> {
             for from in (0..inner.max(1)).step_by(STRETCH) {
                 let len = STRETCH.min(inner - from);
                 if let Factor::View(b) = self.b {
-                    self.copy_stretch::<S, PANELS>(s, b, some.clone(), from, len, panels);
+                    pack::copy_stretch::<S, PANELS>(s, b, some.clone(), from, len, panels);
                 }
                 for row in self.rows.clone().step_by(ROW_BLOCK) {
                     let rows = row..self.rows.end.min(row + ROW_BLOCK);
                     if self.a.column_step != 1 {
-                        self.copy_rows::<TILE>(rows.clone(), from, len, block);
+                        pack::copy_rows::<TILE>(self.a, rows.clone(), from, len, block);
                     }
                     self.tiles::<S, TILE, PANELS>(s, rows, some.clone(), from, len, block, panels);
                 }
@@ -434,61 +272,6 @@ impl Gemm<'_> {
                 s.store(sum, &mut sixteen);
                 out.copy_from_slice(&sixteen[..out.len()]);
             }
-        }
-    }
-
-    /// Copies rows `from..from + len` of some panels of `B`, reading row by row.
-    #[inline(always)]
-    fn copy_stretch<S: Lanes, const PANELS: usize>(
-        &self,
-        s: S,
-        b: View<'_>,
-        panels: Range<usize>,
-        from: usize,
-        len: usize,
-        out: &mut [[f32; LANES]],
-    ) {
-        for k in 0..len {
-            let row = &b.data[(from + k) * b.row_step..][..b.columns];
-            for panel in panels.clone() {
-                let pair = (panel - panels.start) / PANELS * PANELS;
-                let count = PANELS.min(panels.len() - pair);
-                let to = pair * len + k * count + (panel - panels.start) % PANELS;
-                s.store(some(s, &row[panel * LANES..]), &mut out[to]);
-            }
-        }
-    }
-
-    /// Copies columns `rows` of `Aᵀ`, which lie side by side, as `[tiles][len][TILE]`; a last, lower tile
-    /// keeps the same step.
-    #[inline(always)]
-    fn copy_rows<const TILE: usize>(&self, rows: Range<usize>, from: usize, len: usize, block: &mut [f32]) {
-        for k in 0..len {
-            let line = &self.a.data[(from + k) * self.a.column_step..][..self.a.rows][rows.clone()];
-            let (tiles, rest) = line.as_chunks::<TILE>();
-            let mut to = k * TILE;
-            for tile in tiles {
-                if let Some(out) = block[to..].first_chunk_mut::<TILE>() {
-                    *out = *tile;
-                }
-                to += len * TILE;
-            }
-            if !rest.is_empty() {
-                block[to..to + rest.len()].copy_from_slice(rest);
-            }
-        }
-    }
-}
-
-/// Sixteen numbers, or as many as there are and zeros.
-#[inline(always)]
-fn some<S: Lanes>(s: S, x: &[f32]) -> S::F {
-    match x.first_chunk::<LANES>() {
-        Some(sixteen) => s.load(sixteen),
-        None => {
-            let mut sixteen = [0.0; LANES];
-            sixteen[..x.len()].copy_from_slice(x);
-            s.load(&sixteen)
         }
     }
 }

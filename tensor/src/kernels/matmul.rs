@@ -8,8 +8,9 @@
 //! - **few rows** (a token being generated): each weight is used once or a few times, so it is unpacked in
 //!   registers and multiplied on the spot. Memory is the limit. Some panels go side by side, because one
 //!   chain of dependent multiply-adds would leave the arithmetic units waiting.
-//! - **many rows** (a prompt): a stretch of two panels is unpacked to `f32` once, into a buffer that stays in
-//!   the first-level cache, and a tile of rows × outputs stays in registers while it walks the stretch.
+//! - **many rows** (a prompt): a stretch of two panels is unpacked to `f32` once, into a buffer that stays near the core
+//!   (what is `f32` already is read where it lies), and a tile of rows × outputs stays in registers while it walks the
+//!   stretch.
 //!   Arithmetic is the limit. (Goto and van de Geijn, "Anatomy of high-performance matrix
 //!   multiplication", 2008, is the classic on such blocking.)
 
@@ -23,24 +24,34 @@ use crate::weights::Block;
 /// From this many rows on, unpacking a stretch of a panel pays.
 pub(crate) const MANY_ROWS: usize = 3;
 
-/// Inputs unpacked at a time, at most: two panels of 320 × 16 `f32` are 40 KiB.
-const STRETCH: usize = 320;
+/// Inputs walked at a time, at most: two panels of 1024 × 16 `f32` are 128 KiB, which a second-level cache holds. The first
+/// level cannot, but shorter stretches cost more than they save: a tile fetches its sums anew for each.
+const STRETCH: usize = 1024;
 
-/// Rows walked with one unpacked stretch, at most: 264 × 320 `f32` are 330 KiB of `x`, which a second-level cache holds.
+/// Sixteens that a thread's room needs for unpacked weights.
+pub(crate) const ROOM: usize = 2 * STRETCH;
+
+/// Rows walked with one stretch, at most. A multiple of every level's tile rows.
 const ROW_BLOCK: usize = 264;
 
-/// A multiple of every level's tile rows, as [`ROW_BLOCK`] is.
+/// Panels whose sums stay in the second-level cache from one stretch to the next.
+const PANEL_BLOCK: usize = 8;
+
+/// A multiple of every level's tile rows.
 pub(crate) const TILE_ROWS: usize = 12;
 
 /// One thread's share of a matmul: some rows times some panels.
 pub(crate) struct Matmul<'a, B> {
-    /// `[all rows, inputs]`
+    /// `[all rows, x_step]`, of which the first `inputs` columns count.
     pub(crate) x: &'a [f32],
+    pub(crate) x_step: usize,
     pub(crate) rows: Range<usize>,
     pub(crate) inputs: usize,
     /// All panels of the matrix.
     pub(crate) blocks: &'a [B],
     pub(crate) panels: Range<usize>,
+    /// [`ROOM`] sixteens, for weights that are unpacked.
+    pub(crate) room: &'a mut [[f32; LANES]],
     /// `[all rows, outputs]`
     pub(crate) out: &'a Columns<'a>,
 }
@@ -69,7 +80,7 @@ impl<B: Block> Matmul<'_, B> {
     fn few_rows<S: Lanes, const ROWS: usize>(&self, s: S) {
         let mut x = [self.x; ROWS];
         for (row, x) in x.iter_mut().enumerate() {
-            *x = &self.x[(self.rows.start + row) * self.inputs..][..self.inputs];
+            *x = &self.x[(self.rows.start + row) * self.x_step..][..self.inputs];
         }
         let Range { start: mut panel, end: last } = self.panels;
         while panel + 4 <= last && B::PANELS >= 4 {
@@ -127,35 +138,38 @@ impl<B: Block> Matmul<'_, B> {
     }
 
     #[inline(always)]
-    fn many_rows<S: Lanes>(&self, s: S) {
+    fn many_rows<S: Lanes>(mut self, s: S) {
+        let (left, right) = std::mem::take(&mut self.room).split_at_mut(STRETCH);
         // Stretches of much the same length: a short last one would not repay the fetching of its sums.
         let stretches = self.inputs.div_ceil(STRETCH / B::K * B::K).max(1);
         let stretch = self.inputs.div_ceil(stretches).next_multiple_of(B::K).max(B::K);
-        let (mut left, mut right) = ([[0.0; LANES]; STRETCH], [[0.0; LANES]; STRETCH]);
         // Blocks of much the same length too.
         let rows = self.rows.len();
         let block = rows.div_ceil(rows.div_ceil(ROW_BLOCK)).next_multiple_of(TILE_ROWS);
         for block_start in self.rows.clone().step_by(block) {
             let block_end = (block_start + block).min(self.rows.end);
-            for from in (0..self.inputs).step_by(stretch) {
-                let len = stretch.min(self.inputs - from);
-                for panel in self.panels.clone().step_by(2) {
-                    unpack(s, &self.panel(panel)[from / B::K..][..len / B::K], &mut left[..len]);
-                    let mut panels = 1;
-                    if panel + 1 < self.panels.end {
-                        unpack(s, &self.panel(panel + 1)[from / B::K..][..len / B::K], &mut right[..len]);
-                        panels = 2;
+            for first in self.panels.clone().step_by(PANEL_BLOCK) {
+                let last = self.panels.end.min(first + PANEL_BLOCK);
+                for from in (0..self.inputs).step_by(stretch) {
+                    let len = stretch.min(self.inputs - from);
+                    for panel in (first..last).step_by(2) {
+                        let panels = 2.min(last - panel);
+                        let blocks = |p| &self.panel(panel + p)[from / B::K..][..len / B::K];
+                        let mut weights = [floats(s, blocks(0), left); 2];
+                        if panels == 2 {
+                            weights[1] = floats(s, blocks(1), right);
+                        }
+                        s.apart(Tiles {
+                            x: self.x,
+                            x_step: self.x_step,
+                            rows: block_start..block_end,
+                            from,
+                            weights,
+                            panels,
+                            panel,
+                            out: self.out,
+                        });
                     }
-                    s.apart(Tiles {
-                        x: self.x,
-                        inputs: self.inputs,
-                        rows: block_start..block_end,
-                        from,
-                        weights: [&left[..len], &right[..len]],
-                        panels,
-                        panel,
-                        out: self.out,
-                    });
                 }
             }
         }
@@ -164,9 +178,9 @@ impl<B: Block> Matmul<'_, B> {
 
 /// One stretch of one or two panels, unpacked, times a block of rows.
 struct Tiles<'a> {
-    /// `[rows, inputs]`
+    /// `[all rows, x_step]`
     x: &'a [f32],
-    inputs: usize,
+    x_step: usize,
     rows: Range<usize>,
     /// The first input of the stretch.
     from: usize,
@@ -234,7 +248,7 @@ impl Tiles<'_> {
         }
         let mut x = [self.x; ROWS];
         for (r, x) in x.iter_mut().enumerate() {
-            *x = &self.x[(row + r) * self.inputs + self.from..][..weights[0].len()];
+            *x = &self.x[(row + r) * self.x_step + self.from..][..weights[0].len()];
         }
         multiply_tile(s, x, weights, 1, &mut sums);
         for (r, sums) in sums.into_iter().enumerate() {
@@ -275,10 +289,13 @@ pub(super) fn take<S: Lanes>(s: S, out: &Columns<'_>, row: usize, panel: usize) 
     }
 }
 
-/// Writes the weights of some blocks of a panel as `f32`, input after input.
+/// The weights of some blocks of a panel as `f32`, input after input: unpacked into `room`, if they are not `f32` already.
 #[inline(always)]
-fn unpack<S: Lanes, B: Block>(s: S, blocks: &[B], out: &mut [[f32; LANES]]) {
-    for (block, out) in blocks.iter().zip(out.chunks_exact_mut(B::K)) {
+fn floats<'w, S: Lanes, B: Block>(s: S, blocks: &'w [B], room: &'w mut [[f32; LANES]]) -> &'w [[f32; LANES]] {
+    if let Some(floats) = B::as_floats(blocks) {
+        return floats;
+    }
+    for (block, out) in blocks.iter().zip(room.chunks_exact_mut(B::K)) {
         for (group, out) in out.chunks_exact_mut(B::GROUP).enumerate() {
             let scales = block.scales(s, group);
             for (step, out) in out.chunks_exact_mut(B::STEP).enumerate() {
@@ -288,4 +305,5 @@ fn unpack<S: Lanes, B: Block>(s: S, blocks: &[B], out: &mut [[f32; LANES]]) {
             }
         }
     }
+    &room[..blocks.len() * B::K]
 }

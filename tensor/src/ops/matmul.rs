@@ -1,7 +1,9 @@
 //! The linear layer's product `y = x · Wᵀ`.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
+use super::with_room;
 use crate::activations::Activations;
 use crate::kernels::columns::Columns;
 use crate::kernels::inputs::{self, InputBlock, Int8, Int16, Precision, Quantize};
@@ -14,6 +16,17 @@ use crate::weights::{PackedMatrix, Panels, with_blocks, with_integer_blocks};
 
 /// Rows that a thread keeps to itself, at least: each group of rows has to take the weights apart anew.
 const GROUP_ROWS: usize = 128;
+
+/// Rows of a multiple of so many inputs, 4096 bytes, lie in the same few places of a first-level cache: too few for the
+/// rows of a tile.
+const ALIASING: usize = 1024;
+
+thread_local! {
+    /// A thread's room for such rows, some way apart.
+    static APART: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// A thread's room for unpacked weights.
+    static UNPACKED: RefCell<Vec<[f32; LANES]>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Into how many parts a thread's share is cut, so that others can help it.
 const PARTS_A_THREAD: usize = 4;
@@ -73,13 +86,7 @@ struct Job<'a> {
 impl Job<'_> {
     fn compute(&self, team: &Team<'_>, activations: Activations) {
         match activations {
-            Activations::F32 => {
-                // Panels go side by side in fours while few rows are multiplied, else in twos.
-                let together = if self.rows < MANY_ROWS { 4 } else { 2 };
-                self.run(team, matmul::TILE_ROWS, together, |product, rows, panels| {
-                    self.floats(team, product, rows, panels);
-                });
-            }
+            Activations::F32 => self.run_with_floats(team),
             Activations::Int8 => self.run_with_integers::<Int8>(team),
             Activations::Int16 => self.run_with_integers::<Int16>(team),
         }
@@ -115,6 +122,26 @@ impl Job<'_> {
         });
     }
 
+    fn run_with_floats(&self, team: &Team<'_>) {
+        // Panels go side by side in fours while few rows are multiplied, else in twos.
+        let together = if self.rows < MANY_ROWS { 4 } else { 2 };
+        let run = |x: &[f32], x_step| {
+            self.run(team, matmul::TILE_ROWS, together, |product, rows, panels| {
+                self.floats(team, x, x_step, product, rows, panels);
+            });
+        };
+        if self.rows < matmul::TILE_ROWS || !self.inputs.is_multiple_of(ALIASING) {
+            return run(self.x, self.inputs);
+        }
+        let step = self.inputs + LANES;
+        with_room(&APART, self.rows * step, |room| {
+            team.run_on_pieces(room, step, |row, out| {
+                out[..self.inputs].copy_from_slice(&self.x[row * self.inputs..][..self.inputs]);
+            });
+            run(room, step);
+        });
+    }
+
     fn run_with_integers<P: Precision>(&self, team: &Team<'_>) {
         P::with_room(|room| {
             let tile_rows = rows_side_by_side(self.rows);
@@ -138,15 +165,27 @@ impl Job<'_> {
                 let (inputs, out) = (self.inputs, &product.out);
                 with_integer_blocks!(&product.weight.panels,
                     blocks => team.level().run(IntegerMatmul { x, rows, inputs, blocks, panels, out }),
-                    self.floats(team, product, rows, panels));
+                    self.floats(team, self.x, self.inputs, product, rows, panels));
             });
         });
     }
 
-    fn floats(&self, team: &Team<'_>, product: &Product<'_>, rows: Range<usize>, panels: Range<usize>) {
-        let (x, inputs, out) = (self.x, self.inputs, &product.out);
-        with_blocks!(&product.weight.panels, blocks => {
-            team.level().run(Matmul { x, rows, inputs, blocks, panels, out });
+    /// `x` is `[rows, x_step]`.
+    fn floats(
+        &self,
+        team: &Team<'_>,
+        x: &[f32],
+        x_step: usize,
+        product: &Product<'_>,
+        rows: Range<usize>,
+        panels: Range<usize>,
+    ) {
+        let (inputs, out) = (self.inputs, &product.out);
+        UNPACKED.with_borrow_mut(|room| {
+            room.resize(matmul::ROOM, [0.0; LANES]);
+            with_blocks!(&product.weight.panels, blocks => {
+                team.level().run(Matmul { x, x_step, rows, inputs, blocks, panels, room, out });
+            });
         });
     }
 }

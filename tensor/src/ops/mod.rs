@@ -4,6 +4,9 @@
 //! plain version in [`reference`](crate::reference) and gives the same bits at every
 //! [`Level`](crate::simd::Level), with any number of threads, and whichever other rows are computed with it.
 
+use std::cell::RefCell;
+use std::thread::LocalKey;
+
 mod attention;
 mod backward;
 mod causal;
@@ -39,4 +42,14 @@ pub use crate::kernels::math::Activation;
 fn rows_of(what: &str, len: usize, columns: usize) -> usize {
     assert!(columns > 0 && len.is_multiple_of(columns), "{what}: {len} elements are no rows of {columns}");
     len / columns
+}
+
+/// Calls `f` with `len` elements of a room that a thread keeps between calls; what is there is left over from earlier.
+fn with_room(room: &'static LocalKey<RefCell<Vec<f32>>>, len: usize, f: impl FnOnce(&mut [f32])) {
+    room.with_borrow_mut(|room| {
+        if room.len() < len {
+            room.resize(len, 0.0);
+        }
+        f(&mut room[..len]);
+    });
 }

@@ -4,9 +4,7 @@ use super::Block;
 use crate::simd::{LANES, Lanes};
 
 /// Sixteen `f32`.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-pub(crate) struct BlockF32(pub(crate) [f32; LANES]);
+pub(crate) type BlockF32 = [f32; LANES];
 
 /// Sixteen half-precision numbers.
 #[derive(Clone, Copy)]
@@ -33,11 +31,15 @@ impl Block for BlockF32 {
     one_input_a_block!();
 
     fn pack(rows: [&[u8]; LANES]) -> Self {
-        BlockF32(rows.map(|row| f32::from_le_bytes([row[0], row[1], row[2], row[3]])))
+        rows.map(|row| f32::from_le_bytes([row[0], row[1], row[2], row[3]]))
     }
     #[inline(always)]
     fn weights<S: Lanes>(&self, s: S, (): (), _: usize) -> S::F {
-        s.load(&self.0)
+        s.load(self)
+    }
+    #[inline(always)]
+    fn as_floats(blocks: &[Self]) -> Option<&[[f32; LANES]]> {
+        Some(blocks)
     }
 }
 

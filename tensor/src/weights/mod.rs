@@ -51,6 +51,11 @@ pub(crate) trait Block: Copy + Send + Sync + 'static {
     fn scales<S: Lanes>(&self, s: S, group: usize) -> Self::Scales<S>;
     /// The sixteen weights of input `k`, whose group's scales are given.
     fn weights<S: Lanes>(&self, s: S, scales: Self::Scales<S>, k: usize) -> S::F;
+    /// The weights of a panel's blocks, input after input, if they are kept as `f32`.
+    #[inline(always)]
+    fn as_floats(_: &[Self]) -> Option<&[[f32; LANES]]> {
+        None
+    }
 }
 
 /// A block whose weights are `scale · q + offset` with whole `q`, for products with whole inputs.

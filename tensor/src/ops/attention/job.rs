@@ -6,13 +6,13 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
-use std::thread::LocalKey;
 
 use super::queries::{Queries, Shape};
 use crate::kernels::attention::{INTERLEAVED, Mix, QUERIES, Scores, Soften, Tile};
 use crate::kernels::columns::Columns;
 use crate::kernels::element::Element;
 use crate::ops::key_values::HeadCache;
+use crate::ops::with_room;
 use crate::pool::Team;
 use crate::simd::LANES;
 
@@ -230,14 +230,4 @@ impl<E: Element> Job<'_, E> {
 fn part_of(all: Range<usize>, part: Range<usize>) -> Range<usize> {
     let start = all.start.max(part.start);
     start..all.end.min(part.end).max(start)
-}
-
-/// Calls `f` with `len` elements of a thread's room.
-fn with_room(room: &'static LocalKey<RefCell<Vec<f32>>>, len: usize, f: impl FnOnce(&mut [f32])) {
-    room.with_borrow_mut(|room| {
-        if room.len() < len {
-            room.resize(len, 0.0);
-        }
-        f(&mut room[..len]);
-    });
 }
