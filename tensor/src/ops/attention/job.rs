@@ -170,8 +170,9 @@ impl<E: Element> Job<'_, E> {
     }
 
     /// The attention of a few queries that look far back, one tile a key-value head. Shared out by heads alone, most
-    /// threads would wait for the one with a head more: so the scores are cut by positions too, the softmax by
-    /// queries, and the results by components.
+    /// threads would wait for the one with a head more: so the scores are cut by positions too, and the softmax by
+    /// queries. The results can only be cut by components, and where there are threads enough they are; more often would
+    /// be slower, for a part would skip through the values, which lie position by position.
     fn run_cut(&self, team: &Team<'_>, q: &[f32], z: &Columns<'_>) {
         let (shape, heads, count) = (&self.shape, self.heads.len(), self.shape.queries());
         let (scale, row_len) = (shape.layer.scale, shape.positions.next_multiple_of(LANES));
@@ -190,12 +191,12 @@ impl<E: Element> Job<'_, E> {
                 let visible = shape.visible(i % count / shape.group);
                 team.level().run(Soften { rows: row, row_len, visible: &[visible] });
             });
-            let halves = self.chunks().min(2);
-            team.run(heads * halves, |i| {
-                let (kv_head, half) = (i / halves, i % halves);
+            let cuts = (team.threads() / heads).clamp(1, self.chunks());
+            team.run(heads * cuts, |i| {
+                let (kv_head, cut) = (i / cuts, i % cuts);
                 let queries = shape.tile(kv_head, 0);
                 let tile = self.tile(kv_head, &queries);
-                let chunks = half * self.chunks() / halves..(half + 1) * self.chunks() / halves;
+                let chunks = cut * self.chunks() / cuts..(cut + 1) * self.chunks() / cuts;
                 let rows = &all[kv_head * count * row_len..][..count * row_len];
                 with_room(&ROOM, count * chunks.len() * LANES, |part_z| {
                     part_z.fill(0.0);
