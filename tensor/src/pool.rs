@@ -265,24 +265,23 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_begins_with_parts_that_follow_one_another() {
+    fn every_thread_begins_with_parts_of_its_own() {
         let pool = Pool::new(2, Level::Scalar).unwrap();
+        let begun = Mutex::new(Vec::new());
         pool.enter(|team| {
-            // Both wait for each other in their first part, so neither can take the other's.
-            let first = [AtomicUsize::new(9), AtomicUsize::new(9)];
-            let threads: Vec<_> = (0..10).map(|_| Mutex::new(None)).collect();
+            // A part is not over before two have begun, so these two are what the two threads began with.
             team.run(10, |i| {
-                *threads[i].lock().unwrap() = Some(std::thread::current().id());
-                if i % 5 == 0 {
-                    first[i / 5].store(i, Ordering::SeqCst);
-                    while first.iter().any(|part| part.load(Ordering::SeqCst) == 9) {
-                        std::thread::yield_now();
-                    }
+                begun.lock().unwrap().push(i);
+                while begun.lock().unwrap().len() < 2 {
+                    std::thread::yield_now();
                 }
             });
-            let thread = |i: usize| threads[i].lock().unwrap().unwrap();
-            assert_ne!(thread(0), thread(5));
         });
+        let mut begun = begun.into_inner().unwrap();
+        begun[..2].sort_unstable();
+        assert_eq!(begun[..2], [0, 5]);
+        begun.sort_unstable();
+        assert_eq!(begun, (0..10).collect::<Vec<_>>());
     }
 
     #[test]

@@ -18,8 +18,8 @@
 
 use std::ops::Range;
 
-use super::columns::Columns;
 use super::element::Element;
+use super::output::Output;
 use super::rowwise::Softmax;
 use super::tile::multiply_tile;
 use crate::simd::{Kernel, LANES, Lanes};
@@ -76,7 +76,7 @@ pub(crate) struct Scores<'a, E> {
     /// Which panels of positions to score; a few before them may be scored too, from a multiple of four on.
     pub(crate) panels: Range<usize>,
     /// `[…][row_len]`
-    pub(crate) rows: &'a Columns<'a>,
+    pub(crate) rows: &'a Output<'a>,
     /// The row of the first query.
     pub(crate) first_row: usize,
 }

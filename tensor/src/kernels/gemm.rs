@@ -17,20 +17,21 @@ mod pack;
 use std::cell::RefCell;
 use std::ops::Range;
 
-pub(crate) use self::matrix::Out;
 pub use self::matrix::{Start, View};
 pub(crate) use self::pack::PackPanels;
 use self::pack::some;
+use super::output::{Output, put, take};
 use crate::simd::{Kernel, LANES, Lanes};
 
-/// Steps of `k` walked at a time: two panels × 256 × 16 `f32` are 32 KiB.
-const STRETCH: usize = 256;
+/// Steps of `k` walked at a time: a tile fetches its sums anew for each stretch, so a stretch is long.
+const STRETCH: usize = 1024;
 
-/// Rows walked with one stretch of panels: 264 × 256 `f32` are 264 KiB of `A`. A multiple of [`ROWS`].
+/// Rows walked with one stretch of panels: 264 × 1024 `f32` are 1 MiB of `A`. A multiple of [`ROWS`].
 pub(crate) const ROW_BLOCK: usize = 264;
 
-/// Panels copied at a time: 16 × 256 × 16 `f32` are 256 KiB of `B`.
-const PANEL_BLOCK: usize = 16;
+/// Panels copied at a time: 48 × 1024 × 16 `f32` are 3 MiB of `B`. Fewer would be nearer to the core, but then the rows of a
+/// gradient's `A` are copied more often, and that costs more.
+const PANEL_BLOCK: usize = 48;
 
 /// A multiple of the rows of every level's tile.
 pub(crate) const ROWS: usize = 12;
@@ -60,7 +61,7 @@ pub(crate) struct Gemm<'a> {
     /// `[n]`
     pub(crate) bias: Option<&'a [f32]>,
     /// `[m, n]`
-    pub(crate) out: &'a Out<'a>,
+    pub(crate) out: &'a Output<'a>,
 }
 
 thread_local! {
@@ -243,7 +244,7 @@ impl Gemm<'_> {
                 if let (Some(bias), true) = (self.bias, spot.last) {
                     sum = s.add(sum, some(s, &bias[(spot.panel + p) * LANES..]));
                 }
-                self.put(s, spot.row + r, spot.panel + p, sum);
+                put(s, self.out, spot.row + r, spot.panel + p, sum);
             }
         }
     }
@@ -256,22 +257,7 @@ impl Gemm<'_> {
             Start::At(view) if first => {
                 some(s, &view.data[row * view.row_step..][..view.columns][panel * LANES..])
             }
-            // SAFETY: a share alone has its rows and panels, and the slice ends with this call.
-            _ => some(s, unsafe { self.out.stripe(row, panel) }),
-        }
-    }
-
-    #[inline(always)]
-    fn put<S: Lanes>(&self, s: S, row: usize, panel: usize, sum: S::F) {
-        // SAFETY: as in `begin`.
-        let out = unsafe { self.out.stripe(row, panel) };
-        match <&mut [f32; LANES]>::try_from(&mut *out) {
-            Ok(out) => s.store(sum, out),
-            Err(_) => {
-                let mut sixteen = [0.0; LANES];
-                s.store(sum, &mut sixteen);
-                out.copy_from_slice(&sixteen[..out.len()]);
-            }
+            _ => take(s, self.out, row, panel),
         }
     }
 }

@@ -18,9 +18,8 @@
 
 use std::ops::Range;
 
-use super::columns::Columns;
 use super::inputs::{InputBlock, Precision};
-use super::matmul::{put, take};
+use super::output::{Output, put, take};
 use crate::simd::{Kernel, LANES, Lanes};
 use crate::weights::{IntegerBlock, ScaleOffset};
 
@@ -50,7 +49,7 @@ pub(crate) struct IntegerMatmul<'a, B, P: Precision> {
     pub(crate) blocks: &'a [B],
     pub(crate) panels: Range<usize>,
     /// `[all rows, outputs]`
-    pub(crate) out: &'a Columns<'a>,
+    pub(crate) out: &'a Output<'a>,
 }
 
 impl<B: IntegerBlock, P: Precision> Kernel for IntegerMatmul<'_, B, P> {
@@ -212,7 +211,7 @@ struct Tiles<'a, P: Precision, const LARGEST: u32, const SCALES: usize> {
     x: &'a [InputBlock<P>],
     place: Place,
     weights: &'a Stretch,
-    out: &'a Columns<'a>,
+    out: &'a Output<'a>,
 }
 
 impl<P: Precision, const LARGEST: u32, const SCALES: usize> Kernel for Tiles<'_, P, LARGEST, SCALES> {

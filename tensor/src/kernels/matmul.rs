@@ -16,7 +16,7 @@
 
 use std::ops::Range;
 
-use super::columns::Columns;
+use super::output::{Output, put, take};
 use super::tile::multiply_tile;
 use crate::simd::{Kernel, LANES, Lanes};
 use crate::weights::Block;
@@ -53,7 +53,7 @@ pub(crate) struct Matmul<'a, B> {
     /// [`ROOM`] sixteens, for weights that are unpacked.
     pub(crate) room: &'a mut [[f32; LANES]],
     /// `[all rows, outputs]`
-    pub(crate) out: &'a Columns<'a>,
+    pub(crate) out: &'a Output<'a>,
 }
 
 impl<B: Block> Kernel for Matmul<'_, B> {
@@ -190,7 +190,7 @@ struct Tiles<'a> {
     panels: usize,
     /// The first of them.
     panel: usize,
-    out: &'a Columns<'a>,
+    out: &'a Output<'a>,
 }
 
 impl Kernel for Tiles<'_> {
@@ -255,36 +255,6 @@ impl Tiles<'_> {
             for (i, sum) in sums.into_iter().enumerate() {
                 put(s, self.out, row + r, self.panel + p + i, sum);
             }
-        }
-    }
-}
-
-/// Writes sixteen outputs of a row, or as many as the matrix has there.
-#[inline(always)]
-pub(super) fn put<S: Lanes>(s: S, out: &Columns<'_>, row: usize, panel: usize, sums: S::F) {
-    // SAFETY: a share alone has the columns of its panels, and the slice ends with this call.
-    let out = unsafe { out.stripe(row, panel * LANES) };
-    match <&mut [f32; LANES]>::try_from(&mut *out) {
-        Ok(out) => s.store(sums, out),
-        Err(_) => {
-            let mut sixteen = [0.0; LANES];
-            s.store(sums, &mut sixteen);
-            out.copy_from_slice(&sixteen[..out.len()]);
-        }
-    }
-}
-
-/// Reads back what [`put`] wrote.
-#[inline(always)]
-pub(super) fn take<S: Lanes>(s: S, out: &Columns<'_>, row: usize, panel: usize) -> S::F {
-    // SAFETY: as in `put`.
-    let out = unsafe { out.stripe(row, panel * LANES) };
-    match <&[f32; LANES]>::try_from(&*out) {
-        Ok(out) => s.load(out),
-        Err(_) => {
-            let mut sixteen = [0.0; LANES];
-            sixteen[..out.len()].copy_from_slice(out);
-            s.load(&sixteen)
         }
     }
 }

@@ -5,7 +5,6 @@
 
 pub(crate) mod attention;
 pub(crate) mod backward;
-pub(crate) mod columns;
 pub(crate) mod element;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
@@ -13,5 +12,6 @@ pub(crate) mod inputs;
 pub(crate) mod integer;
 pub(crate) mod math;
 pub(crate) mod matmul;
+pub(crate) mod output;
 pub(crate) mod rowwise;
 pub(crate) mod tile;

@@ -6,7 +6,7 @@ mod queries;
 use self::job::Job;
 use self::queries::Shape;
 use super::key_values::{Heads, KeyValues, with_heads};
-use crate::kernels::columns::Columns;
+use crate::kernels::output::Output;
 use crate::pool::Team;
 use crate::reference;
 
@@ -37,7 +37,7 @@ pub fn attention(team: &Team<'_>, layer: Attention, q: &[f32], cache: &KeyValues
         attention_pattern(team, layer, shape.rows, cache, &mut pattern);
         return attention_mix(team, layer, &pattern, cache, z);
     }
-    let z = Columns::new(z, shape.rows * layer.n_heads, shape.head_dim);
+    let z = Output::new(z, shape.rows * layer.n_heads, shape.head_dim);
     with_heads!(&cache.heads, heads => Job { shape, heads }.attention(team, q, &z));
 }
 
@@ -66,7 +66,7 @@ pub fn attention_each(
             continue;
         }
         let shape = Shape::new(layer, cache, text_q.len());
-        let text_z = Columns::new(text_z, shape.rows * layer.n_heads, shape.head_dim);
+        let text_z = Output::new(text_z, shape.rows * layer.n_heads, shape.head_dim);
         jobs.push((shape, &cache.heads, text_q, text_z));
     }
     assert!(q.is_empty() && z.is_empty(), "attention: {} elements belong to no text", q.len().max(z.len()));
@@ -106,7 +106,7 @@ pub fn attention_scores(team: &Team<'_>, layer: Attention, q: &[f32], cache: &Ke
             reference::attention_scores(query, &keys, visible, layer.scale, scores);
         });
     }
-    let scores = Columns::new(scores, layer.n_heads * shape.rows, cache.positions);
+    let scores = Output::new(scores, layer.n_heads * shape.rows, cache.positions);
     with_heads!(&cache.heads, heads => {
         let job = Job { shape, heads };
         job.run(team, 1, |block, rows, _| {
@@ -137,7 +137,7 @@ pub fn attention_pattern(
     }
     let before = scores.to_vec();
     scores.fill(0.0);
-    let pattern = Columns::new(scores, layer.n_heads * shape.rows, cache.positions);
+    let pattern = Output::new(scores, layer.n_heads * shape.rows, cache.positions);
     with_heads!(&cache.heads, heads => {
         let job = Job { shape, heads };
         job.run(team, 1, |block, rows, _| {
@@ -170,7 +170,7 @@ pub fn attention_mix(team: &Team<'_>, layer: Attention, pattern: &[f32], cache: 
             reference::attention_mix(pattern, &values, visible, z);
         });
     }
-    let z = Columns::new(z, shape.rows * layer.n_heads, shape.head_dim);
+    let z = Output::new(z, shape.rows * layer.n_heads, shape.head_dim);
     with_heads!(&cache.heads, heads => {
         let job = Job { shape, heads };
         job.run(team, 1, |block, rows, block_z| {

@@ -11,7 +11,8 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 
 use crate::kernels::backward::{Dot, Peak, ScaledSoftmax, SoftmaxBackward};
-use crate::kernels::gemm::{Factor, Gemm, Out, PackPanels, Start, View};
+use crate::kernels::gemm::{Factor, Gemm, PackPanels, Start, View};
+use crate::kernels::output::Output;
 use crate::pool::Team;
 use crate::simd::{LANES, Level};
 
@@ -248,6 +249,6 @@ fn pack<'a>(level: Level, b: View<'_>, out: &'a mut Vec<[f32; LANES]>) -> Factor
 /// `out = start + a · b` on this thread, for the first `columns` columns of `b`.
 fn product(level: Level, a: View<'_>, b: Factor<'_>, columns: usize, start: Start<'_>, out: &mut [f32]) {
     let panels = 0..columns.div_ceil(LANES);
-    let out = Out::new(out, a.rows, columns, columns);
+    let out = Output::within(out, a.rows, columns, columns);
     level.run(Gemm { a, b, rows: 0..a.rows, panels, start, bias: None, out: &out });
 }

@@ -1,6 +1,7 @@
 //! `C = A · B` for matrices as they lie in memory, and the sum of a matrix's rows.
 
-use crate::kernels::gemm::{Factor, Gemm, Out, PackPanels, ROW_BLOCK, ROWS, Start, View};
+use crate::kernels::gemm::{Factor, Gemm, PackPanels, ROW_BLOCK, ROWS, Start, View};
+use crate::kernels::output::Output;
 use crate::pool::Team;
 use crate::reference;
 use crate::simd::LANES;
@@ -49,7 +50,7 @@ pub fn gemm(
         });
         factor = Factor::Packed { panels: &packed, inner: b.rows };
     }
-    let out = Out::new(out, rows, b.columns, out_step);
+    let out = Output::within(out, rows, b.columns, out_step);
     let part = |rows, panels| {
         team.level().run(Gemm { a, b: factor, rows, panels, start, bias, out: &out });
     };

@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use super::with_room;
 use crate::activations::Activations;
-use crate::kernels::columns::Columns;
 use crate::kernels::inputs::{self, InputBlock, Int8, Int16, Precision, Quantize};
 use crate::kernels::integer::{IntegerMatmul, TILE_ROWS, rows_side_by_side};
 use crate::kernels::matmul::{self, MANY_ROWS, Matmul};
+use crate::kernels::output::Output;
 use crate::pool::Team;
 use crate::reference;
 use crate::simd::LANES;
@@ -63,14 +63,14 @@ pub fn matmul_each<const N: usize>(team: &Team<'_>, x: &[f32], products: [(&Pack
 /// One of the matrices and where its results go.
 struct Product<'a> {
     weight: &'a PackedMatrix,
-    out: Columns<'a>,
+    out: Output<'a>,
     panels: usize,
 }
 
 impl<'a> Product<'a> {
     fn new(weight: &'a PackedMatrix, out: &'a mut [f32], rows: usize) -> Product<'a> {
         let outputs = weight.outputs();
-        Product { weight, out: Columns::new(out, rows, outputs), panels: outputs.div_ceil(LANES) }
+        Product { weight, out: Output::new(out, rows, outputs), panels: outputs.div_ceil(LANES) }
     }
 }
 

@@ -1,9 +1,6 @@
-//! The matrices of a product, where they lie: factors that are read, and an output that many threads write.
+//! The matrices of a product, where they lie in memory.
 
-use std::marker::PhantomData;
 use std::ops::Range;
-
-use crate::simd::LANES;
 
 /// A matrix in a slice: element `(r, c)` is `data[r · row_step + c · column_step]`.
 #[derive(Clone, Copy, Debug)]
@@ -68,41 +65,4 @@ pub enum Start<'a> {
     Out,
     /// At another matrix of the output's shape.
     At(View<'a>),
-}
-
-/// The output matrix, of which every part of a job writes other elements.
-pub(crate) struct Out<'a> {
-    start: *mut f32,
-    rows: usize,
-    columns: usize,
-    row_step: usize,
-    matrix: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: the only access is `stripe`, whose caller promises that stripes handed out at the same time
-// are disjoint.
-unsafe impl Sync for Out<'_> {}
-
-impl<'a> Out<'a> {
-    /// The first `columns` columns of the matrix of `rows` rows of `row_step` that `data` holds.
-    pub(crate) fn new(data: &'a mut [f32], rows: usize, columns: usize, row_step: usize) -> Out<'a> {
-        let enough = rows == 0 || (rows - 1) * row_step + columns <= data.len();
-        assert!(enough && columns <= row_step, "an output of {rows} × {columns}, {row_step} apart");
-        Out { start: data.as_mut_ptr(), rows, columns, row_step, matrix: PhantomData }
-    }
-
-    /// The up to sixteen columns of panel `panel` in row `row`.
-    ///
-    /// # Safety
-    /// No other slice of these elements may be alive.
-    #[inline(always)]
-    #[allow(clippy::mut_from_ref)]
-    pub(super) unsafe fn stripe(&self, row: usize, panel: usize) -> &mut [f32] {
-        let from = panel * LANES;
-        assert!(row < self.rows && from < self.columns);
-        let width = LANES.min(self.columns - from);
-        // SAFETY: row and columns lie inside the matrix by the assertion and the cut above; that nobody
-        // else holds them is the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.row_step + from), width) }
-    }
 }

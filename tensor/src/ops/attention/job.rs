@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use super::queries::{Queries, Shape};
 use crate::kernels::attention::{INTERLEAVED, Mix, QUERIES, Scores, Soften, Tile};
-use crate::kernels::columns::Columns;
 use crate::kernels::element::Element;
+use crate::kernels::output::Output;
 use crate::ops::key_values::HeadCache;
 use crate::ops::with_room;
 use crate::pool::Team;
@@ -54,7 +54,7 @@ pub(super) struct Block {
 
 impl<E: Element> Job<'_, E> {
     /// `q` and `z` are `[rows, n_heads, head_dim]`.
-    pub(super) fn attention(&self, team: &Team<'_>, q: &[f32], z: &Columns<'_>) {
+    pub(super) fn attention(&self, team: &Team<'_>, q: &[f32], z: &Output<'_>) {
         let shape = &self.shape;
         if shape.tiles() == 1 && shape.positions >= LONG && team.threads() > 1 {
             return self.run_cut(team, q, z);
@@ -65,7 +65,7 @@ impl<E: Element> Job<'_, E> {
     }
 
     /// The attention of block `i` of those that have `tiles` tiles.
-    pub(super) fn attend_block(&self, team: &Team<'_>, i: usize, tiles: usize, q: &[f32], z: &Columns<'_>) {
+    pub(super) fn attend_block(&self, team: &Team<'_>, i: usize, tiles: usize, q: &[f32], z: &Output<'_>) {
         self.with_block(i, tiles, |block, rows, block_z| {
             self.score(team, block, q, rows);
             self.soften(team, block, rows);
@@ -109,7 +109,7 @@ impl<E: Element> Job<'_, E> {
 
     /// The scores of a block.
     pub(super) fn score(&self, team: &Team<'_>, block: &Block, q: &[f32], rows: &mut [f32]) {
-        let rows = &Columns::new(rows, rows.len() / block.row_len, block.row_len);
+        let rows = &Output::new(rows, rows.len() / block.row_len, block.row_len);
         for from in (0..block.row_len / LANES).step_by(PANELS) {
             self.each_tile(block, |first_row, queries| {
                 let (tile, vectors) = (self.tile(block.kv_head, queries), queries.vectors(q));
@@ -146,7 +146,7 @@ impl<E: Element> Job<'_, E> {
     }
 
     /// Copies a block's results out to `[rows · n_heads, head_dim]`.
-    pub(super) fn put_z(&self, block: &Block, z: &[f32], to: &Columns<'_>) {
+    pub(super) fn put_z(&self, block: &Block, z: &[f32], to: &Output<'_>) {
         let len = self.chunks() * LANES;
         self.each_tile(block, |first_row, queries| {
             queries.put_z(&z[first_row * len..][..queries.count * len], 0, to);
@@ -162,7 +162,7 @@ impl<E: Element> Job<'_, E> {
     }
 
     /// Copies a block's rows of scores out to `[n_heads · rows, positions]`.
-    pub(super) fn put_rows(&self, block: &Block, rows: &[f32], to: &Columns<'_>) {
+    pub(super) fn put_rows(&self, block: &Block, rows: &[f32], to: &Output<'_>) {
         let row_len = block.row_len;
         self.each_tile(block, |first_row, queries| {
             queries.put_rows(&rows[first_row * row_len..], row_len, to);
@@ -173,12 +173,12 @@ impl<E: Element> Job<'_, E> {
     /// threads would wait for the one with a head more: so the scores are cut by positions too, and the softmax by
     /// queries. The results can only be cut by components, and where there are threads enough they are; more often would
     /// be slower, for a part would skip through the values, which lie position by position.
-    fn run_cut(&self, team: &Team<'_>, q: &[f32], z: &Columns<'_>) {
+    fn run_cut(&self, team: &Team<'_>, q: &[f32], z: &Output<'_>) {
         let (shape, heads, count) = (&self.shape, self.heads.len(), self.shape.queries());
         let (scale, row_len) = (shape.layer.scale, shape.positions.next_multiple_of(LANES));
         with_room(&ALL_ROWS, heads * count * row_len, |all| {
             let shares = (row_len / LANES).div_ceil(CUT_PANELS);
-            let rows = &Columns::new(all, heads * count, row_len);
+            let rows = &Output::new(all, heads * count, row_len);
             team.run(heads * shares, |i| {
                 let (kv_head, from) = (i / shares, i % shares * CUT_PANELS);
                 let queries = shape.tile(kv_head, 0);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Attention;
 use crate::kernels::attention::QUERIES;
-use crate::kernels::columns::Columns;
+use crate::kernels::output::Output;
 use crate::ops::KeyValues;
 use crate::simd::LANES;
 
@@ -123,7 +123,7 @@ impl Queries {
     }
 
     /// Copies the visible part of the tile's rows out to `[n_heads · rows, positions]`.
-    pub(super) fn put_rows(&self, rows: &[f32], row_len: usize, to: &Columns<'_>) {
+    pub(super) fn put_rows(&self, rows: &[f32], row_len: usize, to: &Output<'_>) {
         let rows = rows.chunks_exact(row_len).zip(self.visible());
         for ((from, visible), &(row, head)) in rows.zip(&self.places) {
             copy_into_row(to, head * self.n_rows + row, visible.start, &from[visible.clone()]);
@@ -131,7 +131,7 @@ impl Queries {
     }
 
     /// Copies the tile's results, from sixteen `first` on, out to `[rows · n_heads, head_dim]`.
-    pub(super) fn put_z(&self, tile_z: &[f32], first: usize, to: &Columns<'_>) {
+    pub(super) fn put_z(&self, tile_z: &[f32], first: usize, to: &Output<'_>) {
         let (padded, at) = (tile_z.len() / self.count, first * LANES);
         for (from, &(row, head)) in tile_z.chunks_exact(padded).zip(&self.places) {
             copy_into_row(to, row * self.n_heads + head, at, &from[..padded.min(to.columns() - at)]);
@@ -140,7 +140,7 @@ impl Queries {
 }
 
 /// Writes a part of one row; the part of the job that calls it is the only one with that row.
-fn copy_into_row(to: &Columns<'_>, row: usize, at: usize, from: &[f32]) {
+fn copy_into_row(to: &Output<'_>, row: usize, at: usize, from: &[f32]) {
     for (chunk, from) in from.chunks(LANES).enumerate() {
         // SAFETY: each row belongs to one query, each query to one part of the job, and the slice ends with
         // this iteration.
