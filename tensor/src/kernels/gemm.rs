@@ -7,9 +7,9 @@
 //! outputs stays in registers while it walks a stretch of `k`. What differs is that every matrix changes from
 //! step to step, so that all copying counts:
 //! - `B` is brought into panels as a whole if many rows will use it ([`PackPanels`]), else a stretch of some
-//!   panels at a time, for the second-level cache;
+//!   panels at a time;
 //! - the rows of `A` are read where they stand if `k` runs along them; if `k` runs down the columns (the
-//!   gradient of a weight), a block of `A` is copied first, for the second-level cache.
+//!   gradient of a weight), a block of `A` is copied first.
 
 mod matrix;
 mod pack;
