@@ -377,6 +377,8 @@ fn a_long_context_takes_no_memory_before_it_is_used() {
     let ordinary = config(|value| value["max_position_embeddings"] = json!(1u64 << 10));
     let long = config(|value| value["max_position_embeddings"] = json!(1u64 << 28));
     let memory = |directory: &Changed| memory_of(|| assert!(use_all(directory.open()).is_empty()));
+    // The first run also makes the rooms that a thread keeps.
+    memory(&ordinary);
     assert!(memory(&long) <= memory(&ordinary) + 1000);
 }
 
