@@ -199,12 +199,6 @@ impl Team<'_> {
             part(i, piece);
         });
     }
-
-    /// How many of `items` equal items one part should take, so that threads which lag can be helped:
-    /// about four parts a thread, each a multiple of `multiple`.
-    pub fn share(&self, items: usize, multiple: usize) -> usize {
-        items.div_ceil(4 * self.threads).next_multiple_of(multiple.max(1)).max(1)
-    }
 }
 
 /// A pointer that may cross threads; what makes its use sound is said where it is used.

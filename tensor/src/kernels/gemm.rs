@@ -19,8 +19,8 @@ use std::ops::Range;
 
 pub use self::matrix::{Start, View};
 pub(crate) use self::pack::PackPanels;
-use self::pack::some;
 use super::output::{Output, put, take};
+use super::rowwise::sixteen;
 use crate::simd::{Kernel, LANES, Lanes};
 
 /// Steps of `k` walked at a time: a tile fetches its sums anew for each stretch, so a stretch is long.
@@ -242,7 +242,7 @@ impl Gemm<'_> {
         for (r, sums) in sums.into_iter().enumerate() {
             for (p, mut sum) in sums.into_iter().enumerate() {
                 if let (Some(bias), true) = (self.bias, spot.last) {
-                    sum = s.add(sum, some(s, &bias[(spot.panel + p) * LANES..]));
+                    sum = s.add(sum, sixteen(s, bias, (spot.panel + p) * LANES, 0.0));
                 }
                 put(s, self.out, spot.row + r, spot.panel + p, sum);
             }
@@ -255,7 +255,7 @@ impl Gemm<'_> {
         match self.start {
             Start::Zero if first => s.splat(0.0),
             Start::At(view) if first => {
-                some(s, &view.data[row * view.row_step..][..view.columns][panel * LANES..])
+                sixteen(s, &view.data[row * view.row_step..][..view.columns], panel * LANES, 0.0)
             }
             _ => take(s, self.out, row, panel),
         }

@@ -10,9 +10,8 @@
 //!   chain of dependent multiply-adds would leave the arithmetic units waiting.
 //! - **many rows** (a prompt): a stretch of two panels is unpacked to `f32` once, into a buffer that stays near the core
 //!   (what is `f32` already is read where it lies), and a tile of rows × outputs stays in registers while it walks the
-//!   stretch.
-//!   Arithmetic is the limit. (Goto and van de Geijn, "Anatomy of high-performance matrix
-//!   multiplication", 2008, is the classic on such blocking.)
+//!   stretch. Arithmetic is the limit. (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008,
+//!   is the classic on such blocking.)
 
 use std::ops::Range;
 

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use super::rowwise;
 use crate::simd::{LANES, Lanes};
 
 /// A matrix of which every part of a job writes other elements.
@@ -56,14 +57,7 @@ impl<'a> Output<'a> {
 pub(crate) fn put<S: Lanes>(s: S, out: &Output<'_>, row: usize, panel: usize, sums: S::F) {
     // SAFETY: a part of a job alone has the rows and panels it writes, and the slice ends with this call.
     let out = unsafe { out.stripe(row, panel * LANES) };
-    match <&mut [f32; LANES]>::try_from(&mut *out) {
-        Ok(out) => s.store(sums, out),
-        Err(_) => {
-            let mut sixteen = [0.0; LANES];
-            s.store(sums, &mut sixteen);
-            out.copy_from_slice(&sixteen[..out.len()]);
-        }
-    }
+    rowwise::put(s, out, 0, sums);
 }
 
 /// Reads sixteen outputs of a row, or as many as the matrix has there and zeros.
@@ -71,12 +65,5 @@ pub(crate) fn put<S: Lanes>(s: S, out: &Output<'_>, row: usize, panel: usize, su
 pub(crate) fn take<S: Lanes>(s: S, out: &Output<'_>, row: usize, panel: usize) -> S::F {
     // SAFETY: as in `put`.
     let out = unsafe { out.stripe(row, panel * LANES) };
-    match <&[f32; LANES]>::try_from(&*out) {
-        Ok(out) => s.load(out),
-        Err(_) => {
-            let mut sixteen = [0.0; LANES];
-            sixteen[..out.len()].copy_from_slice(out);
-            s.load(&sixteen)
-        }
-    }
+    rowwise::sixteen(s, out, 0, 0.0)
 }

@@ -143,8 +143,8 @@ impl Board {
     fn wait_or_help(&self, thread: usize, waiting: &mut Waiting) {
         waiting.pause();
         if waiting.is_time_to_help() {
-            let others = (1..self.slots.len()).map(|i| (thread + i) % self.slots.len());
-            if others.into_iter().any(|other| self.work(other)) {
+            let threads = self.slots.len();
+            if (1..threads).any(|i| self.work((thread + i) % threads)) {
                 *waiting = Waiting::default();
             }
         }
@@ -160,11 +160,15 @@ struct Waiting {
 impl Waiting {
     fn pause(&mut self) {
         self.turns = self.turns.wrapping_add(1);
-        if self.turns < 2000 { std::hint::spin_loop() } else { std::thread::yield_now() }
+        if self.is_long() { std::thread::yield_now() } else { std::hint::spin_loop() }
     }
 
-    /// Every microsecond or so.
+    fn is_long(&self) -> bool {
+        self.turns >= 2000
+    }
+
+    /// Every microsecond or so; on a busy machine, each time that the core comes back.
     fn is_time_to_help(&self) -> bool {
-        self.turns.is_multiple_of(64)
+        self.is_long() || self.turns.is_multiple_of(64)
     }
 }

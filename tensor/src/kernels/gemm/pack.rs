@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::View;
+use crate::kernels::rowwise::sixteen;
 use crate::simd::{Kernel, LANES, Lanes};
 
 /// How many panels lie side by side at this level: two where a tile of them has registers, because then one
@@ -66,7 +67,7 @@ fn copy_panels<S: Lanes>(
     for (k, out) in out.chunks_exact_mut(count).enumerate() {
         let row = &b.data[(from + k) * b.row_step..][..b.columns][panel * LANES..];
         for (p, out) in out.iter_mut().enumerate() {
-            s.store(some(s, &row[p * LANES..]), out);
+            s.store(sixteen(s, row, p * LANES, 0.0), out);
         }
     }
 }
@@ -87,7 +88,7 @@ pub(super) fn copy_stretch<S: Lanes, const PANELS: usize>(
             let pair = (panel - panels.start) / PANELS * PANELS;
             let count = PANELS.min(panels.len() - pair);
             let to = pair * len + k * count + (panel - panels.start) % PANELS;
-            s.store(some(s, &row[panel * LANES..]), &mut out[to]);
+            s.store(sixteen(s, row, panel * LANES, 0.0), &mut out[to]);
         }
     }
 }
@@ -114,19 +115,6 @@ pub(super) fn copy_rows<const TILE: usize>(
         }
         if !rest.is_empty() {
             block[to..to + rest.len()].copy_from_slice(rest);
-        }
-    }
-}
-
-/// Sixteen numbers, or as many as there are and zeros.
-#[inline(always)]
-pub(super) fn some<S: Lanes>(s: S, x: &[f32]) -> S::F {
-    match x.first_chunk::<LANES>() {
-        Some(sixteen) => s.load(sixteen),
-        None => {
-            let mut sixteen = [0.0; LANES];
-            sixteen[..x.len()].copy_from_slice(x);
-            s.load(&sixteen)
         }
     }
 }
