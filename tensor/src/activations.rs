@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 /// The number format of the inputs of a product with quantised weights.
 ///
-/// As integers, 32 inputs share one scale, the largest of them divided by the largest integer, and are rounded to whole
-/// multiples of it. Their products with the weights' integers are then added up exactly, many at a time. Weights in
-/// `f32`, `f16` and `bf16` always meet `f32`.
+/// As integers, a group of inputs shares a step, the largest of them divided by the largest integer, and they are rounded
+/// to whole multiples of it. Their products with the weights' integers are then added up exactly, many at a time. Weights
+/// in `f32`, `f16` and `bf16` always meet `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Activations {
     /// 32-bit floating point: nothing is rounded.
@@ -15,7 +15,7 @@ pub enum Activations {
     F32,
     /// Integers in `-127..=127`: off by at most 1/254 of the largest of 32.
     Int8,
-    /// Integers in `-32512..=32512`: off by at most 1/65024 of the largest of 32.
+    /// Integers in `-32512..=32512`: off by at most 1/65024 of the largest of 128.
     Int16,
 }
 

@@ -44,34 +44,35 @@ pub fn gemm(
     }
 }
 
-/// Inputs rounded to whole multiples of a step: `x ≈ step · p`, one step for each 32.
+/// Inputs rounded to whole multiples of a step: `x ≈ step · p`, one step for each group of a row.
 pub struct IntegerInputs {
-    /// The whole numbers.
+    /// `[rows, inputs]`: the whole numbers.
     p: Vec<i32>,
-    /// For each 32 inputs what one is worth.
+    /// `[rows, groups]`: what one is worth.
     steps: Vec<f32>,
+    /// How many inputs share a step; the last group of a row may have fewer.
+    group: usize,
 }
 
 impl IntegerInputs {
-    /// Rounds `x`, whole groups of 32; `None` if activations stay in `f32` or there is no whole group.
-    pub fn round(activations: Activations, x: &[f32]) -> Option<IntegerInputs> {
-        let largest = match activations {
+    /// Rounds `x`, rows of `inputs`; `None` if activations stay in `f32`.
+    pub fn round(activations: Activations, x: &[f32], inputs: usize) -> Option<IntegerInputs> {
+        let (largest, group) = match activations {
             Activations::F32 => return None,
-            Activations::Int8 => 127.0,
-            Activations::Int16 => 32512.0,
+            Activations::Int8 => (127.0, 32),
+            Activations::Int16 => (32512.0, 128),
         };
-        let (groups, []) = x.as_chunks::<32>() else { return None };
         let (mut p, mut steps) = (Vec::new(), Vec::new());
-        for group in groups {
-            let finite = group.iter().all(|x| x.is_finite());
-            let size = if finite { group.iter().fold(0.0f32, |a, x| a.max(x.abs())) } else { f32::NAN };
+        for x in x.chunks(inputs).flat_map(|row| row.chunks(group)) {
+            let finite = x.iter().all(|x| x.is_finite());
+            let size = if finite { x.iter().fold(0.0f32, |a, x| a.max(x.abs())) } else { f32::NAN };
             let inverse = if size > 0.0 { largest / size } else { 0.0 };
             // NaN becomes the largest integer; the step is NaN then, and so is the product.
             let whole = |x: &f32| (x * inverse).round_ties_even().min(largest).max(-largest) as i32;
-            p.extend(group.iter().map(whole));
+            p.extend(x.iter().map(whole));
             steps.push(size / largest);
         }
-        Some(IntegerInputs { p, steps })
+        Some(IntegerInputs { p, steps, group })
     }
 }
 
@@ -85,20 +86,25 @@ pub struct IntegerRow {
 
 /// A column of `x · Wᵀ` from whole numbers: `weight` belongs to one output, `out` has an element for each row of `x`.
 ///
-/// What a group of inputs adds is `offset · (step · Σp)` and then `(scale · step) · Σqp`, each rounded once; the sums of
-/// whole numbers are exact until they become `f32`.
+/// What a group of inputs adds is `step · t`; and `t` is the sum, over the blocks of weights in it, of `offset · Σp` and
+/// then `scale · Σqp`, each rounded once. The sums of whole numbers are exact until they become `f32`.
 pub fn matmul_integers(x: &IntegerInputs, weight: &IntegerRow, out: &mut [f32]) {
     let inputs = weight.q.len();
-    let group = inputs / weight.groups.len();
+    let block = inputs / weight.groups.len();
+    let groups = inputs.div_ceil(x.group);
     for (row, out) in out.iter_mut().enumerate() {
         *out = 0.0;
-        for (g, &(scale, offset)) in weight.groups.iter().enumerate() {
-            let p = &x.p[row * inputs + g * group..][..group];
-            let step = x.steps[(row * inputs + g * group) / 32];
-            let inputs_sum: i32 = p.iter().sum();
-            let products: i32 = p.iter().zip(&weight.q[g * group..]).map(|(p, q)| p * i32::from(*q)).sum();
-            *out = offset.mul_add(step * inputs_sum as f32, *out);
-            *out = (scale * step).mul_add(products as f32, *out);
+        for (group, scales) in weight.groups.chunks(x.group / block).enumerate() {
+            let mut t = 0.0;
+            for (i, &(scale, offset)) in scales.iter().enumerate() {
+                let from = group * x.group + i * block;
+                let p = &x.p[row * inputs + from..][..block];
+                let inputs_sum: i32 = p.iter().sum();
+                let products: i32 = p.iter().zip(&weight.q[from..]).map(|(p, q)| p * i32::from(*q)).sum();
+                t = offset.mul_add(inputs_sum as f32, t);
+                t = scale.mul_add(products as f32, t);
+            }
+            *out = x.steps[row * groups + group].mul_add(t, *out);
         }
     }
 }

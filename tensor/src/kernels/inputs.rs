@@ -1,11 +1,12 @@
-//! Activations as integers: 32 inputs share a scale, so that whole numbers can be multiplied with the weights' own.
+//! Activations as whole multiples of a step that a group of them shares, so that whole numbers can be multiplied with the
+//! weights' own.
 
 use std::cell::RefCell;
 
-use crate::simd::{Kernel, LANES, Lanes};
+use crate::simd::{Kernel, LANES, Lanes, fold_sum};
 
-/// Inputs that share a scale.
-pub(crate) const GROUP: usize = 32;
+/// Inputs of an [`InputBlock`].
+pub(crate) const BLOCK: usize = 32;
 
 /// How many bits an integer has.
 pub(crate) trait Precision: Copy + Default + Send + Sync + 'static {
@@ -13,6 +14,8 @@ pub(crate) trait Precision: Copy + Default + Send + Sync + 'static {
     type Words: Copy + Default + Send + Sync;
     /// The largest integer.
     const LARGEST: f32;
+    /// Blocks of a row that share a step: a group. The last of the row may have fewer.
+    const GROUP_BLOCKS: usize;
 
     /// Arranges sixteen integers.
     fn words<S: Lanes>(s: S, x: S::I) -> Self::Words;
@@ -37,6 +40,7 @@ pub(crate) struct Int16;
 impl Precision for Int8 {
     type Words = [u32; 4];
     const LARGEST: f32 = 127.0;
+    const GROUP_BLOCKS: usize = 1;
 
     #[inline(always)]
     fn words<S: Lanes>(s: S, x: S::I) -> [u32; 4] {
@@ -59,6 +63,7 @@ impl Precision for Int8 {
 impl Precision for Int16 {
     type Words = [u32; 8];
     const LARGEST: f32 = 32512.0;
+    const GROUP_BLOCKS: usize = 4;
 
     #[inline(always)]
     fn words<S: Lanes>(s: S, x: S::I) -> [u32; 8] {
@@ -78,28 +83,29 @@ impl Precision for Int16 {
     }
 }
 
-/// [`GROUP`] inputs: `x = scale · q`.
+/// Which of an [`InputBlock`]'s sums is that over all of it.
+pub(crate) const ALL: usize = 2;
+
+/// [`BLOCK`] inputs: `x = step · p` with whole `p`.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct InputBlock<P: Precision> {
     /// The integers, in halves of sixteen.
     pub(crate) words: [P::Words; 2],
-    /// What one step is worth.
-    pub(crate) scale: f32,
-    /// `scale · Σq` over each half.
-    pub(crate) half_sums: [f32; 2],
-    /// `scale · Σq` over all.
-    pub(crate) sum: f32,
+    /// What one is worth, the same in all blocks of a group.
+    pub(crate) step: f32,
+    /// `Σp` over each half, and over all.
+    pub(crate) sums: [f32; 3],
 }
 
-/// Rounds some groups of the rows of one tile to integers.
+/// Rounds some blocks of the rows of one tile to integers.
 pub(crate) struct Quantize<'a, P: Precision> {
     /// `[rows, inputs]`, with fewer rows than a tile where there are no more.
     pub(crate) x: &'a [f32],
     pub(crate) inputs: usize,
     pub(crate) tile_rows: usize,
-    /// The first of the groups.
+    /// The first of the blocks; a group begins there.
     pub(crate) first: usize,
-    /// `[groups][tile_rows]`; what is there for missing rows stays.
+    /// `[blocks][tile_rows]`; what is there for missing rows stays.
     pub(crate) out: &'a mut [InputBlock<P>],
 }
 
@@ -108,41 +114,52 @@ impl<P: Precision> Kernel for Quantize<'_, P> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
-        let groups = self.out.len() / self.tile_rows;
+        let blocks = self.out.len() / self.tile_rows;
         for (row, x) in self.x.chunks_exact(self.inputs).enumerate() {
-            let x = &x[self.first * GROUP..][..groups * GROUP];
-            let out = self.out[row..].iter_mut().step_by(self.tile_rows);
-            let (x, _) = x.as_chunks::<LANES>();
-            for (x, out) in x.as_chunks::<2>().0.iter().zip(out) {
-                round_group(s, x, out);
+            let (x, _) = x[self.first * BLOCK..][..blocks * BLOCK].as_chunks::<LANES>();
+            let (x, _) = x.as_chunks::<2>();
+            for (x, out) in
+                x.chunks(P::GROUP_BLOCKS).zip(self.out.chunks_mut(P::GROUP_BLOCKS * self.tile_rows))
+            {
+                let most = largest(s, x.as_flattened());
+                let inverse = s.splat(if most > 0.0 { P::LARGEST / most } else { 0.0 });
+                for (x, out) in x.iter().zip(out[row..].iter_mut().step_by(self.tile_rows)) {
+                    round_block(s, x, inverse, out);
+                    out.step = most / P::LARGEST;
+                }
             }
         }
     }
 }
 
-/// Rounds one group.
+/// The largest magnitude, NaN if a number is not finite.
 #[inline(always)]
-fn round_group<S: Lanes, P: Precision>(s: S, x: &[[f32; LANES]; 2], out: &mut InputBlock<P>) {
-    let (largest, zero) = (s.splat(P::LARGEST), s.splat(0.0));
-    let smallest = s.splat(-P::LARGEST);
-    let x = [s.load(&x[0]), s.load(&x[1])];
-    let size = |x| s.max(x, s.sub(zero, x));
-    // Zero, but NaN where a number is not finite, which must not be lost in a maximum.
-    let poison = s.mul_add(x[1], zero, s.mul(x[0], zero));
-    let mut sizes = [0.0; LANES];
-    s.store(s.add(s.max(size(x[0]), size(x[1])), poison), &mut sizes);
-    // The bits of numbers that are not negative are in the numbers' order, with NaN the largest.
-    let most = f32::from_bits(sizes.into_iter().fold(0, |most, size| most.max(size.to_bits())));
-    out.scale = most / P::LARGEST;
-    let inverse = s.splat(if most > 0.0 { P::LARGEST / most } else { 0.0 });
-    let mut sums = [0; 2];
-    for (half, x) in x.into_iter().enumerate() {
-        let q = s.to_integer(s.max(s.min(s.round(s.mul(x, inverse)), largest), smallest));
-        out.words[half] = P::words(s, q);
-        let mut words = [0; LANES];
-        s.store_words(q, &mut words);
-        sums[half] = words.into_iter().fold(0, |sum, q| sum + q as i32);
+fn largest<S: Lanes>(s: S, x: &[[f32; LANES]]) -> f32 {
+    let zero = s.splat(0.0);
+    let (mut most, mut poison) = (zero, zero);
+    for x in x {
+        let x = s.load(x);
+        most = s.max(most, s.max(x, s.sub(zero, x)));
+        // Zero, but NaN where a number is not finite, which must not be lost in a maximum.
+        poison = s.mul_add(x, zero, poison);
     }
-    out.half_sums = sums.map(|sum| out.scale * sum as f32);
-    out.sum = out.scale * (sums[0] + sums[1]) as f32;
+    let mut sizes = [0.0; LANES];
+    s.store(s.add(most, poison), &mut sizes);
+    // The bits of numbers that are not negative are in the numbers' order, with NaN the largest.
+    f32::from_bits(sizes.into_iter().fold(0, |most, size| most.max(size.to_bits())))
+}
+
+/// Rounds one block to whole multiples of `1 / inverse`; the step is left to the caller.
+#[inline(always)]
+fn round_block<S: Lanes, P: Precision>(s: S, x: &[[f32; LANES]; 2], inverse: S::F, out: &mut InputBlock<P>) {
+    let (largest, smallest) = (s.splat(P::LARGEST), s.splat(-P::LARGEST));
+    for (half, x) in x.iter().enumerate() {
+        let p = s.max(s.min(s.round(s.mul(s.load(x), inverse)), largest), smallest);
+        out.words[half] = P::words(s, s.to_integer(p));
+        let mut lanes = [0.0; LANES];
+        s.store(p, &mut lanes);
+        // Exact, as all sums of whole numbers below 2²⁴ are.
+        out.sums[half] = fold_sum(lanes);
+    }
+    out.sums[ALL] = out.sums[0] + out.sums[1];
 }

@@ -1,24 +1,25 @@
-//! `y = x · Wᵀ` for quantised weights and inputs: whole numbers are multiplied and added up exactly, a group at a time.
+//! `y = x · Wᵀ` for quantised weights and inputs: whole numbers are multiplied and added up exactly, a block at a time.
 //!
-//! A weight is `scale · q + offset` with `q` a small whole number, an input `step · p` with `p` another. What a group of
-//! inputs adds to an output is therefore
+//! A weight is `scale · q + offset` with `q` a small whole number, an input `step · p` with `p` another. What the inputs
+//! of a group, which share a step, add to an output is therefore
 //!
 //! ```text
-//! Σ (scale·q + offset) · step·p  =  offset · (step · Σ p)  +  scale·step · Σ q·p
+//! Σ (scale·q + offset) · step·p  =  step · Σ (offset · Σp + scale · Σqp)
 //! ```
 //!
-//! with a sum that is the same for all outputs, and a sum of products of bytes, for which machines have instructions that
-//! do 64 and more at a time.
+//! with the inner sums over blocks of weights, which share a scale and an offset. `Σp` is the same for all outputs, and
+//! `Σqp` a sum of products of bytes, for which machines have instructions that do 64 and more at a time.
 //!
-//! **Order of summation.** `y[m][n]` starts at zero. For each group in turn, `offset · (step · Σp) + y` and then
-//! `(scale · step) · Σqp + y`, each rounded once. `Σqp` is exact, so nothing depends on how it is computed.
+//! **Order of summation.** `y[m][n]` starts at zero. For each group in turn `t` starts at zero; for each block in it
+//! `t = offset · Σp + t` and then `t = scale · Σqp + t`; then `y = step · t + y`; each rounded once. `Σp` and `Σqp` are
+//! exact, so nothing depends on how they are computed.
 //!
 //! As with `f32` inputs ([`matmul`](super::matmul)) few rows take the weights apart in registers, once for all of them;
 //! for more, a stretch of a panel is taken apart once and then walked by tiles of eight rows, whose sums stay in registers.
 
 use std::ops::Range;
 
-use super::inputs::{InputBlock, Precision};
+use super::inputs::{ALL, BLOCK, InputBlock, Precision};
 use super::output::{Output, put, take};
 use crate::simd::{Kernel, LANES, Lanes};
 use crate::weights::{IntegerBlock, ScaleOffset};
@@ -31,9 +32,9 @@ pub(crate) fn rows_side_by_side(rows: usize) -> usize {
     rows.next_power_of_two().min(TILE_ROWS)
 }
 
-/// Groups of 32 inputs taken apart at a time, at most: 14 KiB of weights, and as much of a tile's inputs, less than a
+/// Blocks of inputs taken apart at a time, at most: 15 KiB of weights, and as much of a tile's inputs, less than a
 /// first-level cache.
-const STRETCH: usize = 18;
+const STRETCH: usize = 20;
 
 /// Tiles walked with one stretch: 32 × 8 rows, whose inputs stay in a second-level cache.
 const TILE_BLOCK: usize = 32;
@@ -69,10 +70,10 @@ impl<B: IntegerBlock, P: Precision> Kernel for IntegerMatmul<'_, B, P> {
 }
 
 impl<B: IntegerBlock, P: Precision> IntegerMatmul<'_, B, P> {
-    /// The blocks of a panel from group `from` on.
+    /// The blocks of a panel from the `from`-th 32 inputs on.
     fn panel(&self, panel: usize, from: usize) -> &[B] {
         let per_panel = self.inputs / B::K;
-        &self.blocks[panel * per_panel..][..per_panel][from * 32 / B::K..]
+        &self.blocks[panel * per_panel..][..per_panel][from * BLOCK / B::K..]
     }
 
     #[inline(always)]
@@ -82,24 +83,25 @@ impl<B: IntegerBlock, P: Precision> IntegerMatmul<'_, B, P> {
 
     #[inline(always)]
     fn many_rows<S: Lanes>(&self, s: S) {
-        let groups = self.inputs / 32;
-        let per_block = B::K / 32;
-        // Stretches of much the same length: a short last one would not repay the fetching of its sums.
-        let blocks = groups / per_block;
-        let len = blocks.div_ceil(blocks.div_ceil(STRETCH / per_block)) * per_block;
+        let blocks = self.inputs / BLOCK;
+        let per_block = B::K / BLOCK;
+        // Stretches of whole groups and of much the same length: a short last one would not repay the fetching of its sums.
+        let unit = per_block.max(P::GROUP_BLOCKS);
+        let units = blocks.div_ceil(unit);
+        let len = units.div_ceil(units.div_ceil(STRETCH / unit)) * unit;
         let mut stretch = Stretch::BLANK;
-        let x = &self.x[self.rows.start * groups..self.rows.end.next_multiple_of(TILE_ROWS) * groups];
-        for (block, x) in x.chunks(TILE_BLOCK * TILE_ROWS * groups).enumerate() {
-            let first_row = self.rows.start + block * TILE_BLOCK * TILE_ROWS;
-            for from in (0..groups).step_by(len) {
-                let len = len.min(groups - from);
+        let x = &self.x[self.rows.start * blocks..self.rows.end.next_multiple_of(TILE_ROWS) * blocks];
+        for (i, x) in x.chunks(TILE_BLOCK * TILE_ROWS * blocks).enumerate() {
+            let first_row = self.rows.start + i * TILE_BLOCK * TILE_ROWS;
+            for from in (0..blocks).step_by(len) {
+                let len = len.min(blocks - from);
                 for panel in self.panels.clone() {
                     unpack(s, &self.panel(panel, from)[..len / per_block], &mut stretch);
-                    let place = Place { end_row: self.rows.end, first_row, groups, from, len, panel };
+                    let place = Place { end_row: self.rows.end, first_row, blocks, from, len, panel };
                     let (weights, out) = (&stretch, self.out);
                     match (B::LARGEST, B::GROUP) {
                         (..=15, _) => s.apart(Tiles::<P, 15, 1> { x, place, weights, out }),
-                        (16..=63, 32) => s.apart(Tiles::<P, 63, 1> { x, place, weights, out }),
+                        (16..=63, BLOCK) => s.apart(Tiles::<P, 63, 1> { x, place, weights, out }),
                         (16..=63, _) => s.apart(Tiles::<P, 63, 2> { x, place, weights, out }),
                         _ => s.apart(Tiles::<P, 255, 1> { x, place, weights, out }),
                     }
@@ -121,32 +123,31 @@ impl<B: IntegerBlock, P: Precision, const R: usize> Kernel for FewRows<'_, '_, B
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
         let FewRows { job, panel } = self;
-        let mut sums = [s.splat(0.0); R];
         let (x, _): (&[[InputBlock<P>; R]], _) = job.x.as_chunks();
-        for (block, x) in job.panel(panel, 0).iter().zip(x.chunks_exact(B::K / 32)) {
-            for (g, x) in x.iter().enumerate() {
-                let words = block.words(s, g);
-                if B::GROUP == 32 {
-                    let ScaleOffset { scale, offset } = block.scale_offset(s, g);
-                    let products = B::dot::<S, P, 2, R>(s, &words, x.each_ref().map(|x| &x.words));
-                    for r in 0..R {
-                        sums[r] = s.mul_add(offset, s.splat(x[r].sum), sums[r]);
-                        let scale = s.mul(scale, s.splat(x[r].scale));
-                        sums[r] = s.mul_add(scale, s.to_f32(products[r]), sums[r]);
-                    }
+        let blocks = job.panel(panel, 0);
+        let x = &x[..blocks.len() * B::K / BLOCK];
+        let mut sums = [s.splat(0.0); R];
+        for (group, x) in x.chunks(P::GROUP_BLOCKS).enumerate() {
+            let mut group_sums = [s.splat(0.0); R];
+            for (i, x) in x.iter().enumerate() {
+                let (at, per_block) = (group * P::GROUP_BLOCKS + i, B::K / BLOCK);
+                let (block, at) = (&blocks[at / per_block], at % per_block);
+                let words = block.words(s, at);
+                if B::GROUP == BLOCK {
+                    let inputs = x.each_ref().map(|x| &x.words);
+                    let products = B::dot::<S, P, 2, R>(s, &words, inputs);
+                    let weights = block.scale_offset(s, at);
+                    add_block(s, weights, x, ALL, products, &mut group_sums);
                 } else {
-                    for (half, words) in words.into_iter().enumerate() {
-                        let ScaleOffset { scale, offset } = block.scale_offset(s, 2 * g + half);
+                    for half in 0..2 {
                         let inputs = x.each_ref().map(|x| std::array::from_ref(&x.words[half]));
-                        let products = B::dot::<S, P, 1, R>(s, &[words], inputs);
-                        for r in 0..R {
-                            sums[r] = s.mul_add(offset, s.splat(x[r].half_sums[half]), sums[r]);
-                            let scale = s.mul(scale, s.splat(x[r].scale));
-                            sums[r] = s.mul_add(scale, s.to_f32(products[r]), sums[r]);
-                        }
+                        let products = B::dot::<S, P, 1, R>(s, &[words[half]], inputs);
+                        let weights = block.scale_offset(s, 2 * at + half);
+                        add_block(s, weights, x, half, products, &mut group_sums);
                     }
                 }
             }
+            add_group(s, &x[0], group_sums, &mut sums);
         }
         for (row, sum) in sums.into_iter().enumerate() {
             if row < job.rows.len() {
@@ -156,11 +157,40 @@ impl<B: IntegerBlock, P: Precision, const R: usize> Kernel for FewRows<'_, '_, B
     }
 }
 
-/// [`STRETCH`] groups of a panel, taken apart: the same for all formats.
+/// What a block, or half of one, adds: `t = offset · Σp + t`, then `t = scale · Σqp + t`, for each row.
+#[inline(always)]
+fn add_block<S: Lanes, P: Precision, const R: usize>(
+    s: S,
+    weights: ScaleOffset<S>,
+    x: &[InputBlock<P>; R],
+    part: usize,
+    products: [S::I; R],
+    sums: &mut [S::F; R],
+) {
+    for r in 0..R {
+        sums[r] = s.mul_add(weights.offset, s.splat(x[r].sums[part]), sums[r]);
+        sums[r] = s.mul_add(weights.scale, s.to_f32(products[r]), sums[r]);
+    }
+}
+
+/// What a group adds: `y = step · t + y` for each row.
+#[inline(always)]
+fn add_group<S: Lanes, P: Precision, const R: usize>(
+    s: S,
+    inputs: &[InputBlock<P>; R],
+    group_sums: [S::F; R],
+    sums: &mut [S::F; R],
+) {
+    for r in 0..R {
+        sums[r] = s.mul_add(s.splat(inputs[r].step), group_sums[r], sums[r]);
+    }
+}
+
+/// [`STRETCH`] blocks of 32 inputs of a panel, taken apart: the same for all formats.
 #[derive(Clone, Copy)]
 struct Stretch {
     words: [[[u32; LANES]; 8]; STRETCH],
-    /// One for each group of 32, or one for each half of it.
+    /// One for each block, or one for each half of it.
     scales: [[f32; LANES]; 2 * STRETCH],
     offsets: [[f32; LANES]; 2 * STRETCH],
 }
@@ -171,15 +201,20 @@ impl Stretch {
         scales: [[0.0; LANES]; 2 * STRETCH],
         offsets: [[0.0; LANES]; 2 * STRETCH],
     };
+
+    #[inline(always)]
+    fn scale_offset<S: Lanes>(&self, s: S, at: usize) -> ScaleOffset<S> {
+        ScaleOffset { scale: s.load(&self.scales[at]), offset: s.load(&self.offsets[at]) }
+    }
 }
 
 #[inline(always)]
 fn unpack<S: Lanes, B: IntegerBlock>(s: S, blocks: &[B], out: &mut Stretch) {
-    let (groups, scales) = (B::K / 32, B::K / B::GROUP);
+    let (per_block, scales) = (B::K / BLOCK, B::K / B::GROUP);
     for (b, block) in blocks.iter().enumerate() {
-        for g in 0..groups {
-            let words = block.words(s, g);
-            for (word, out) in words.as_flattened().iter().zip(&mut out.words[b * groups + g]) {
+        for i in 0..per_block {
+            let words = block.words(s, i);
+            for (word, out) in words.as_flattened().iter().zip(&mut out.words[b * per_block + i]) {
                 s.store_words(*word, out);
             }
         }
@@ -198,16 +233,16 @@ struct Place {
     first_row: usize,
     end_row: usize,
     /// In a row.
-    groups: usize,
-    /// The first group of the stretch, and how many there are.
+    blocks: usize,
+    /// The first block of the stretch, and how many there are.
     from: usize,
     len: usize,
     panel: usize,
 }
 
-/// A stretch of a panel times some tiles of rows. `SCALES` in a group of 32 inputs.
+/// A stretch of a panel times some tiles of rows. `SCALES` in a block of 32 inputs.
 struct Tiles<'a, P: Precision, const LARGEST: u32, const SCALES: usize> {
-    /// `[tiles][groups][8]`
+    /// `[tiles][blocks][8]`
     x: &'a [InputBlock<P>],
     place: Place,
     weights: &'a Stretch,
@@ -219,8 +254,8 @@ impl<P: Precision, const LARGEST: u32, const SCALES: usize> Kernel for Tiles<'_,
 
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
-        let Place { first_row, end_row, groups, from, len, .. } = self.place;
-        for (i, x) in self.x.chunks_exact(groups * TILE_ROWS).enumerate() {
+        let Place { first_row, end_row, blocks, from, len, .. } = self.place;
+        for (i, x) in self.x.chunks_exact(blocks * TILE_ROWS).enumerate() {
             let (x, row) = (&x.as_chunks().0[from..][..len], first_row + i * TILE_ROWS);
             // A whole tile where its sums have registers, else a half after the other.
             if S::TILE_ROWS >= TILE_ROWS && end_row - row > TILE_ROWS / 2 {
@@ -254,27 +289,29 @@ impl<P: Precision, const LARGEST: u32, const SCALES: usize> Tiles<'_, P, LARGEST
                 }
             }
         }
-        for (g, x) in x.iter().take(STRETCH).enumerate() {
-            let x: &[InputBlock<P>; ROWS] = x[first..first + ROWS].try_into().expect("rows of the tile");
-            let mut words = [[s.load_words(&[0; LANES]); 4]; 2];
-            for (word, from) in words.as_flattened_mut().iter_mut().zip(&weights.words[g]) {
-                *word = s.load_words(from);
-            }
-            for half in 0..SCALES {
-                let scale = s.load(&weights.scales[g * SCALES + half]);
-                let offset = s.load(&weights.offsets[g * SCALES + half]);
-                let products: [S::I; ROWS] = if SCALES == 1 {
-                    P::dot::<S, 2, LARGEST, ROWS>(s, &words, x.each_ref().map(|x| &x.words))
+        for (group, x) in x[..x.len().min(STRETCH)].chunks(P::GROUP_BLOCKS).enumerate() {
+            let mut group_sums = [s.splat(0.0); ROWS];
+            for (i, x) in x.iter().enumerate() {
+                let (at, x) = (group * P::GROUP_BLOCKS + i, some_rows::<P, ROWS>(x, first));
+                let mut words = [[s.load_words(&[0; LANES]); 4]; 2];
+                for (word, from) in words.as_flattened_mut().iter_mut().zip(&weights.words[at]) {
+                    *word = s.load_words(from);
+                }
+                if SCALES == 1 {
+                    let inputs = x.each_ref().map(|x| &x.words);
+                    let products = P::dot::<S, 2, LARGEST, ROWS>(s, &words, inputs);
+                    let weights = weights.scale_offset(s, at);
+                    add_block(s, weights, x, ALL, products, &mut group_sums);
                 } else {
-                    let inputs = x.each_ref().map(|x| std::array::from_ref(&x.words[half]));
-                    P::dot::<S, 1, LARGEST, ROWS>(s, &[words[half]], inputs)
-                };
-                for r in 0..ROWS {
-                    let inputs_sum = if SCALES == 1 { x[r].sum } else { x[r].half_sums[half] };
-                    sums[r] = s.mul_add(offset, s.splat(inputs_sum), sums[r]);
-                    sums[r] = s.mul_add(s.mul(scale, s.splat(x[r].scale)), s.to_f32(products[r]), sums[r]);
+                    for half in 0..2 {
+                        let inputs = x.each_ref().map(|x| std::array::from_ref(&x.words[half]));
+                        let products = P::dot::<S, 1, LARGEST, ROWS>(s, &[words[half]], inputs);
+                        let weights = weights.scale_offset(s, 2 * at + half);
+                        add_block(s, weights, x, half, products, &mut group_sums);
+                    }
                 }
             }
+            add_group(s, some_rows(&x[0], first), group_sums, &mut sums);
         }
         for (r, sum) in sums.into_iter().enumerate() {
             if r < rows {
@@ -282,4 +319,13 @@ impl<P: Precision, const LARGEST: u32, const SCALES: usize> Tiles<'_, P, LARGEST
             }
         }
     }
+}
+
+/// The inputs of `ROWS` rows of a tile, from row `first` on.
+#[inline(always)]
+fn some_rows<P: Precision, const ROWS: usize>(
+    x: &[InputBlock<P>; TILE_ROWS],
+    first: usize,
+) -> &[InputBlock<P>; ROWS] {
+    x[first..first + ROWS].try_into().expect("rows of the tile")
 }

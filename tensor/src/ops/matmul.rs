@@ -145,16 +145,17 @@ impl Job<'_> {
     fn run_with_integers<P: Precision>(&self, team: &Team<'_>) {
         P::with_room(|room| {
             let tile_rows = rows_side_by_side(self.rows);
-            let (groups, tiles) = (self.inputs / inputs::GROUP, self.rows.div_ceil(tile_rows));
-            let len = tiles * groups * tile_rows;
+            let (blocks, tiles) = (self.inputs / inputs::BLOCK, self.rows.div_ceil(tile_rows));
+            let len = tiles * blocks * tile_rows;
             if room.len() < len {
                 room.resize(len, InputBlock::default());
             }
             let room = &mut room[..len];
             // A tile is a piece of work, or is shared out if it is the only one and large enough.
             let shares = if tiles == 1 && self.rows > 1 { team.threads() } else { 1 };
-            let share = groups.div_ceil(shares).max(1);
-            team.run_on_pieces(room, share * tile_rows, |i, out| {
+            let share =
+                if shares == 1 { blocks } else { blocks.div_ceil(shares).next_multiple_of(P::GROUP_BLOCKS) };
+            team.run_on_pieces(room, share.max(1) * tile_rows, |i, out| {
                 let (tile, first) = if shares == 1 { (i, 0) } else { (0, i * share) };
                 let rows = tile * tile_rows..self.rows.min((tile + 1) * tile_rows);
                 let (x, inputs) = (&self.x[rows.start * self.inputs..rows.end * self.inputs], self.inputs);
@@ -202,7 +203,7 @@ fn plain(activations: Activations, x: &[f32], weight: &PackedMatrix, out: &mut [
     assert_eq!(out.len(), x.len() / inputs * outputs, "matmul: outputs for every row");
     let mut row = vec![0.0; inputs];
     let mut column = vec![0.0; x.len() / inputs];
-    let x_integers = reference::IntegerInputs::round(activations, x);
+    let x_integers = reference::IntegerInputs::round(activations, x, inputs);
     for output in 0..outputs {
         match (&x_integers, weight.integer_row(output)) {
             (Some(x), Some(weight)) => reference::matmul_integers(x, &weight, &mut column),

@@ -105,8 +105,16 @@ pub fn fold_sum(mut x: [f32; LANES]) -> f32 {
 
 /// The largest of the sixteen partial maxima; NaN if any of them is NaN.
 #[inline(always)]
-pub fn fold_max(x: [f32; LANES]) -> f32 {
-    x.into_iter().fold(f32::NEG_INFINITY, |a, b| if b > a || b.is_nan() { b } else { a })
+pub fn fold_max(mut x: [f32; LANES]) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            let other = x[i + width];
+            x[i] = if other > x[i] || other.is_nan() { other } else { x[i] };
+        }
+        width /= 2;
+    }
+    x[0]
 }
 
 /// How many products of two neighbouring bytes, weights of at most `max` with signed inputs, add up in 16 bits.
