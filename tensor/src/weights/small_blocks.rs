@@ -197,8 +197,11 @@ impl IntegerBlock for BlockQ8_0 {
 
     #[inline(always)]
     fn words<S: Lanes>(&self, s: S, _: usize) -> [[S::I; 4]; 2] {
-        let word = |w: usize| s.load_words(&self.q[w]);
-        [[word(0), word(1), word(2), word(3)], [word(4), word(5), word(6), word(7)]]
+        let mut words = [[s.load_words(&[0; LANES]); 4]; 2];
+        for (word, q) in words.as_flattened_mut().iter_mut().zip(&self.q) {
+            *word = s.load_words(q);
+        }
+        words
     }
 }
 
@@ -241,12 +244,12 @@ impl IntegerBlock for BlockQ5_1 {
 /// The four-bit integers of 32 inputs, a byte each.
 #[inline(always)]
 pub(super) fn nibble_words<S: Lanes>(s: S, q: &Nibbles) -> [[S::I; 4]; 2] {
-    let pair = |w: usize| {
-        let both = s.load_words(&q[w]);
-        (s.bits(both, 0, 0x0f0f_0f0f), s.bits(both, 4, 0x0f0f_0f0f))
-    };
-    let ((a, b), (c, d), (e, f), (g, h)) = (pair(0), pair(1), pair(2), pair(3));
-    [[a, b, c, d], [e, f, g, h]]
+    let mut words = [[s.load_words(&[0; LANES]); 4]; 2];
+    for (pair, q) in words.as_flattened_mut().as_chunks_mut::<2>().0.iter_mut().zip(q) {
+        let both = s.load_words(q);
+        *pair = [s.bits(both, 0, 0x0f0f_0f0f), s.bits(both, 4, 0x0f0f_0f0f)];
+    }
+    words
 }
 
 /// The five-bit integers of 32 inputs, a byte each.
