@@ -11,6 +11,8 @@
 
 use std::ops::Range;
 
+use crate::byte_alphabet::char_to_byte;
+use crate::hash::{Map, map};
 use crate::merge::Merges;
 use crate::vocab::Vocab;
 
@@ -35,20 +37,19 @@ impl Joins {
     pub(crate) fn new(vocab: &Vocab, merges: &Merges) -> Option<Joins> {
         let size = (merges.len() * 64).next_power_of_two().clamp(1 << 12, 1 << 21);
         let mut joins = Joins { bits: vec![0; size / 64], parts: vec![false; 1 << 16], longest_divided: 0 };
-        let bytes = |id| crate::byte_alphabet::decode(vocab.token(id)?);
+        let texts = Texts::of(vocab);
         for ((left, right), merge) in merges.all() {
-            let (left, right) = (bytes(left)?, bytes(right)?);
-            if bytes(merge.result)? != [&left[..], &right].concat() {
+            let (left, right, result) = (texts.get(left)?, texts.get(right)?, texts.get(merge.result)?);
+            if result.strip_prefix(left) != Some(right) {
                 return None;
             }
-            if let (Some(before), Some(after)) = (last(&left), first(&right)) {
+            if let (Some(before), Some(after)) = (last(left), first(right)) {
                 joins.insert(before, after);
             }
         }
-        let texts = vocab.sorted().into_iter().filter_map(|(_, token)| crate::byte_alphabet::decode(token));
-        let divided = texts.filter(|bytes| {
+        let divided = texts.all().filter(|bytes| {
             let mut pieces = 0;
-            if let Ok(text) = str::from_utf8(bytes) {
+            if let (false, Ok(text)) = (bytes.is_ascii(), str::from_utf8(bytes)) {
                 joins.each_piece(text, 0..text.len(), |_| pieces += 1);
             }
             pieces > 1
@@ -108,6 +109,37 @@ impl Joins {
         let key = u64::from(before) << 32 | u64::from(after);
         let hash = (key ^ key >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         ((hash as usize / 64) & (self.bits.len() - 1), 1 << (hash & 63))
+    }
+}
+
+/// The bytes of all tokens of a byte-level vocabulary, one after the other.
+struct Texts {
+    bytes: Vec<u8>,
+    places: Map<u32, Range<usize>>,
+}
+
+impl Texts {
+    fn of(vocab: &Vocab) -> Texts {
+        let mut texts = Texts { bytes: Vec::new(), places: map(vocab.len()) };
+        for (id, token) in vocab.all() {
+            let start = texts.bytes.len();
+            let known = token.chars().all(|c| char_to_byte(c).map(|byte| texts.bytes.push(byte)).is_some());
+            if known {
+                texts.places.insert(id, start..texts.bytes.len());
+            } else {
+                texts.bytes.truncate(start);
+            }
+        }
+        texts
+    }
+
+    /// The bytes of a token, `None` where it is not written in the byte alphabet.
+    fn get(&self, id: u32) -> Option<&[u8]> {
+        Some(&self.bytes[self.places.get(&id)?.clone()])
+    }
+
+    fn all(&self) -> impl Iterator<Item = &[u8]> {
+        self.places.values().map(|place| &self.bytes[place.clone()])
     }
 }
 

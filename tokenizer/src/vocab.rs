@@ -56,6 +56,11 @@ impl Vocab {
         self.tokens.keys().copied().max()
     }
 
+    /// All ids and their tokens, in no order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.tokens.iter().map(|(&id, token)| (id, &**token))
+    }
+
     /// All tokens in the order of their ids.
     pub fn sorted(&self) -> Vec<(u32, &str)> {
         let mut all: Vec<_> = self.ids.iter().map(|(token, &id)| (id, &**token)).collect();

