@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 /// The number format of the inputs of a product with quantised weights.
 ///
-/// As integers, a group of inputs shares a step, the largest of them divided by the largest integer, and they are rounded
-/// to whole multiples of it. Their products with the weights' integers are then added up exactly, many at a time. Weights
-/// in `f32`, `f16` and `bf16` always meet `f32`.
+/// As integers, a span of inputs shares a step, the largest of them divided by the largest integer, and they are rounded
+/// to whole multiples of it; to zero if all of them are below 10⁻³⁴ (16 bits) or 10⁻³⁷ (8 bits). Their products with the
+/// weights' integers are then added up exactly, many at a time. Weights in `f32`, `f16` and `bf16` always meet `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Activations {
     /// 32-bit floating point: nothing is rounded.

@@ -44,35 +44,37 @@ pub fn gemm(
     }
 }
 
-/// Inputs rounded to whole multiples of a step: `x ≈ step · p`, one step for each group of a row.
+/// Inputs rounded to whole multiples of a step: `x ≈ step · p`, one step for each span of a row.
 pub struct IntegerInputs {
     /// `[rows, inputs]`: the whole numbers.
     p: Vec<i32>,
-    /// `[rows, groups]`: what one is worth.
+    /// `[rows, spans]`: what one is worth.
     steps: Vec<f32>,
-    /// How many inputs share a step; the last group of a row may have fewer.
-    group: usize,
+    /// How many inputs share a step; the last span of a row may have fewer.
+    span: usize,
 }
 
 impl IntegerInputs {
     /// Rounds `x`, rows of `inputs`; `None` if activations stay in `f32`.
     pub fn round(activations: Activations, x: &[f32], inputs: usize) -> Option<IntegerInputs> {
-        let (largest, group) = match activations {
+        let (largest, span) = match activations {
             Activations::F32 => return None,
             Activations::Int8 => (127.0, 32),
+            // 127 · 256: a high byte and a low one, both signed, can hold it.
             Activations::Int16 => (32512.0, 128),
         };
         let (mut p, mut steps) = (Vec::new(), Vec::new());
-        for x in x.chunks(inputs).flat_map(|row| row.chunks(group)) {
+        for x in x.chunks(inputs).flat_map(|row| row.chunks(span)) {
             let finite = x.iter().all(|x| x.is_finite());
             let size = if finite { x.iter().fold(0.0f32, |a, x| a.max(x.abs())) } else { f32::NAN };
-            let inverse = if size > 0.0 { largest / size } else { 0.0 };
-            // NaN becomes the largest integer; the step is NaN then, and so is the product.
+            let inverse = largest / size;
+            // Nothing but zeros, or so small that it counts as zero; or NaN, which the step keeps.
+            let inverse = if inverse.is_finite() { inverse } else { 0.0 };
             let whole = |x: &f32| (x * inverse).round_ties_even().min(largest).max(-largest) as i32;
             p.extend(x.iter().map(whole));
             steps.push(size / largest);
         }
-        Some(IntegerInputs { p, steps, group })
+        Some(IntegerInputs { p, steps, span })
     }
 }
 
@@ -86,25 +88,25 @@ pub struct IntegerRow {
 
 /// A column of `x · Wᵀ` from whole numbers: `weight` belongs to one output, `out` has an element for each row of `x`.
 ///
-/// What a group of inputs adds is `step · t`; and `t` is the sum, over the blocks of weights in it, of `offset · Σp` and
-/// then `scale · Σqp`, each rounded once. The sums of whole numbers are exact until they become `f32`.
+/// `out[row]` is the sum, over the spans of inputs, of `step · t`; and `t` the sum, over the groups of weights in a span,
+/// of `offset · Σp` and then `scale · Σqp`, each rounded once. The sums of whole numbers are exact until they become `f32`.
 pub fn matmul_integers(x: &IntegerInputs, weight: &IntegerRow, out: &mut [f32]) {
     let inputs = weight.q.len();
-    let block = inputs / weight.groups.len();
-    let groups = inputs.div_ceil(x.group);
+    let group = inputs / weight.groups.len();
+    let spans = inputs.div_ceil(x.span);
     for (row, out) in out.iter_mut().enumerate() {
         *out = 0.0;
-        for (group, scales) in weight.groups.chunks(x.group / block).enumerate() {
+        for (span, scales) in weight.groups.chunks(x.span / group).enumerate() {
             let mut t = 0.0;
             for (i, &(scale, offset)) in scales.iter().enumerate() {
-                let from = group * x.group + i * block;
-                let p = &x.p[row * inputs + from..][..block];
+                let from = span * x.span + i * group;
+                let p = &x.p[row * inputs + from..][..group];
                 let inputs_sum: i32 = p.iter().sum();
                 let products: i32 = p.iter().zip(&weight.q[from..]).map(|(p, q)| p * i32::from(*q)).sum();
                 t = offset.mul_add(inputs_sum as f32, t);
                 t = scale.mul_add(products as f32, t);
             }
-            *out = x.steps[row * groups + group].mul_add(t, *out);
+            *out = x.steps[row * spans + span].mul_add(t, *out);
         }
     }
 }

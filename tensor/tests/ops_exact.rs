@@ -112,14 +112,17 @@ fn matmul_of_every_format_and_shape() {
     }
 }
 
-/// `x` rounded to whole multiples of the largest of each 32 divided by `largest`.
-fn rounded(x: &[f32], largest: f64) -> Vec<f64> {
+/// Activations in integers, the largest integer, and how many inputs share a step.
+const INTEGERS: [(Activations, f32, usize); 2] =
+    [(Activations::Int8, 127.0, 32), (Activations::Int16, 32512.0, 128)];
+
+/// Rows of `inputs` rounded to whole multiples of a step: the largest of each `group` divided by `largest`.
+fn rounded(x: &[f32], inputs: usize, largest: f32, group: usize) -> Vec<f64> {
     let mut out = Vec::new();
-    for group in x.chunks(32) {
-        let step = group.iter().fold(0.0, |a, x| f64::from(x.abs()).max(a)) / largest;
-        out.extend(
-            group.iter().map(|&x| if step > 0.0 { (f64::from(x) / step).round() * step } else { 0.0 }),
-        );
+    for group in x.chunks(inputs).flat_map(|row| row.chunks(group)) {
+        let size = group.iter().fold(0.0f32, |a, x| a.max(x.abs()));
+        let (inverse, step) = (if size > 0.0 { largest / size } else { 0.0 }, size / largest);
+        out.extend(group.iter().map(|x| f64::from((x * inverse).round_ties_even()) * f64::from(step)));
     }
     out
 }
@@ -128,19 +131,23 @@ fn rounded(x: &[f32], largest: f64) -> Vec<f64> {
 fn matmul_of_every_quantised_format_with_integer_inputs() {
     let mut random = Random(7);
     for format in Format::ALL.into_iter().filter(|format| format.block_len() > 1) {
-        // Few rows and many, more than are walked at a time, and inputs that make one stretch, or some, or uneven ones.
+        // Few rows and many, more than are walked at a time, and inputs that make one stretch, or some, or uneven ones;
+        // one group of inputs and several, the last of them whole or not.
         let few = [(1, 1, 1), (17, 3, 2), (17, 2, 3), (5, 2, 4), (18, 3, 7), (16, 1, 8)];
+        let groups = [(17, 5, 1), (17, 9, 2), (5, 13, 3), (18, 6, 5), (18, 7, 6), (16, 37, 8)];
         let many = [(33, 2, 29), (70, 1, 13), (3, 2, 265), (2, 5, 9), (2, 9, 10), (2, 19, 9), (1, 37, 12)];
-        for (outputs, blocks, rows) in [&few[..], &many[..]].concat() {
+        let stretches = [(33, 41, 9), (3, if format.block_len() == 32 { 21 } else { 3 }, 265)];
+        for (outputs, blocks, rows) in [&few[..], &groups, &many, &stretches].concat() {
             let inputs = blocks * format.block_len();
             let matrix = random_matrix(&mut random, format, outputs, inputs);
             let dense = matrix.to_f32();
             let mut x = random.numbers(rows * inputs);
             x[..16].fill(0.0);
             if rows > 2 {
-                x[inputs..inputs + 32].fill(0.0);
+                x[inputs..][..inputs.min(128)].fill(0.0);
+                x[(rows - 1) * inputs..][(inputs - 1) / 128 * 128..inputs].fill(0.0);
             }
-            for (activations, largest) in [(Activations::Int8, 127.0), (Activations::Int16, 32512.0)] {
+            for (activations, largest, group) in INTEGERS {
                 let run = |pool: Pool| {
                     let pool = pool.with_activations(activations);
                     let mut out = vec![f32::NAN; rows * outputs];
@@ -156,7 +163,7 @@ fn matmul_of_every_quantised_format_with_integer_inputs() {
                     assert_same_bits(&run(pool), &expected, &what);
                 }
                 // The reference itself: the exact product of the rounded inputs, but for rounding sums.
-                let x = rounded(&x, largest);
+                let x = rounded(&x, inputs, largest, group);
                 for (i, &found) in expected.iter().enumerate() {
                     let (row, output) = (i / outputs, i % outputs);
                     let pairs =
@@ -178,22 +185,82 @@ fn matmul_of_every_quantised_format_with_integer_inputs() {
 }
 
 #[test]
+fn as_many_inputs_share_a_step_as_is_said() {
+    let (outputs, inputs, rows) = (40, 160, 3);
+    let matrix = random_matrix(&mut Random(11), Format::Q8_0, outputs, inputs);
+    let mut x = Random(12).numbers(rows * inputs);
+    let sizes = [1.0, 0.25, 0.5, 0.125, 0.75];
+    x.chunks_mut(32).zip(sizes.iter().cycle()).for_each(|(x, size)| x.iter_mut().for_each(|x| *x *= size));
+    for (activations, largest, group) in INTEGERS {
+        let pool = plain_pool().with_activations(activations);
+        let mut found = vec![0.0; rows * outputs];
+        pool.enter(|team| {
+            ops::matmul(team, &x, &PackedMatrix::pack(team, &matrix).unwrap(), &mut found);
+        });
+        // How far the results are from those of inputs that share a step in groups of so many.
+        let distance = |group: usize| {
+            let x = rounded(&x, inputs, largest, group);
+            let weights = matrix.to_f32();
+            let exact = |i: usize| -> f64 {
+                let row = x[i / outputs * inputs..].iter();
+                row.zip(&weights[i % outputs * inputs..][..inputs]).map(|(x, w)| x * f64::from(*w)).sum()
+            };
+            found.iter().enumerate().map(|(i, &y)| (f64::from(y) - exact(i)).powi(2)).sum::<f64>().sqrt()
+        };
+        for other in [16, 32, 64, 128, 256].into_iter().filter(|&other| other != group) {
+            let (right, wrong) = (distance(group), distance(other));
+            assert!(10.0 * right < wrong, "{activations}: {right:e} in {group}s, {wrong:e} in {other}s");
+        }
+    }
+}
+
+#[test]
 fn an_input_that_is_no_number_is_not_lost_in_rounding() {
-    let matrix = random_matrix(&mut Random(8), Format::Q4_0, 5, 64);
-    for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        for at in [0, 17, 40] {
-            let mut x = Random(9).numbers(128);
-            x[at] = wrong;
+    for (format, inputs) in [(Format::Q4_0, 160), (Format::Q6_K, 512)] {
+        let matrix = random_matrix(&mut Random(8), format, 5, inputs);
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for (at, rows) in [(0, 2), (17, 3), (100, 9), (127, 2), (128, 1), (159, 17)] {
+                let mut x = Random(9).numbers(rows * inputs);
+                x[at] = wrong;
+                for (pool, (activations, ..)) in INTEGERS
+                    .map(|integers| (pools(), integers))
+                    .into_iter()
+                    .flat_map(|(pools, integers)| pools.into_iter().map(move |pool| (pool, integers)))
+                {
+                    let pool = pool.with_activations(activations);
+                    let mut out = vec![0.0; rows * 5];
+                    pool.enter(|team| {
+                        ops::matmul(team, &x, &PackedMatrix::pack(team, &matrix).unwrap(), &mut out)
+                    });
+                    assert!(
+                        out[..5].iter().all(|y| y.is_nan()) && out[5..].iter().all(|y| y.is_finite()),
+                        "{out:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn tiny_inputs_count_as_zero_and_huge_ones_do_not_overflow() {
+    let matrix = random_matrix(&mut Random(13), Format::Q8_0, 5, 32);
+    for (size, is_zero) in [(1e-45, true), (1e-37, true), (1e-30, false), (1e37, false)] {
+        let mut x = vec![0.0; 32];
+        x[7] = size;
+        for (activations, ..) in INTEGERS {
             for pool in pools() {
-                let pool = pool.with_activations(Activations::Int8);
-                let mut out = vec![0.0; 10];
+                let pool = pool.with_activations(activations);
+                let mut out = vec![f32::NAN; 5];
                 pool.enter(|team| {
                     ops::matmul(team, &x, &PackedMatrix::pack(team, &matrix).unwrap(), &mut out)
                 });
-                assert!(
-                    out[..5].iter().all(|y| y.is_nan()) && out[5..].iter().all(|y| y.is_finite()),
-                    "{out:?}"
-                );
+                for (output, found) in out.into_iter().enumerate() {
+                    let weight = f64::from(matrix.to_f32()[output * 32 + 7]);
+                    let expected = if is_zero { 0.0 } else { weight * f64::from(size) };
+                    let error = (f64::from(found) - expected).abs();
+                    assert!(error <= 1e-3 * f64::from(size), "{activations}: {found} for {expected}");
+                }
             }
         }
     }

@@ -162,6 +162,11 @@ impl Bpe {
         self.joins.get_or_init(|| Joins::new(&self.vocab, &self.merges)).as_ref()
     }
 
+    /// The same if it has been found out before.
+    pub(crate) fn known_joins(&self) -> Option<&Joins> {
+        self.joins.get()?.as_ref()
+    }
+
     /// Appends the ids that [`Bpe::tokens`] gives for a word of bytes; a piece of a word is never a token as a whole.
     pub(crate) fn push_ids(&self, bytes: &[u8], is_piece: bool, ids: &mut Vec<u32>) {
         let whole = if is_piece { None } else { self.whole(Word::Bytes(bytes)) };

@@ -1,4 +1,4 @@
-//! Activations as whole multiples of a step that a group of them shares, so that whole numbers can be multiplied with the
+//! Activations as whole multiples of a step that a span of them shares, so that whole numbers can be multiplied with the
 //! weights' own.
 
 use std::cell::RefCell;
@@ -14,8 +14,8 @@ pub(crate) trait Precision: Copy + Default + Send + Sync + 'static {
     type Words: Copy + Default + Send + Sync;
     /// The largest integer.
     const LARGEST: f32;
-    /// Blocks of a row that share a step: a group. The last of the row may have fewer.
-    const GROUP_BLOCKS: usize;
+    /// Blocks of a row that share a step: a span. The last of the row may have fewer.
+    const SPAN_BLOCKS: usize;
 
     /// Arranges sixteen integers.
     fn words<S: Lanes>(s: S, x: S::I) -> Self::Words;
@@ -40,7 +40,7 @@ pub(crate) struct Int16;
 impl Precision for Int8 {
     type Words = [u32; 4];
     const LARGEST: f32 = 127.0;
-    const GROUP_BLOCKS: usize = 1;
+    const SPAN_BLOCKS: usize = 1;
 
     #[inline(always)]
     fn words<S: Lanes>(s: S, x: S::I) -> [u32; 4] {
@@ -63,7 +63,7 @@ impl Precision for Int8 {
 impl Precision for Int16 {
     type Words = [u32; 8];
     const LARGEST: f32 = 32512.0;
-    const GROUP_BLOCKS: usize = 4;
+    const SPAN_BLOCKS: usize = 4;
 
     #[inline(always)]
     fn words<S: Lanes>(s: S, x: S::I) -> [u32; 8] {
@@ -91,7 +91,7 @@ pub(crate) const ALL: usize = 2;
 pub(crate) struct InputBlock<P: Precision> {
     /// The integers, in halves of sixteen.
     pub(crate) words: [P::Words; 2],
-    /// What one is worth, the same in all blocks of a group.
+    /// What `p = 1` is worth, the same in all blocks of a span.
     pub(crate) step: f32,
     /// `Σp` over each half, and over all.
     pub(crate) sums: [f32; 3],
@@ -103,7 +103,7 @@ pub(crate) struct Quantize<'a, P: Precision> {
     pub(crate) x: &'a [f32],
     pub(crate) inputs: usize,
     pub(crate) tile_rows: usize,
-    /// The first of the blocks; a group begins there.
+    /// The first of the blocks; a span begins there.
     pub(crate) first: usize,
     /// `[blocks][tile_rows]`; what is there for missing rows stays.
     pub(crate) out: &'a mut [InputBlock<P>],
@@ -114,15 +114,20 @@ impl<P: Precision> Kernel for Quantize<'_, P> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
+        assert!(
+            self.first.is_multiple_of(P::SPAN_BLOCKS),
+            "spans are the same however blocks are shared out"
+        );
         let blocks = self.out.len() / self.tile_rows;
         for (row, x) in self.x.chunks_exact(self.inputs).enumerate() {
             let (x, _) = x[self.first * BLOCK..][..blocks * BLOCK].as_chunks::<LANES>();
             let (x, _) = x.as_chunks::<2>();
-            for (x, out) in
-                x.chunks(P::GROUP_BLOCKS).zip(self.out.chunks_mut(P::GROUP_BLOCKS * self.tile_rows))
+            for (x, out) in x.chunks(P::SPAN_BLOCKS).zip(self.out.chunks_mut(P::SPAN_BLOCKS * self.tile_rows))
             {
                 let most = largest(s, x.as_flattened());
-                let inverse = s.splat(if most > 0.0 { P::LARGEST / most } else { 0.0 });
+                let inverse = P::LARGEST / most;
+                // Nothing but zeros, or so small that it counts as zero; or NaN, which the step keeps.
+                let inverse = s.splat(if inverse.is_finite() { inverse } else { 0.0 });
                 for (x, out) in x.iter().zip(out[row..].iter_mut().step_by(self.tile_rows)) {
                     round_block(s, x, inverse, out);
                     out.step = most / P::LARGEST;

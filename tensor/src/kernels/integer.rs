@@ -1,18 +1,19 @@
 //! `y = x · Wᵀ` for quantised weights and inputs: whole numbers are multiplied and added up exactly, a block at a time.
 //!
 //! A weight is `scale · q + offset` with `q` a small whole number, an input `step · p` with `p` another. What the inputs
-//! of a group, which share a step, add to an output is therefore
+//! of a *span*, which share a step, add to an output is therefore
 //!
 //! ```text
 //! Σ (scale·q + offset) · step·p  =  step · Σ (offset · Σp + scale · Σqp)
 //! ```
 //!
-//! with the inner sums over blocks of weights, which share a scale and an offset. `Σp` is the same for all outputs, and
-//! `Σqp` a sum of products of bytes, for which machines have instructions that do 64 and more at a time.
+//! with the inner sums over *groups* of weights, which share a scale and an offset. `Σp` is the same for all outputs, and
+//! `Σqp` a sum of products of bytes, for which machines have instructions that do 64 and more at a time. They come in
+//! *blocks* of 32 inputs: a group is a block, or half of one in Q6_K, and a span some blocks.
 //!
-//! **Order of summation.** `y[m][n]` starts at zero. For each group in turn `t` starts at zero; for each block in it
+//! **Order of summation.** `y[m][n]` starts at zero. For each span in turn `t` starts at zero; for each group in it
 //! `t = offset · Σp + t` and then `t = scale · Σqp + t`; then `y = step · t + y`; each rounded once. `Σp` and `Σqp` are
-//! exact, so nothing depends on how they are computed.
+//! exact whole numbers, rounded when they become `f32`, so nothing depends on how they are computed.
 //!
 //! As with `f32` inputs ([`matmul`](super::matmul)) few rows take the weights apart in registers, once for all of them;
 //! for more, a stretch of a panel is taken apart once and then walked by tiles of eight rows, whose sums stay in registers.
@@ -22,7 +23,7 @@ use std::ops::Range;
 use super::inputs::{ALL, BLOCK, InputBlock, Precision};
 use super::output::{Output, put, take};
 use crate::simd::{Kernel, LANES, Lanes};
-use crate::weights::{IntegerBlock, ScaleOffset};
+use crate::weights::{IntegerBlock, ScaleOffset, eight_words};
 
 /// Rows of a tile, whose inputs lie side by side in memory.
 pub(crate) const TILE_ROWS: usize = 8;
@@ -41,8 +42,10 @@ const TILE_BLOCK: usize = 32;
 
 /// One thread's share of a product: some rows times some panels.
 pub(crate) struct IntegerMatmul<'a, B, P: Precision> {
-    /// `[⌈all rows/r⌉][inputs / 32][r]` with `r` of [`rows_side_by_side`], missing rows zero.
+    /// `[⌈all rows/tile_rows⌉][inputs / 32][tile_rows]`; what stands in missing rows is ignored.
     pub(crate) x: &'a [InputBlock<P>],
+    /// Of [`rows_side_by_side`].
+    pub(crate) tile_rows: usize,
     /// Whole tiles, but for the last.
     pub(crate) rows: Range<usize>,
     pub(crate) inputs: usize,
@@ -58,13 +61,12 @@ impl<B: IntegerBlock, P: Precision> Kernel for IntegerMatmul<'_, B, P> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
-        match self.rows.len() {
-            0 => {}
+        match self.tile_rows {
+            _ if self.rows.len() > self.tile_rows => self.many_rows(s),
             1 => self.few_rows::<S, 1>(s),
             2 => self.few_rows::<S, 2>(s),
-            3..=4 => self.few_rows::<S, 4>(s),
-            5..=8 => self.few_rows::<S, 8>(s),
-            _ => self.many_rows(s),
+            4 => self.few_rows::<S, 4>(s),
+            _ => self.few_rows::<S, TILE_ROWS>(s),
         }
     }
 }
@@ -85,8 +87,9 @@ impl<B: IntegerBlock, P: Precision> IntegerMatmul<'_, B, P> {
     fn many_rows<S: Lanes>(&self, s: S) {
         let blocks = self.inputs / BLOCK;
         let per_block = B::K / BLOCK;
-        // Stretches of whole groups and of much the same length: a short last one would not repay the fetching of its sums.
-        let unit = per_block.max(P::GROUP_BLOCKS);
+        // Stretches of whole spans, whose sums are not handed on, and of much the same length: a short last one would not
+        // repay the fetching of its sums.
+        let unit = const { whole_spans(B::K / BLOCK, P::SPAN_BLOCKS) };
         let units = blocks.div_ceil(unit);
         let len = units.div_ceil(units.div_ceil(STRETCH / unit)) * unit;
         let mut stretch = Stretch::BLANK;
@@ -111,6 +114,13 @@ impl<B: IntegerBlock, P: Precision> IntegerMatmul<'_, B, P> {
     }
 }
 
+/// How many blocks of inputs are whole blocks of weights and whole spans.
+const fn whole_spans(weights: usize, span: usize) -> usize {
+    let unit = if weights > span { weights } else { span };
+    assert!(unit.is_multiple_of(weights) && unit.is_multiple_of(span) && unit <= STRETCH);
+    unit
+}
+
 /// At most `R` rows, whose inputs lie side by side, times one panel.
 struct FewRows<'a, 'b, B, P: Precision, const R: usize> {
     job: &'a IntegerMatmul<'b, B, P>,
@@ -125,41 +135,42 @@ impl<B: IntegerBlock, P: Precision, const R: usize> Kernel for FewRows<'_, '_, B
         let FewRows { job, panel } = self;
         let (x, _): (&[[InputBlock<P>; R]], _) = job.x.as_chunks();
         let blocks = job.panel(panel, 0);
-        let x = &x[..blocks.len() * B::K / BLOCK];
+        let per_row = job.inputs / BLOCK;
+        let x = &x[job.rows.start / R * per_row..][..per_row];
         let mut sums = [s.splat(0.0); R];
-        for (group, x) in x.chunks(P::GROUP_BLOCKS).enumerate() {
-            let mut group_sums = [s.splat(0.0); R];
+        for (span, x) in x.chunks(P::SPAN_BLOCKS).enumerate() {
+            let mut span_sums = [s.splat(0.0); R];
             for (i, x) in x.iter().enumerate() {
-                let (at, per_block) = (group * P::GROUP_BLOCKS + i, B::K / BLOCK);
-                let (block, at) = (&blocks[at / per_block], at % per_block);
-                let words = block.words(s, at);
+                let (at, per_block) = (span * P::SPAN_BLOCKS + i, B::K / BLOCK);
+                let (block, i) = (&blocks[at / per_block], at % per_block);
+                let words = block.words(s, i);
                 if B::GROUP == BLOCK {
                     let inputs = x.each_ref().map(|x| &x.words);
                     let products = B::dot::<S, P, 2, R>(s, &words, inputs);
-                    let weights = block.scale_offset(s, at);
-                    add_block(s, weights, x, ALL, products, &mut group_sums);
+                    let weights = block.scale_offset(s, i);
+                    add_group(s, weights, x, ALL, products, &mut span_sums);
                 } else {
                     for half in 0..2 {
                         let inputs = x.each_ref().map(|x| std::array::from_ref(&x.words[half]));
                         let products = B::dot::<S, P, 1, R>(s, &[words[half]], inputs);
-                        let weights = block.scale_offset(s, 2 * at + half);
-                        add_block(s, weights, x, half, products, &mut group_sums);
+                        let weights = block.scale_offset(s, 2 * i + half);
+                        add_group(s, weights, x, half, products, &mut span_sums);
                     }
                 }
             }
-            add_group(s, &x[0], group_sums, &mut sums);
+            add_span(s, &x[0], span_sums, &mut sums);
         }
         for (row, sum) in sums.into_iter().enumerate() {
             if row < job.rows.len() {
-                put(s, job.out, row, panel, sum);
+                put(s, job.out, job.rows.start + row, panel, sum);
             }
         }
     }
 }
 
-/// What a block, or half of one, adds: `t = offset · Σp + t`, then `t = scale · Σqp + t`, for each row.
+/// What a group adds, a block or half of one: `t = offset · Σp + t`, then `t = scale · Σqp + t`, for each row.
 #[inline(always)]
-fn add_block<S: Lanes, P: Precision, const R: usize>(
+fn add_group<S: Lanes, P: Precision, const R: usize>(
     s: S,
     weights: ScaleOffset<S>,
     x: &[InputBlock<P>; R],
@@ -173,16 +184,16 @@ fn add_block<S: Lanes, P: Precision, const R: usize>(
     }
 }
 
-/// What a group adds: `y = step · t + y` for each row.
+/// What a span adds: `y = step · t + y` for each row.
 #[inline(always)]
-fn add_group<S: Lanes, P: Precision, const R: usize>(
+fn add_span<S: Lanes, P: Precision, const R: usize>(
     s: S,
     inputs: &[InputBlock<P>; R],
-    group_sums: [S::F; R],
+    span_sums: [S::F; R],
     sums: &mut [S::F; R],
 ) {
     for r in 0..R {
-        sums[r] = s.mul_add(s.splat(inputs[r].step), group_sums[r], sums[r]);
+        sums[r] = s.mul_add(s.splat(inputs[r].step), span_sums[r], sums[r]);
     }
 }
 
@@ -289,29 +300,26 @@ impl<P: Precision, const LARGEST: u32, const SCALES: usize> Tiles<'_, P, LARGEST
                 }
             }
         }
-        for (group, x) in x[..x.len().min(STRETCH)].chunks(P::GROUP_BLOCKS).enumerate() {
-            let mut group_sums = [s.splat(0.0); ROWS];
+        for (span, x) in x[..x.len().min(STRETCH)].chunks(P::SPAN_BLOCKS).enumerate() {
+            let mut span_sums = [s.splat(0.0); ROWS];
             for (i, x) in x.iter().enumerate() {
-                let (at, x) = (group * P::GROUP_BLOCKS + i, some_rows::<P, ROWS>(x, first));
-                let mut words = [[s.load_words(&[0; LANES]); 4]; 2];
-                for (word, from) in words.as_flattened_mut().iter_mut().zip(&weights.words[at]) {
-                    *word = s.load_words(from);
-                }
+                let (at, x) = (span * P::SPAN_BLOCKS + i, some_rows::<P, ROWS>(x, first));
+                let words = eight_words(s, &weights.words[at]);
                 if SCALES == 1 {
                     let inputs = x.each_ref().map(|x| &x.words);
                     let products = P::dot::<S, 2, LARGEST, ROWS>(s, &words, inputs);
                     let weights = weights.scale_offset(s, at);
-                    add_block(s, weights, x, ALL, products, &mut group_sums);
+                    add_group(s, weights, x, ALL, products, &mut span_sums);
                 } else {
                     for half in 0..2 {
                         let inputs = x.each_ref().map(|x| std::array::from_ref(&x.words[half]));
                         let products = P::dot::<S, 1, LARGEST, ROWS>(s, &[words[half]], inputs);
                         let weights = weights.scale_offset(s, 2 * at + half);
-                        add_block(s, weights, x, half, products, &mut group_sums);
+                        add_group(s, weights, x, half, products, &mut span_sums);
                     }
                 }
             }
-            add_group(s, some_rows(&x[0], first), group_sums, &mut sums);
+            add_span(s, some_rows(&x[0], first), span_sums, &mut sums);
         }
         for (r, sum) in sums.into_iter().enumerate() {
             if r < rows {

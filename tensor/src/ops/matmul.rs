@@ -17,6 +17,10 @@ use crate::weights::{PackedMatrix, Panels, with_blocks, with_integer_blocks};
 /// Rows that a thread keeps to itself, at least: each group of rows has to take the weights apart anew.
 const GROUP_ROWS: usize = 128;
 
+/// The same for integers where no thread then has more than a tile, which takes the weights apart in any case. They are
+/// read once for each thread, not once for all; but the arithmetic of so many rows takes longer than the reading.
+const FEW_GROUP_ROWS: usize = TILE_ROWS / 2;
+
 /// Rows of a multiple of so many inputs, 4096 bytes, lie in the same few places of a first-level cache: too few for the
 /// rows of a tile.
 const ALIASING: usize = 1024;
@@ -74,6 +78,16 @@ impl<'a> Product<'a> {
     }
 }
 
+/// How a job is cut into parts.
+struct Cut {
+    /// Groups of rows.
+    groups: usize,
+    /// Rows are cut at multiples of it.
+    tile: usize,
+    /// Panels are cut at multiples of it.
+    together: usize,
+}
+
 /// Not generic over the number of products: the kernels below are compiled once.
 struct Job<'a> {
     /// `[rows, inputs]`
@@ -92,17 +106,13 @@ impl Job<'_> {
         }
     }
 
-    /// Calls `part(product, rows, panels)` until every panel of all matrices has met all rows, which are cut at multiples
-    /// of `tile`.
+    /// Calls `part(product, rows, panels)` until every panel of all matrices has met all rows.
     fn run(
         &self,
         team: &Team<'_>,
-        tile: usize,
-        together: usize,
+        Cut { groups, tile, together }: Cut,
         part: impl Fn(&Product<'_>, Range<usize>, Range<usize>) + Sync,
     ) {
-        // A thread keeps to rows of its own where there are enough: the next operation then finds them near its core.
-        let groups = (self.rows / GROUP_ROWS).clamp(1, team.threads());
         let panels: usize = self.products.iter().map(|product| product.panels).sum();
         // With few rows memory is the limit, and a thread reads fastest what lies in one piece.
         let parts = if self.rows <= TILE_ROWS { 1 } else { PARTS_A_THREAD };
@@ -110,6 +120,9 @@ impl Job<'_> {
         team.run(groups * shares, |i| {
             let rows = share_of(self.rows, tile, i / shares, groups);
             let all = share_of(panels, together, i % shares, shares);
+            if rows.is_empty() {
+                return;
+            }
             let mut before = 0;
             for product in self.products {
                 let start = all.start.saturating_sub(before);
@@ -122,11 +135,18 @@ impl Job<'_> {
         });
     }
 
+    /// Into how many groups the rows are cut. A thread keeps to rows of its own where there are enough, `least` for each:
+    /// the next operation then finds them near its core.
+    fn groups(&self, team: &Team<'_>, least: usize) -> usize {
+        (self.rows / least).clamp(1, team.threads())
+    }
+
     fn run_with_floats(&self, team: &Team<'_>) {
         // Panels go side by side in fours while few rows are multiplied, else in twos.
         let together = if self.rows < MANY_ROWS { 4 } else { 2 };
         let run = |x: &[f32], x_step| {
-            self.run(team, matmul::TILE_ROWS, together, |product, rows, panels| {
+            let cut = Cut { groups: self.groups(team, GROUP_ROWS), tile: matmul::TILE_ROWS, together };
+            self.run(team, cut, |product, rows, panels| {
                 self.floats(team, x, x_step, product, rows, panels);
             });
         };
@@ -144,17 +164,19 @@ impl Job<'_> {
 
     fn run_with_integers<P: Precision>(&self, team: &Team<'_>) {
         P::with_room(|room| {
-            let tile_rows = rows_side_by_side(self.rows);
+            let few = self.rows <= TILE_ROWS * team.threads();
+            let groups = self.groups(team, if few { FEW_GROUP_ROWS } else { GROUP_ROWS });
+            let tile_rows = rows_side_by_side(self.rows.div_ceil(groups));
             let (blocks, tiles) = (self.inputs / inputs::BLOCK, self.rows.div_ceil(tile_rows));
             let len = tiles * blocks * tile_rows;
             if room.len() < len {
                 room.resize(len, InputBlock::default());
             }
             let room = &mut room[..len];
-            // A tile is a piece of work, or is shared out if it is the only one and large enough.
+            // A tile is a piece of work. The only one is shared out, but for a single row, which takes less time than that.
             let shares = if tiles == 1 && self.rows > 1 { team.threads() } else { 1 };
             let share =
-                if shares == 1 { blocks } else { blocks.div_ceil(shares).next_multiple_of(P::GROUP_BLOCKS) };
+                if shares == 1 { blocks } else { blocks.div_ceil(shares).next_multiple_of(P::SPAN_BLOCKS) };
             team.run_on_pieces(room, share.max(1) * tile_rows, |i, out| {
                 let (tile, first) = if shares == 1 { (i, 0) } else { (0, i * share) };
                 let rows = tile * tile_rows..self.rows.min((tile + 1) * tile_rows);
@@ -162,10 +184,11 @@ impl Job<'_> {
                 team.level().run(Quantize { x, inputs, tile_rows, first, out });
             });
             let x = &*room;
-            self.run(team, TILE_ROWS, 1, |product, rows, panels| {
+            let cut = Cut { groups, tile: tile_rows, together: 1 };
+            self.run(team, cut, |product, rows, panels| {
                 let (inputs, out) = (self.inputs, &product.out);
                 with_integer_blocks!(&product.weight.panels,
-                    blocks => team.level().run(IntegerMatmul { x, rows, inputs, blocks, panels, out }),
+                    blocks => team.level().run(IntegerMatmul { x, tile_rows, rows, inputs, blocks, panels, out }),
                     self.floats(team, self.x, self.inputs, product, rows, panels));
             });
         });

@@ -203,11 +203,10 @@ impl GroupScales {
 
     #[inline(always)]
     fn group<S: Lanes>(&self, s: S, group: usize) -> ScaleOffset<S> {
-        let integer = |bytes| s.to_f32(s.load_u8(bytes));
         let minus_dmin = s.mul(s.load_f16(&self.dmin), s.splat(-1.0));
         ScaleOffset {
-            scale: s.mul(s.load_f16(&self.d), integer(&self.scales[group])),
-            offset: s.mul(minus_dmin, integer(&self.mins[group])),
+            scale: s.mul(s.load_f16(&self.d), s.to_f32(s.load_u8(&self.scales[group]))),
+            offset: s.mul(minus_dmin, s.to_f32(s.load_u8(&self.mins[group]))),
         }
     }
 }

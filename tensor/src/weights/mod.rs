@@ -21,8 +21,8 @@ mod small_blocks;
 pub(crate) use floats::{BlockBf16, BlockF16, BlockF32};
 pub(crate) use k_blocks::{BlockQ4K, BlockQ5K, BlockQ6K};
 pub(crate) use memory::Blocks;
-pub(crate) use small_blocks::ScaleOffset;
 pub(crate) use small_blocks::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
+pub(crate) use small_blocks::{ScaleOffset, eight_words};
 
 use crate::error::Error;
 use crate::format::Format;

@@ -12,7 +12,7 @@ use super::{Block, IntegerBlock};
 use crate::kernels::inputs::Precision;
 use crate::simd::{LANES, Lanes};
 
-/// What 32 inputs share: one scale and one offset an output.
+/// What a group of 16 or 32 inputs shares: one scale and one offset an output.
 pub(crate) struct ScaleOffset<S: Lanes> {
     pub(crate) scale: S::F,
     pub(crate) offset: S::F,
@@ -197,11 +197,7 @@ impl IntegerBlock for BlockQ8_0 {
 
     #[inline(always)]
     fn words<S: Lanes>(&self, s: S, _: usize) -> [[S::I; 4]; 2] {
-        let mut words = [[s.load_words(&[0; LANES]); 4]; 2];
-        for (word, q) in words.as_flattened_mut().iter_mut().zip(&self.q) {
-            *word = s.load_words(q);
-        }
-        words
+        eight_words(s, &self.q)
     }
 }
 
@@ -239,6 +235,16 @@ impl IntegerBlock for BlockQ5_1 {
     fn words<S: Lanes>(&self, s: S, _: usize) -> [[S::I; 4]; 2] {
         five_bit_words(s, &self.q, &self.high)
     }
+}
+
+/// The words of 32 inputs. A loop rather than a closure, which would be compiled outside of the kernel.
+#[inline(always)]
+pub(crate) fn eight_words<S: Lanes>(s: S, from: &[[u32; LANES]; 8]) -> [[S::I; 4]; 2] {
+    let mut words = [[s.load_words(&[0; LANES]); 4]; 2];
+    for (word, from) in words.as_flattened_mut().iter_mut().zip(from) {
+        *word = s.load_words(from);
+    }
+    words
 }
 
 /// The four-bit integers of 32 inputs, a byte each.

@@ -177,8 +177,12 @@ mod tests {
             text in "([ab]{1,4}|[ \n1,']|<[elr]>|[中文。，é]|\\PC){0,40}",
             threads in 2usize..5,
             chunk in 1usize..20,
+            in_pieces: bool,
         ) {
             let tokenizer = tokenizer();
+            if in_pieces {
+                tokenizer.model().joins().expect("merges that join their halves");
+            }
             for special in [Special::AsText, Special::Parse] {
                 let options = EncodeOptions { special, add_special_tokens: false };
                 let expected: Vec<u32> = tokenizer

@@ -12,9 +12,9 @@ use crate::pretokenize::raw::{Cut, each_word};
 use crate::tokenizer::Tokenizer;
 use crate::word_cache::{Few, Key, WordCache};
 
-/// In texts shorter than this words are merged whole: knowing where they fall apart takes some milliseconds to find out.
-/// Tests have short texts.
-const LONG_TEXT: usize = if cfg!(test) { 0 } else { 1 << 15 };
+/// Shorter texts merge their words whole, unless it is known where words fall apart: finding out takes some milliseconds,
+/// once.
+const LONG_TEXT: usize = 1 << 15;
 
 /// What encoding needs that keeps the text as it is.
 #[derive(Debug, Default)]
@@ -123,8 +123,11 @@ impl Words<'_> {
 
     #[inline(never)]
     fn new_word(&mut self, word: Range<usize>, key: Option<Key>) {
-        let may_divide = self.text.len() >= LONG_TEXT && !self.text.as_bytes()[word.clone()].is_ascii();
-        let joins = if may_divide { self.model.joins() } else { None };
+        let joins = match self.text.as_bytes()[word.clone()].is_ascii() {
+            true => None,
+            false if self.text.len() < LONG_TEXT => self.model.known_joins(),
+            false => self.model.joins(),
+        };
         let Some(joins) = joins.filter(|joins| joins.longest_divided < word.len()) else {
             return self.merge(word, key, false);
         };

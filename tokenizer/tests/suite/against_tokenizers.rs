@@ -8,7 +8,7 @@ use glassbox_tokenizer::{EncodeOptions, Parts, Special, Template, Tokenizer, pat
 use proptest::prelude::*;
 
 use crate::against_tiktoken::CL100K;
-use crate::texts::{TEXTS, any_text};
+use crate::texts::{TEXTS, any_text, encode_long_text};
 
 struct Pair {
     name: &'static str,
@@ -69,6 +69,7 @@ static PAIRS: LazyLock<Vec<Pair>> = LazyLock::new(|| {
             decoder: base.decoder().cloned(),
         });
         let ours = ours.unwrap();
+        encode_long_text(&ours);
         let written: serde_json::Value = serde_json::from_str(&without_model(&ours)).unwrap();
         let pre_tokenizer: tokenizers::PreTokenizerWrapper =
             serde_json::from_value(written["pre_tokenizer"].clone()).unwrap();

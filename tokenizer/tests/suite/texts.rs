@@ -1,5 +1,6 @@
 //! Texts to try: chosen ones, and ones made by proptest.
 
+use glassbox_tokenizer::{EncodeOptions, Tokenizer};
 use proptest::prelude::*;
 
 /// A dozen scripts, emoji with joiners, normal forms, odd white space, controls, code.
@@ -100,10 +101,16 @@ const TRICKY: &[&str] = &[
     "\u{378}",
 ];
 
+/// After it the tokenizer knows where words fall apart, and merges those of short texts in pieces too.
+pub(crate) fn encode_long_text(tokenizer: &Tokenizer) {
+    tokenizer.encode(&"é ".repeat(1 << 15), &EncodeOptions::default()).unwrap();
+}
+
 pub(crate) fn any_text() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         4 => prop::sample::select(TRICKY).prop_map(str::to_owned),
         1 => "[a-zA-Z]{1,9}",
+        1 => "[一-龥，。]{1,20}",
         1 => any::<char>().prop_map(String::from),
         1 => prop::char::range('\0', '\u{2fff}').prop_map(String::from),
     ];
