@@ -54,7 +54,13 @@ pub(crate) struct KernelArgs {
     /// Integers are faster: 128 activations (int16) or 32 (int8) are rounded to multiples of one step. As int16 they are so fine that the text stays the same in all
     /// but rare cases; as int8, faster still, they move the logits visibly. Each gives one result, the same on every
     /// machine. Weights that are not quantised always meet f32.
-    #[arg(long, value_name = "FORMAT", default_value_t = Activations::Int16)]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "GLASSBOX_COMPUTE",
+        hide_env_values = true,
+        default_value_t = Activations::Int16
+    )]
     pub(crate) compute: Activations,
     #[command(flatten)]
     pub(crate) cache: CacheArgs,

@@ -4,7 +4,15 @@
 //! vectors twice: attention lets tokens exchange information, the feed-forward layer works on each token
 //! alone. Nothing is ever overwritten, only added, so one vector runs through the whole model like a
 //! stream: the *residual stream* `x`. At the end its last vector is compared with the vector of every
-//! token in the vocabulary, and the best match is the likeliest next token.
+//! token in the vocabulary, and the best match is the likeliest next token: the *unembedding*, which comes after this
+//! pass ([`Vocabulary::unembed`]).
+//!
+//! Attention works in `n_heads` *heads*. Each has its own `head_dim` components of every query, key and value, and
+//! computes `z = softmax(scale · q·kᵀ) · v`, where a token sees itself and those before it (`attend.rs`). So the keys and
+//! values of a token never change once they are computed: they stay in the *cache* of their text, and a pass runs new
+//! tokens only.
+//!
+//! `team` is the threads, and `watch.rows(…)` shows a value to whoever looks on: skip it at first.
 //!
 //! Radford et al., "Language models are unsupervised multitask learners" (2019).
 
@@ -34,23 +42,23 @@ pub struct Gpt2 {
 pub struct Block {
     /// In front of attention.
     pub norm1: LayerNorm,
-    /// What each token asks for.
+    /// What each token asks for: `d_model → n_heads · head_dim`.
     pub q: Linear,
-    /// What each token offers to be found by.
+    /// What each token offers to be found by: `d_model → n_heads · head_dim`.
     pub k: Linear,
-    /// What each token hands over when it is found.
+    /// What each token hands over when it is found: `d_model → n_heads · head_dim`.
     pub v: Linear,
-    /// From the heads' results back to the stream.
+    /// From the heads' results back to the stream: `n_heads · head_dim → d_model`.
     pub attention_out: Linear,
     /// The number of heads and the scale of the scores.
     pub attention: Attention,
     /// In front of the feed-forward layer.
     pub norm2: LayerNorm,
-    /// `d_ff` questions to each vector.
+    /// `d_ff` questions to each vector: `d_model → d_ff`.
     pub mlp_in: Linear,
     /// How strongly a question counts as answered with yes.
     pub activation: Activation,
-    /// What each yes adds to the stream.
+    /// What each yes adds to the stream: `d_ff → d_model`.
     pub mlp_out: Linear,
 }
 
@@ -66,32 +74,33 @@ impl Gpt2 {
         scratch: &mut Scratch,
         watch: &mut Watch<'_, O>,
     ) {
-        let (tokens, stream) = (ids.len(), [config.d_model, 1]);
+        // What a token has in the stream; with heads the shape has two dimensions.
+        let (tokens, row) = (ids.len(), [config.d_model, 1]);
         scratch.fit(texts.positions());
 
-        // x = what the token is + where it stands
+        // x [tokens, d_model] = what the token is + where it stands
         self.vocabulary.embed(ids, &mut scratch.x);
-        watch.rows(Place::Embed, tokens, stream, &mut scratch.x);
+        watch.rows(Place::Embed, tokens, row, &mut scratch.x);
         for (&position, out) in scratch.positions.iter().zip(scratch.out.chunks_exact_mut(config.d_model)) {
             self.positions.row(position, out);
         }
-        watch.rows(Place::PositionEmbed, tokens, stream, &mut scratch.out);
+        watch.rows(Place::PositionEmbed, tokens, row, &mut scratch.out);
         ops::add(team, &mut scratch.x, &scratch.out);
 
         for (layer, block) in self.blocks.iter().enumerate() {
             watch.layer = Some(layer);
-            watch.rows(Place::ResidPre, tokens, stream, &mut scratch.x);
+            watch.rows(Place::ResidPre, tokens, row, &mut scratch.x);
             block.attention(team, config, &mut texts.layer(layer), scratch, tokens, watch);
             ops::add(team, &mut scratch.x, &scratch.out);
-            watch.rows(Place::ResidMid, tokens, stream, &mut scratch.x);
+            watch.rows(Place::ResidMid, tokens, row, &mut scratch.x);
             block.feed_forward(team, config, scratch, tokens, watch);
             ops::add(team, &mut scratch.x, &scratch.out);
-            watch.rows(Place::ResidPost, tokens, stream, &mut scratch.x);
+            watch.rows(Place::ResidPost, tokens, row, &mut scratch.x);
         }
         watch.layer = None;
 
         self.norm_final.forward(team, &scratch.x, &mut scratch.normed);
-        watch.rows(Place::NormFinal, tokens, stream, &mut scratch.normed);
+        watch.rows(Place::NormFinal, tokens, row, &mut scratch.normed);
     }
 }
 
@@ -106,6 +115,7 @@ impl Block {
         tokens: usize,
         watch: &mut Watch<'_, O>,
     ) {
+        // x, normed, out: [tokens, d_model]; q, k, v, z: [tokens, n_heads, head_dim]
         let Scratch { x, normed, q, k, v, z, out, .. } = scratch;
         let heads = [config.n_heads, config.head_dim];
 
@@ -133,6 +143,7 @@ impl Block {
         tokens: usize,
         watch: &mut Watch<'_, O>,
     ) {
+        // x, normed, out: [tokens, d_model]; hidden: [tokens, d_ff]
         let Scratch { x, normed, hidden, out, .. } = scratch;
 
         self.norm2.forward(team, x, normed);

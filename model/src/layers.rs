@@ -10,7 +10,7 @@ pub struct Linear {
     pub weight: PackedMatrix,
     /// `[outputs]`
     pub bias: Option<Vec<f32>>,
-    /// What an adapter adds.
+    /// What a LoRA adapter adds ([`lora`](crate::lora)); `None` in a model as it comes.
     pub detour: Option<Detour>,
 }
 

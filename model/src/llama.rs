@@ -40,9 +40,9 @@ pub struct Block {
     pub k: Linear,
     /// What each token hands over when it is found, `n_kv_heads` times.
     pub v: Linear,
-    /// Norms each query (Qwen 3).
+    /// Norms each head's query, weight `[head_dim]` (Qwen 3).
     pub q_norm: Option<RmsNorm>,
-    /// Norms each key (Qwen 3).
+    /// Norms each head's key, weight `[head_dim]` (Qwen 3).
     pub k_norm: Option<RmsNorm>,
     /// From the heads' results back to the stream.
     pub attention_out: Linear,
@@ -50,13 +50,13 @@ pub struct Block {
     pub attention: Attention,
     /// In front of the feed-forward layer.
     pub norm2: RmsNorm,
-    /// `d_ff` questions to each vector: how much of the answer counts.
+    /// `d_ff` questions to each vector, `d_model → d_ff`: the activation of each is the factor by which its answer counts.
     pub gate: Linear,
-    /// The answers.
+    /// The answers, `d_model → d_ff`.
     pub up: Linear,
     /// The gate's activation function.
     pub activation: Activation,
-    /// What the counted answers add to the stream.
+    /// What the counted answers add to the stream: `d_ff → d_model`.
     pub down: Linear,
 }
 
@@ -112,6 +112,7 @@ impl Block {
         self.norm1.forward(team, x, normed);
         watch.rows(Place::Norm1, tokens, [config.d_model, 1], normed);
         forward_each(team, normed, [(&self.q, q), (&self.k, k), (&self.v, v)]);
+        // z is free until attention fills it.
         norm_heads(team, self.q_norm.as_ref(), q, z);
         norm_heads(team, self.k_norm.as_ref(), k, z);
         watch.rows(Place::Q, tokens, [n_heads, head_dim], q);

@@ -80,6 +80,7 @@ impl Scratch {
             buffer.resize(tokens * keys, 0.0);
         }
         self.hidden.resize(tokens * d_ff, 0.0);
+        // The families with rotary positions are those with a gate.
         if let Some(rotation) = &mut self.rotation {
             self.up.resize(tokens * d_ff, 0.0);
             rotation.extend_to(self.positions.iter().max().map_or(0, |last| last + 1));

@@ -30,17 +30,17 @@
 //! | filter | what it does | off at |
 //! |---|---|---|
 //! | [`LogitBias`] | adds a number to chosen tokens' logits, or bans them | no biases |
-//! | [`Penalties`] | recent tokens lose: repeat, frequency, presence | 1, 0, 0 |
+//! | [`Penalties`] | tokens seen recently become less likely: repeat, frequency, presence | 1, 0, 0 |
 //! | [`TopK`] | the k best stay | 0 |
-//! | [`Typical`] | tokens of about the expected surprise stay | 1 |
-//! | [`TopP`] | the best stay, up to a probability | 1 |
+//! | [`Typical`] | the tokens stay whose surprise −ln p is nearest to the expected one, up to a probability | 1 |
+//! | [`TopP`] | the fewest best stay whose probabilities reach p | 1 |
 //! | [`MinP`] | tokens not far less likely than the best stay | 0 |
 //! | [`Temperature`] | divides the logits; 0 is greedy | 1 |
 //! | the draw | chooses one of the rest by its probability | one candidate |
 //!
 //! In llama.cpp the order is: logit bias, penalties, DRY, top-n-σ, top-k, typical, top-p, min-p, XTC, temperature, draw;
 //! DRY, top-n-σ and XTC are off there by default and have no counterpart here. [`Mirostat`] replaces the truncating
-//! filters by a controller. Another order is a text away, and so is a chain of one's own:
+//! filters by a controller. Another order is given as a text; for filters of your own see [`Chain`]:
 //!
 //! ```
 //! use glassbox_sampler::{Order, Sampler, SamplerConfig};

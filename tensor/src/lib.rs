@@ -1,6 +1,7 @@
 //! Tensors for a GPT: number formats, file containers, and operations with one order of summation.
 //!
-//! This crate knows nothing of transformers; it holds what they are computed with, and stands on its own.
+//! This crate knows no models: no families, names or configurations. It holds what they are computed with, and stands on
+//! its own.
 //!
 //! - [`Tensor`]: a [`Shape`], a number [`Format`] and bytes that are owned, mapped from a file or part of
 //!   the program; views of it copy nothing.

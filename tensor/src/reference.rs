@@ -1,8 +1,10 @@
-//! Every operation in its plainest form: loops over slices, one number at a time.
+//! The operations of a forward pass in their plainest form: loops over slices, one number at a time.
 //!
 //! Read this file to learn what the operations are; the kernels only do the same faster. It also is their
 //! oracle: it adds in the order they promise and uses the same polynomials, so the tests demand equality
-//! (`==`), not closeness. Shapes are as in [`ops`](crate::ops).
+//! (`==`), not closeness. Where [`ops`](crate::ops) takes all rows, a function here may take one row, one head or one
+//! number, as its docs say. Adding and gating are single loops in `ops`; the way backward has its plain version in the
+//! crate that trains.
 
 use std::ops::Range;
 
@@ -20,6 +22,143 @@ pub fn matmul(x: &[f32], weight: &[f32], inputs: usize, out: &mut [f32]) {
         }
     }
 }
+
+/// `Σ a·b`, in order, one rounding a step: the order of summation of a matmul's output.
+fn chain<'a>(pairs: impl Iterator<Item = (&'a f32, &'a f32)>) -> f32 {
+    pairs.fold(0.0, |sum, (a, b)| a.mul_add(*b, sum))
+}
+
+/// `Σ f(x[i])` in sixteen partial sums, `i mod 16`, then in a tree: the order of summation along a row.
+/// `f` takes a partial sum and an element to the next partial sum.
+fn row_sum(row: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut sums = [0.0; LANES];
+    for (i, &x) in row.iter().enumerate() {
+        sums[i % LANES] = f(sums[i % LANES], x);
+    }
+    for width in [8, 4, 2, 1] {
+        for i in 0..width {
+            sums[i] += sums[i + width];
+        }
+    }
+    sums[0]
+}
+
+/// Turns one row of scores into probabilities, in place. As [`exp`] has a least value, −∞ becomes some 10⁻³⁸.
+pub fn softmax(row: &mut [f32]) {
+    let largest = row.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a || b.is_nan() { b } else { a });
+    for x in row.iter_mut() {
+        *x = exp(*x - largest);
+    }
+    let inverse = 1.0 / row_sum(row, |sum, x| sum + x);
+    for x in row {
+        *x *= inverse;
+    }
+}
+
+/// RMS norm of one row.
+pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
+    let mean_square = row_sum(x, |sum, x| x.mul_add(x, sum)) / x.len() as f32;
+    let scale = 1.0 / (mean_square + epsilon).sqrt();
+    for ((x, weight), out) in x.iter().zip(weight).zip(out) {
+        *out = weight * (x * scale);
+    }
+}
+
+/// Layer norm of one row.
+pub fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, out: &mut [f32]) {
+    let mean = row_sum(x, |sum, x| sum + x) / x.len() as f32;
+    let variance = row_sum(x, |sum, x| (x - mean).mul_add(x - mean, sum)) / x.len() as f32;
+    let scale = 1.0 / (variance + epsilon).sqrt();
+    for (((x, weight), bias), out) in x.iter().zip(weight).zip(bias).zip(out) {
+        *out = (x - mean) * scale * weight + bias;
+    }
+}
+
+/// `eˣ`, by `x = n·ln 2 + r` and a polynomial in `r`; the argument is clamped to where the result is an
+/// ordinary number.
+pub fn exp(x: f32) -> f32 {
+    if x.is_nan() {
+        return x;
+    }
+    let x = x.clamp(EXP_RANGE.0, EXP_RANGE.1);
+    let n = (x * std::f32::consts::LOG2_E).round_ties_even();
+    let r = (-n).mul_add(LN_2.1, (-n).mul_add(LN_2.0, x));
+    let p = (r * r).mul_add(polynomial(r, &EXP_POLYNOMIAL), r);
+    let power = f32::from_bits(((n as i32 + 127) as u32) << 23);
+    p.mul_add(power, power)
+}
+
+/// `c[0] + c[1]·x + c[2]·x² + …` by Horner's rule.
+fn polynomial(x: f32, c: &[f32]) -> f32 {
+    c.iter().rev().copied().reduce(|sum, c| sum.mul_add(x, c)).unwrap_or(0.0)
+}
+
+/// One value of an activation function.
+pub fn activate(activation: Activation, x: f32) -> f32 {
+    let times_sigmoid = |y: f32| x / (1.0 + exp(-y));
+    match activation {
+        Activation::GeluErf => gelu_erf(x),
+        // ½·(1 + tanh(u)) is σ(2u), and 0.797… is √(2/π).
+        Activation::GeluTanh => times_sigmoid((x * x * x).mul_add(0.044715, x) * (2.0 * 0.797_884_6)),
+        Activation::GeluQuick => times_sigmoid(x * 1.702),
+        Activation::Silu => times_sigmoid(x),
+        Activation::Relu if x < 0.0 => 0.0,
+        Activation::Relu => x,
+        Activation::ReluSquared => activate(Activation::Relu, x) * activate(Activation::Relu, x),
+    }
+}
+
+/// `½·x·erfc(-x/√2)`, which is `max(x, 0) - |x|·½·erfc(z)` with `z = |x|/√2`, because `erfc(-z) = 2 - erfc(z)`; and for
+/// `z ≥ 0` `erfc(z) = t·exp(P(t) - z²)` with `t = 1/(1 + z/2)`.
+fn gelu_erf(x: f32) -> f32 {
+    let z = (x * std::f32::consts::FRAC_1_SQRT_2).abs();
+    let t = 1.0 / z.mul_add(0.5, 1.0);
+    let half_erfc = t * 0.5 * exp(polynomial(t, &ERFC_POLYNOMIAL) - z * z);
+    activate(Activation::Relu, x) - x.abs() * half_erfc
+}
+
+/// Turns one head by the angles of its position: components `i` and `i + cos.len()` are a pair.
+pub fn rotate(head: &mut [f32], cos: &[f32], sin: &[f32]) {
+    let half = cos.len();
+    for i in 0..half {
+        let (a, b) = (head[i], head[i + half]);
+        head[i] = a.mul_add(cos[i], b * -sin[i]);
+        head[i + half] = b.mul_add(cos[i], a * sin[i]);
+    }
+}
+
+/// What a query `[head_dim]` thinks of the keys (each `[head_dim]`) of the positions in `visible`: fills
+/// `scores` `[positions]`, −∞ elsewhere.
+pub fn attention_scores(
+    query: &[f32],
+    keys: &[&[f32]],
+    visible: Range<usize>,
+    scale: f32,
+    scores: &mut [f32],
+) {
+    scores.fill(f32::NEG_INFINITY);
+    for position in visible {
+        scores[position] = chain(query.iter().zip(keys[position])) * scale;
+    }
+}
+
+/// Turns a row of scores into the pattern, in place: a softmax over `visible`, zero elsewhere.
+pub fn attention_pattern(row: &mut [f32], visible: Range<usize>) {
+    // Rows are cut at a multiple of sixteen, so that a position keeps its place in the sum.
+    row[..visible.start].fill(f32::NEG_INFINITY);
+    softmax(&mut row[visible.start / LANES * LANES..visible.end]);
+    row[..visible.start].fill(0.0);
+    row[visible.end..].fill(0.0);
+}
+
+/// What a query takes from the values (each `[head_dim]`) of the positions in `visible`: fills `z` `[head_dim]`.
+pub fn attention_mix(pattern: &[f32], values: &[&[f32]], visible: Range<usize>, z: &mut [f32]) {
+    for (d, z) in z.iter_mut().enumerate() {
+        *z = visible.clone().fold(0.0, |sum, position| pattern[position].mul_add(values[position][d], sum));
+    }
+}
+
+// What follows is for training and for quantised weights: at first, skip it.
 
 /// `out = start + a · b + bias`, the products added in order of `k`; rows of `out` begin `out_step` apart.
 pub fn gemm(
@@ -108,138 +247,5 @@ pub fn matmul_integers(x: &IntegerInputs, weight: &IntegerRow, out: &mut [f32]) 
             }
             *out = x.steps[row * spans + span].mul_add(t, *out);
         }
-    }
-}
-
-/// `Σ a·b`, in order, one rounding a step: the order of summation of a matmul's output.
-fn chain<'a>(pairs: impl Iterator<Item = (&'a f32, &'a f32)>) -> f32 {
-    pairs.fold(0.0, |sum, (a, b)| a.mul_add(*b, sum))
-}
-
-/// `Σ f(x[i])` in sixteen partial sums, `i mod 16`, then in a tree: the order of summation along a row.
-/// `f` takes a partial sum and an element to the next partial sum.
-fn row_sum(row: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut sums = [0.0; LANES];
-    for (i, &x) in row.iter().enumerate() {
-        sums[i % LANES] = f(sums[i % LANES], x);
-    }
-    for width in [8, 4, 2, 1] {
-        for i in 0..width {
-            sums[i] += sums[i + width];
-        }
-    }
-    sums[0]
-}
-
-/// Turns one row of scores into probabilities, in place.
-pub fn softmax(row: &mut [f32]) {
-    let largest = row.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a || b.is_nan() { b } else { a });
-    for x in row.iter_mut() {
-        *x = exp(*x - largest);
-    }
-    let inverse = 1.0 / row_sum(row, |sum, x| sum + x);
-    for x in row {
-        *x *= inverse;
-    }
-}
-
-/// RMS norm of one row.
-pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
-    let mean_square = row_sum(x, |sum, x| x.mul_add(x, sum)) / x.len() as f32;
-    let scale = 1.0 / (mean_square + epsilon).sqrt();
-    for ((x, weight), out) in x.iter().zip(weight).zip(out) {
-        *out = weight * (x * scale);
-    }
-}
-
-/// Layer norm of one row.
-pub fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, out: &mut [f32]) {
-    let mean = row_sum(x, |sum, x| sum + x) / x.len() as f32;
-    let variance = row_sum(x, |sum, x| (x - mean).mul_add(x - mean, sum)) / x.len() as f32;
-    let scale = 1.0 / (variance + epsilon).sqrt();
-    for (((x, weight), bias), out) in x.iter().zip(weight).zip(bias).zip(out) {
-        *out = (x - mean) * scale * weight + bias;
-    }
-}
-
-/// `eˣ`, by `x = n·ln 2 + r` and a polynomial in `r`; the argument is clamped to where the result is an
-/// ordinary number.
-pub fn exp(x: f32) -> f32 {
-    if x.is_nan() {
-        return x;
-    }
-    let x = x.clamp(EXP_RANGE.0, EXP_RANGE.1);
-    let n = (x * std::f32::consts::LOG2_E).round_ties_even();
-    let r = (-n).mul_add(LN_2.1, (-n).mul_add(LN_2.0, x));
-    let p = (r * r).mul_add(polynomial(r, &EXP_POLYNOMIAL), r);
-    let power = f32::from_bits(((n as i32 + 127) as u32) << 23);
-    p.mul_add(power, power)
-}
-
-/// `c[0] + c[1]·x + c[2]·x² + …` by Horner's rule.
-fn polynomial(x: f32, c: &[f32]) -> f32 {
-    c.iter().rev().copied().reduce(|sum, c| sum.mul_add(x, c)).unwrap_or(0.0)
-}
-
-/// One value of an activation function.
-pub fn activate(activation: Activation, x: f32) -> f32 {
-    let times_sigmoid = |y: f32| x / (1.0 + exp(-y));
-    match activation {
-        Activation::GeluErf => gelu_erf(x),
-        Activation::GeluTanh => times_sigmoid((x * x * x).mul_add(0.044715, x) * (2.0 * 0.797_884_6)),
-        Activation::GeluQuick => times_sigmoid(x * 1.702),
-        Activation::Silu => times_sigmoid(x),
-        Activation::Relu if x < 0.0 => 0.0,
-        Activation::Relu => x,
-        Activation::ReluSquared => activate(Activation::Relu, x) * activate(Activation::Relu, x),
-    }
-}
-
-/// `½·x·erfc(-x/√2)`, with `erfc(z) = t·exp(P(t) - z²)`, `t = 1/(1 + z/2)`, for `z ≥ 0`.
-fn gelu_erf(x: f32) -> f32 {
-    let z = (x * std::f32::consts::FRAC_1_SQRT_2).abs();
-    let t = 1.0 / z.mul_add(0.5, 1.0);
-    let half_erfc = t * 0.5 * exp(polynomial(t, &ERFC_POLYNOMIAL) - z * z);
-    activate(Activation::Relu, x) - x.abs() * half_erfc
-}
-
-/// Turns one head by the angles of its position: components `i` and `i + cos.len()` are a pair.
-pub fn rotate(head: &mut [f32], cos: &[f32], sin: &[f32]) {
-    let half = cos.len();
-    for i in 0..half {
-        let (a, b) = (head[i], head[i + half]);
-        head[i] = a.mul_add(cos[i], b * -sin[i]);
-        head[i + half] = b.mul_add(cos[i], a * sin[i]);
-    }
-}
-
-/// What a query `[head_dim]` thinks of the keys (each `[head_dim]`) of the positions in `visible`: fills
-/// `scores` `[positions]`, −∞ elsewhere.
-pub fn attention_scores(
-    query: &[f32],
-    keys: &[&[f32]],
-    visible: Range<usize>,
-    scale: f32,
-    scores: &mut [f32],
-) {
-    scores.fill(f32::NEG_INFINITY);
-    for position in visible {
-        scores[position] = chain(query.iter().zip(keys[position])) * scale;
-    }
-}
-
-/// Turns a row of scores into the pattern, in place: a softmax over `visible`, zero elsewhere.
-pub fn attention_pattern(row: &mut [f32], visible: Range<usize>) {
-    // Rows are cut at a multiple of sixteen, so that a position keeps its place in the sum.
-    row[..visible.start].fill(f32::NEG_INFINITY);
-    softmax(&mut row[visible.start / LANES * LANES..visible.end]);
-    row[..visible.start].fill(0.0);
-    row[visible.end..].fill(0.0);
-}
-
-/// What a query takes from the values (each `[head_dim]`) of the positions in `visible`: fills `z` `[head_dim]`.
-pub fn attention_mix(pattern: &[f32], values: &[&[f32]], visible: Range<usize>, z: &mut [f32]) {
-    for (d, z) in z.iter_mut().enumerate() {
-        *z = visible.clone().fold(0.0, |sum, position| pattern[position].mul_add(values[position][d], sum));
     }
 }

@@ -1,4 +1,5 @@
-//! Byte-level BPE with exactly the ids of the reference tokenizers.
+//! Byte-level BPE (byte-pair encoding: the commonest neighbours become one token, again and again) with exactly the ids
+//! of the reference tokenizers.
 //!
 //! A language model reads numbers. A tokenizer makes them of text, and text of them:
 //!
@@ -22,11 +23,11 @@
 //! trainer.feed("hug pug hugs bun pun hug")?;
 //! let tokenizer = trainer.train()?;
 //!
-//! // What was learnt. `Ġ` is how the byte alphabet writes a space.
+//! // What was learnt. `Ġ` is how the byte alphabet writes a space; the single bytes have its order too, `s` is number 82.
 //! let learnt: Vec<&str> = (256..261).filter_map(|id| tokenizer.id_to_token(id)).collect();
 //! assert_eq!(learnt, ["ug", "hug", "un", "Ġp", "Ġhug"]);
 //!
-//! // How a text is encoded: its words, and in each word every merge.
+//! // How a text is encoded: its words, and in each word every merge. A merge's rank is its age, the oldest has 0.
 //! let words = tokenizer.explain("hug hugs", &EncodeOptions::default())?;
 //! let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
 //! assert_eq!(texts, ["hug", " hugs"]);
@@ -41,6 +42,8 @@
 //! assert_eq!(tokenizer.decode(&ids, false), "hug hugs");
 //! # Ok::<(), glassbox_tokenizer::Error>(())
 //! ```
+//!
+//! The algorithm in a few lines is [`merge::naive`].
 //!
 //! # Real tokenizers
 //!
@@ -99,8 +102,8 @@
 //!
 //! # Large texts
 //!
-//! Where no step rewrites the text, as in nearly all byte-level tokenizers, words are ranges of it that a table of known
-//! words turns into ids; [`Tokenizer::encode_on`] shares the text out among threads. The ids stay the same:
+//! Where no step rewrites the text, as in nearly all byte-level tokenizers, words are found as ranges of the original and
+//! looked up in a table of those merged before; [`Tokenizer::encode_on`] shares the text out among threads. The ids stay the same:
 //! [`Tokenizer::encode_with_offsets`] goes the long way through all steps, and tests hold one to the other.
 //!
 //! # What is deliberately absent
@@ -112,7 +115,7 @@
 //!
 //! Ids are those of Hugging Face's tokenizers 0.22 and of tiktoken, with Unicode 16. Patterns that are not among
 //! [`patterns`] go to a regex engine whose `\w` follows Unicode; Oniguruma, which the reference uses, also counts `²³¹¼½¾`.
-//! The reference normalizes and knows punctuation by a Unicode some years older, which tells for characters added since.
+//! The reference normalizes and knows punctuation by a Unicode some years older, so that ids may differ for characters added since.
 #![forbid(unsafe_code)]
 
 pub mod byte_alphabet;

@@ -150,6 +150,8 @@ impl<B: IntegerBlock, P: Precision, const R: usize> Kernel for FewRows<'_, '_, B
                     let weights = block.scale_offset(s, i);
                     add_group(s, weights, x, ALL, products, &mut span_sums);
                 } else {
+                    // Taken out by an iterator, the words would go through memory.
+                    #[allow(clippy::needless_range_loop)]
                     for half in 0..2 {
                         let inputs = x.each_ref().map(|x| std::array::from_ref(&x.words[half]));
                         let products = B::dot::<S, P, 1, R>(s, &[words[half]], inputs);
@@ -311,6 +313,8 @@ impl<P: Precision, const LARGEST: u32, const SCALES: usize> Tiles<'_, P, LARGEST
                     let weights = weights.scale_offset(s, at);
                     add_group(s, weights, x, ALL, products, &mut span_sums);
                 } else {
+                    // Taken out by an iterator, the words would go through memory.
+                    #[allow(clippy::needless_range_loop)]
                     for half in 0..2 {
                         let inputs = x.each_ref().map(|x| std::array::from_ref(&x.words[half]));
                         let products = P::dot::<S, 1, LARGEST, ROWS>(s, &[words[half]], inputs);

@@ -1,7 +1,7 @@
 //! The operations of a transformer: lengths checked once, work shared out over the team, then the kernels.
 //!
-//! All take and give plain slices, row-major, the shape written in each function's docs. Each has its
-//! plain version in [`reference`](crate::reference) and gives the same bits at every
+//! All take and give plain slices, row-major, the shape written in each function's docs. Those of a forward pass have
+//! their plain version in [`reference`](crate::reference) and all give the same bits at every
 //! [`Level`](crate::simd::Level), with any number of threads, and whichever other rows are computed with it.
 
 use std::cell::RefCell;

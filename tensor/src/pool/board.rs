@@ -53,6 +53,12 @@ impl Slot {
         }
     }
 
+    /// Whether a part is left to claim.
+    fn has_parts(&self) -> bool {
+        let ticket = self.ticket.load(Ordering::Acquire);
+        (ticket as u32) < (ticket >> 32) as u32
+    }
+
     /// Claims a part, if there is one: its number and the job.
     fn claim(&self) -> Option<(u32, Job<'static>)> {
         let claimed = self.ticket.fetch_update(Ordering::Acquire, Ordering::Relaxed, |ticket| {
@@ -144,7 +150,9 @@ impl Board {
         waiting.pause();
         if waiting.is_time_to_help() {
             let threads = self.slots.len();
-            if (1..threads).any(|i| self.work((thread + i) % threads)) {
+            let mut others = (1..threads).map(|i| (thread + i) % threads);
+            // A job may have come just now: then one's own parts, announced before those of the threads in front, are first.
+            if others.any(|other| self.slots[other].has_parts() && (self.work(thread) || self.work(other))) {
                 *waiting = Waiting::default();
             }
         }

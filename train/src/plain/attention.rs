@@ -5,7 +5,7 @@ use super::Float;
 /// The fixed numbers of an attention layer.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-    /// Tokens a row; rows do not see each other.
+    /// Tokens of a text; texts do not see each other. A row in what follows is a text.
     pub tokens: usize,
     /// Query heads.
     pub heads: usize,
