@@ -4,36 +4,46 @@ use glassbox_model::Config;
 
 use crate::error::Error;
 
-/// Some rows of tokens, the token that should follow each, and how much each of these counts.
+/// Some texts of as many tokens each, the token that should follow each, and how much each of these counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// `[rows, tokens]`: what the model reads.
+    /// `[texts, tokens]`: what the model reads.
     pub ids: Vec<u32>,
-    /// `[rows, tokens]`: what it should say next. Where the weight is 0 any id will do.
+    /// `[texts, tokens]`: what it should say next. Where the weight is 0 any id will do.
     pub targets: Vec<u32>,
-    /// `[rows, tokens]`: how much each prediction counts; 0 masks it.
+    /// `[texts, tokens]`: how much each prediction counts; 0 masks it.
     pub weights: Vec<f32>,
     /// Texts side by side, each read from position 0.
-    pub rows: usize,
-    /// Tokens a row.
+    pub texts: usize,
+    /// Tokens of a text.
     pub tokens: usize,
 }
 
 impl Batch {
-    /// The batch in which each token of `ids` (`rows` rows, all of one length) is to predict its successor.
+    /// The batch in which each token of `ids` (`texts` texts, all of one length) is to predict its successor.
     ///
     /// # Errors
-    /// [`Error::BatchLength`] if `ids` are not `rows` rows of at least two tokens.
-    pub fn next_token(ids: &[u32], rows: usize) -> Result<Batch, Error> {
-        let tokens = ids.len() / rows.max(1);
-        if rows == 0 || tokens < 2 || !ids.len().is_multiple_of(rows) {
-            return Err(Error::BatchLength { what: "ids", expected: rows * tokens.max(2), found: ids.len() });
+    /// [`Error::BatchLength`] if `ids` are not `texts` texts of at least two tokens.
+    pub fn next_token(ids: &[u32], texts: usize) -> Result<Batch, Error> {
+        let tokens = ids.len() / texts.max(1);
+        if texts == 0 || tokens < 2 || !ids.len().is_multiple_of(texts) {
+            return Err(Error::BatchLength {
+                what: "ids",
+                expected: texts * tokens.max(2),
+                found: ids.len(),
+            });
         }
         let tokens = tokens - 1;
-        let of_rows = |from: usize| {
-            ids.chunks_exact(tokens + 1).flat_map(|row| &row[from..from + tokens]).copied().collect()
+        let of_texts = |from: usize| {
+            ids.chunks_exact(tokens + 1).flat_map(|text| &text[from..from + tokens]).copied().collect()
         };
-        Ok(Batch { ids: of_rows(0), targets: of_rows(1), weights: vec![1.0; rows * tokens], rows, tokens })
+        Ok(Batch {
+            ids: of_texts(0),
+            targets: of_texts(1),
+            weights: vec![1.0; texts * tokens],
+            texts,
+            tokens,
+        })
     }
 
     /// `Σ weights`: what the loss of the whole batch is divided by.
@@ -46,7 +56,7 @@ impl Batch {
         let windows = config.windows.iter().flatten();
         let context_length = windows.fold(config.context_length, |least, &window| least.min(window));
         let vocab_size = config.vocab_size;
-        let expected = self.rows * self.tokens;
+        let expected = self.texts * self.tokens;
         let lengths =
             [("ids", self.ids.len()), ("targets", self.targets.len()), ("weights", self.weights.len())];
         if let Some((what, found)) = lengths.into_iter().find(|&(_, found)| found != expected || found == 0) {
@@ -69,7 +79,7 @@ pub struct Loss {
     pub sum: f64,
     /// `Σ weight`
     pub weight: f64,
-    /// `[rows, tokens]`: `−ln p(target)` in nats, unweighted; 0 where the weight is 0.
+    /// `[texts, tokens]`: `−ln p(target)` in nats, unweighted; 0 where the weight is 0.
     pub per_position: Vec<f32>,
 }
 

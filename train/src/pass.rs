@@ -61,7 +61,7 @@ impl Pass<'_> {
     fn body(self, work: &mut Workspace) {
         let network = self.network;
         let gated = network.plan().blocks.iter().any(|block| block.mlp_up.is_some());
-        work.fit(network.config(), gated, self.batch.rows, self.batch.tokens, self.recompute);
+        work.fit(network.config(), gated, self.batch.texts, self.batch.tokens, self.recompute);
         self.embed(&mut work.streams[0]);
         self.drop_out(Place::Embedding, &mut work.streams[0]);
         for (layer, block) in network.plan().blocks.iter().enumerate() {
@@ -273,7 +273,7 @@ impl Pass<'_> {
 
     /// Tokens of the batch.
     pub(crate) fn rows(self) -> usize {
-        self.batch.rows * self.batch.tokens
+        self.batch.texts * self.batch.tokens
     }
 
     pub(crate) fn d(self) -> usize {

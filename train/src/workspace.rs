@@ -5,7 +5,7 @@ use glassbox_model::Config;
 /// Everything a pass writes besides the gradients. Kept from step to step.
 #[derive(Debug, Default)]
 pub(crate) struct Workspace {
-    /// The residual stream in front of each block and behind the last, each `[rows · tokens, d_model]`.
+    /// The residual stream in front of each block and behind the last, each `[texts · tokens, d_model]`.
     pub(crate) streams: Vec<Vec<f32>>,
     /// One a block; only one if blocks are recomputed.
     pub(crate) kept: Vec<Kept>,
@@ -15,32 +15,32 @@ pub(crate) struct Workspace {
 /// What the backward pass needs of a block and could only get by computing the block again.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
-    /// `[rows · tokens, (n_heads + 2 · n_kv_heads) · head_dim]`
+    /// `[texts · tokens, (n_heads + 2 · n_kv_heads) · head_dim]`
     pub(crate) qkv: Vec<f32>,
-    /// The largest score and the sum of each softmax: `[rows, n_heads, tokens]`
+    /// The largest score and the sum of each softmax: `[texts, n_heads, tokens]`
     pub(crate) peaks: Vec<[f32; 2]>,
-    /// `[rows · tokens, n_heads · head_dim]`
+    /// `[texts · tokens, n_heads · head_dim]`
     pub(crate) z: Vec<f32>,
-    /// The stream between attention and feed-forward, `[rows · tokens, d_model]`.
+    /// The stream between attention and feed-forward, `[texts · tokens, d_model]`.
     pub(crate) mid: Vec<f32>,
-    /// In front of the activation, `[rows · tokens, d_ff]`.
+    /// In front of the activation, `[texts · tokens, d_ff]`.
     pub(crate) before: Vec<f32>,
-    /// What activations are multiplied by, `[rows · tokens, d_ff]`; empty without a gate.
+    /// What activations are multiplied by, `[texts · tokens, d_ff]`; empty without a gate.
     pub(crate) up: Vec<f32>,
 }
 
 /// Buffers that are free again after each layer.
 #[derive(Debug, Default)]
 pub(crate) struct Room {
-    /// `[rows · tokens, d_model]`
+    /// `[texts · tokens, d_model]`
     pub(crate) normed: Vec<f32>,
-    /// `[rows · tokens, d_ff]`
+    /// `[texts · tokens, d_ff]`
     pub(crate) hidden: Vec<f32>,
-    /// The derivative by the stream, `[rows · tokens, d_model]`.
+    /// The derivative by the stream, `[texts · tokens, d_model]`.
     pub(crate) dx: Vec<f32>,
-    /// The derivative by a normed stream, `[rows · tokens, d_model]`.
+    /// The derivative by a normed stream, `[texts · tokens, d_model]`.
     pub(crate) dnormed: Vec<f32>,
-    /// The derivative by the heads' results, `[rows · tokens, n_heads · head_dim]`.
+    /// The derivative by the heads' results, `[texts · tokens, n_heads · head_dim]`.
     pub(crate) dz: Vec<f32>,
     /// The derivative by queries, keys and values or by the feed-forward layer's neurons.
     pub(crate) dwide: Vec<f32>,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! files ─ documents ─ held_out ─┬─► tokenizer (learnt on the training part alone)
-//!                               └─► token_file (mapped) ─ batches ─► [rows, tokens] of ids and of the ids that follow
+//!                               └─► token_file (mapped) ─ batches ─► [texts, tokens] of ids and of the ids that follow
 //! ```
 
 mod batches;

@@ -227,7 +227,7 @@ impl FineTuning {
                 Err(crate::Error::NotANumber { .. }) => return Err(self.run_away(step, "the loss")),
                 Err(source) => return Err(RunError::Train(source)),
             }
-            read += (batch.rows * batch.tokens) as u64;
+            read += (batch.texts * batch.tokens) as u64;
         }
         Ok((sum / total, read))
     }

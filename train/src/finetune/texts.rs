@@ -93,7 +93,7 @@ fn read_documents(path: &Path, tokenizer: &Tokenizer, context: usize) -> Result<
 pub(super) fn batch(texts: &[&Text]) -> Batch {
     let tokens = texts.iter().map(|text| text.ids.len() - 1).max().unwrap_or(0);
     let mut batch =
-        Batch { ids: Vec::new(), targets: Vec::new(), weights: Vec::new(), rows: texts.len(), tokens };
+        Batch { ids: Vec::new(), targets: Vec::new(), weights: Vec::new(), texts: texts.len(), tokens };
     for text in texts {
         let len = text.ids.len() - 1;
         batch.ids.extend(&text.ids[..len]);

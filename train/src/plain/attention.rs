@@ -5,7 +5,7 @@ use super::Float;
 /// The fixed numbers of an attention layer.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-    /// Tokens of a text; texts do not see each other. A row in what follows is a text.
+    /// Tokens of a text; texts do not see each other.
     pub tokens: usize,
     /// Query heads.
     pub heads: usize,
@@ -32,7 +32,7 @@ impl Shape {
 
 /// `scores[t][j] = scale · q[t]·k[j]` for `j ≤ t`, `pattern = softmax(scores)`, `z[t] = Σ_j pattern[t][j] · v[j]`.
 ///
-/// `qkv` is `[rows · tokens, width]`; the result is `z`, `[rows · tokens, heads, head_dim]`.
+/// `qkv` is `[texts · tokens, width]`; the result is `z`, `[texts · tokens, heads, head_dim]`.
 pub fn forward<F: Float>(shape: Shape, qkv: &[F]) -> Vec<F> {
     let (width, d) = (shape.width(), shape.head_dim);
     let mut z = vec![F::ZERO; qkv.len() / width * shape.heads * d];

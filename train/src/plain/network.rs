@@ -10,11 +10,11 @@ use crate::network::Network;
 use crate::plan::{Block, Linear, Norm};
 use crate::tensors::Layout;
 
-/// The loss of each position of a batch, `[rows, tokens]`, and the gradient of `Σ weight · loss / total_weight` by
+/// The loss of each position of a batch, `[texts, tokens]`, and the gradient of `Σ weight · loss / total_weight` by
 /// each trained number.
 ///
-/// `trained` stands for the values of [`Network::trained`]; whatever else the network has is its own, dropout
-/// too.
+/// `trained` is used in place of the network's own trained values (all parameters, or those of the adapters alone), so that
+/// a test can shift one number or compute in `f64`; everything else is taken from `network`.
 ///
 /// # Panics
 /// If `trained` or the batch do not fit the network.
@@ -43,18 +43,25 @@ struct Pass<'a, F> {
     gradients: Vec<F>,
 }
 
-/// What the backward pass needs to know of a block's forward pass.
+/// What the backward pass needs to know of a block's forward pass, `[texts · tokens, d_model]` where nothing else is said.
 struct Kept<F> {
     /// The residual stream in front of the block.
     x: Vec<F>,
+    /// What attention reads.
     normed1: Vec<F>,
+    /// `[texts · tokens, (n_heads + 2 · n_kv_heads) · head_dim]`
     qkv: Vec<F>,
+    /// What the heads found, `[texts · tokens, n_heads · head_dim]`.
     z: Vec<F>,
     /// The residual stream between attention and feed-forward.
     mid: Vec<F>,
+    /// What the feed-forward layer reads.
     normed2: Vec<F>,
+    /// In front of the activation, `[texts · tokens, d_ff]`.
     before: Vec<F>,
+    /// What activations are multiplied by, `[texts · tokens, d_ff]`; empty without a gate.
     up: Vec<F>,
+    /// Behind the activation and the gate, `[texts · tokens, d_ff]`.
     hidden: Vec<F>,
 }
 
@@ -62,7 +69,7 @@ impl<F: Float> Pass<'_, F> {
     fn run(&mut self, batch: &Batch, total_weight: f64) -> (Vec<F>, Vec<F>) {
         let (network, d) = (self.network, self.network.config().d_model);
         let (plan, vocab_size) = (network.plan(), network.config().vocab_size);
-        let positions: Vec<u32> = (0..batch.rows).flat_map(|_| 0..batch.tokens as u32).collect();
+        let positions: Vec<u32> = (0..batch.texts).flat_map(|_| 0..batch.tokens as u32).collect();
 
         // Forward: the stream x starts as what the token is (and where it stands), and every block adds to it.
         let mut x = embedding::forward(self.at(plan.embedding), d, &batch.ids);
@@ -252,11 +259,11 @@ impl<F: Float> Pass<'_, F> {
             // The detour is two linear layers one after the other; the factor belongs to its result.
             let scaled: Vec<F> = dy.iter().map(|&dy| scale * dy).collect();
             let u = linear::forward(down, x, a, None);
-            let (mut da, mut db) = (vec![F::ZERO; a.len()], vec![F::ZERO; b.len()]);
-            let du = linear::backward(up, &u, b, &scaled, Some(&mut db), None);
-            add(&mut dx, &linear::backward(down, x, a, &du, Some(&mut da), None));
+            let (mut d_a, mut d_b) = (vec![F::ZERO; a.len()], vec![F::ZERO; b.len()]);
+            let du = linear::backward(up, &u, b, &scaled, Some(&mut d_b), None);
+            add(&mut dx, &linear::backward(down, x, a, &du, Some(&mut d_a), None));
             let pair = self.network.adapters().and_then(|adapters| adapters.pair(part));
-            for (index, d) in pair.into_iter().flat_map(|pair| [(pair.a, &da), (pair.b, &db)]) {
+            for (index, d) in pair.into_iter().flat_map(|pair| [(pair.a, &d_a), (pair.b, &d_b)]) {
                 let range = self.network.trained().layout().slots()[index].range.clone();
                 add(&mut self.gradients[range], d);
             }

@@ -136,7 +136,7 @@ fn gradient(run: &mut Run, pool: &Pool, gradients: &mut Gradients) -> Result<f64
         let (ids, targets) = run.batches.read(&run.tokens, example, rows);
         let weights = vec![1.0; rows * context];
         run.network.set_dropout(run.recipe.training.dropout_of(example));
-        let micro = Batch { ids, targets, weights, rows, tokens: context };
+        let micro = Batch { ids, targets, weights, texts: rows, tokens: context };
         match run.network.loss_and_gradients(pool, &micro, total_weight, gradients) {
             Ok(loss) => sum += loss.sum,
             Err(crate::Error::NotANumber { .. }) => return Err(run_away(run, "the loss")),
@@ -172,7 +172,7 @@ fn validate(run: &mut Run, pool: &Pool, examples: usize) -> Result<Option<Valida
             run.tokens.read(Part::Validation, start + 1, context, &mut targets);
         }
         let weights = vec![1.0; ids.len()];
-        let batch = Batch { ids, targets, weights, rows: starts.len(), tokens: context };
+        let batch = Batch { ids, targets, weights, texts: starts.len(), tokens: context };
         let loss = match run.network.loss(pool, &batch) {
             Ok(loss) => loss,
             Err(crate::Error::NotANumber { .. }) => {
