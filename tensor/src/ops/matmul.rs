@@ -17,9 +17,9 @@ use crate::weights::{PackedMatrix, Panels, with_blocks, with_integer_blocks};
 /// Rows that a thread keeps to itself, at least: each group of rows has to take the weights apart anew.
 const GROUP_ROWS: usize = 128;
 
-/// The same for integers where no thread then has more than a tile, which takes the weights apart in any case. They are
-/// read once for each thread, not once for all; but the arithmetic of so many rows takes longer than the reading.
-const FEW_GROUP_ROWS: usize = TILE_ROWS / 2;
+/// The same for integers where each thread then has a tile, which takes the weights apart in any case. They are read once
+/// for each thread, not once for all; but the arithmetic of so many rows takes longer than the reading.
+const FEW_GROUP_ROWS: usize = TILE_ROWS;
 
 /// Rows of a multiple of so many inputs, 4096 bytes, lie in the same few places of a first-level cache: too few for the
 /// rows of a tile.
