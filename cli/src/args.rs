@@ -51,9 +51,9 @@ pub(crate) struct KernelArgs {
     pub(crate) engine: Engine,
     /// The number format in which activations meet quantised weights: f32, int16 or int8
     ///
-    /// Integers are faster: 128 activations (int16) or 32 (int8) are rounded to multiples of one step. As int16 they are so fine that the text stays the same in all
-    /// but rare cases; as int8, faster still, they move the logits visibly. Each gives one result, the same on every
-    /// machine. Weights that are not quantised always meet f32.
+    /// Integers are faster: 128 activations (int16) or 32 (int8) are rounded to multiples of one step. As int16 they are
+    /// so fine that the text stays the same in all but rare cases; as int8, faster still, they move the logits visibly.
+    /// Each gives one result, the same on every machine. Weights that are not quantised always meet f32.
     #[arg(
         long,
         value_name = "FORMAT",

@@ -137,7 +137,9 @@ fn matmul_of_every_quantised_format_with_integer_inputs() {
         let groups = [(17, 5, 1), (17, 9, 2), (5, 13, 3), (18, 6, 5), (18, 7, 6), (16, 37, 8)];
         let many = [(33, 2, 29), (70, 1, 13), (3, 2, 265), (2, 5, 9), (2, 9, 10), (2, 19, 9), (1, 37, 12)];
         let stretches = [(33, 41, 9), (3, if format.block_len() == 32 { 21 } else { 3 }, 265)];
-        for (outputs, blocks, rows) in [&few[..], &groups, &many, &stretches].concat() {
+        // A tile or two for each of three threads.
+        let shared = [(33, 5, 16), (18, 9, 23), (17, 2, 24), (5, 3, 25)];
+        for (outputs, blocks, rows) in [&few[..], &groups, &many, &stretches, &shared].concat() {
             let inputs = blocks * format.block_len();
             let matrix = random_matrix(&mut random, format, outputs, inputs);
             let dense = matrix.to_f32();

@@ -103,8 +103,8 @@
 //! # Large texts
 //!
 //! Where no step rewrites the text, as in nearly all byte-level tokenizers, words are found as ranges of the original and
-//! looked up in a table of those merged before; [`Tokenizer::encode_on`] shares the text out among threads. The ids stay the same:
-//! [`Tokenizer::encode_with_offsets`] goes the long way through all steps, and tests hold one to the other.
+//! looked up in a table of those merged before; [`Tokenizer::encode_on`] shares the text out among threads. The ids stay the
+//! same: [`Tokenizer::encode_with_offsets`] goes the long way through all steps, and tests hold one to the other.
 //!
 //! # What is deliberately absent
 //!
@@ -115,7 +115,8 @@
 //!
 //! Ids are those of Hugging Face's tokenizers 0.22 and of tiktoken, with Unicode 16. Patterns that are not among
 //! [`patterns`] go to a regex engine whose `\w` follows Unicode; Oniguruma, which the reference uses, also counts `²³¹¼½¾`.
-//! The reference normalizes and knows punctuation by a Unicode some years older, so that ids may differ for characters added since.
+//! The reference normalizes and knows punctuation by a Unicode some years older, so that ids may differ for
+//! characters added since.
 #![forbid(unsafe_code)]
 
 pub mod byte_alphabet;

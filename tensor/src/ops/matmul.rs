@@ -166,7 +166,7 @@ impl Job<'_> {
         P::with_room(|room| {
             let few = self.rows <= TILE_ROWS * team.threads();
             let groups = self.groups(team, if few { FEW_GROUP_ROWS } else { GROUP_ROWS });
-            let tile_rows = rows_side_by_side(self.rows.div_ceil(groups));
+            let tile_rows = rows_side_by_side(self.rows);
             let (blocks, tiles) = (self.inputs / inputs::BLOCK, self.rows.div_ceil(tile_rows));
             let len = tiles * blocks * tile_rows;
             if room.len() < len {

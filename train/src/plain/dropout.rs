@@ -46,7 +46,8 @@ impl Dropout {
     }
 }
 
-/// Sets the left-out numbers of `x` to zero and scales the rest, in place. The layer is linear and the factors are its slopes, so the way back is the same.
+/// Sets the left-out numbers of `x` to zero and scales the rest, in place. The layer is linear and the factors are its slopes,
+/// so the way back is the same.
 pub fn apply<F: Float>(dropout: Dropout, place: Place, x: &mut [F]) {
     for (i, x) in x.iter_mut().enumerate() {
         *x = *x * F::of(f64::from(dropout.factor(place, i)));

@@ -14,9 +14,9 @@ pub fn layer_norm<F: Float>(x: &[F], w: &[F], b: &[F], epsilon: F) -> Vec<F> {
 
 /// With `x̂ = (x − mean) · s`, `s = 1/√(variance + epsilon)` and `g = dy · w`:
 ///
-/// `w` and `b` act on every row, so `dw = Σ_r dy · x̂` and `db = Σ_r dy`. The derivative by `x̂` is `g`. A change of `x[i]` moves `x̂[i]`
-/// by `s`, but it also moves the mean (by `1/d`, so all of `x̂` by `−s/d`) and the variance (by `2·(x[i] − mean)/d`,
-/// so `s` by `−s³·(x[i] − mean)/d` and each `x̂[j]` by `−s·x̂[i]·x̂[j]/d`). Together:
+/// `w` and `b` act on every row, so `dw = Σ_r dy · x̂` and `db = Σ_r dy`. The derivative by `x̂` is `g`. A change of `x[i]`
+/// moves `x̂[i]` by `s`, but it also moves the mean (by `1/d`, so all of `x̂` by `−s/d`) and the variance (by
+/// `2·(x[i] − mean)/d`, so `s` by `−s³·(x[i] − mean)/d` and each `x̂[j]` by `−s·x̂[i]·x̂[j]/d`). Together:
 ///
 /// ```text
 /// dx[i] = s · (g[i] − mean(g) − x̂[i] · mean(g · x̂))
