@@ -11,7 +11,7 @@ fn forward(criterion: &mut Criterion) {
         eprintln!("skipped: set GLASSBOX_SMOLLM2 to the file that scripts/fetch-smollm2.sh prints");
         return;
     };
-    let model = Checkpoint::open(path).and_then(|checkpoint| checkpoint.load(pool())).expect("a model");
+    let model = Checkpoint::open(path).and_then(|checkpoint| checkpoint.run_on(pool())).expect("a model");
     let ids: Vec<u32> = (0..512).map(|i| i * 7919 % model.config.vocab_size as u32).collect();
     let mut session = model.session(1024);
     let at_once = session.feed(&ids).expect("a prompt").to_vec();
@@ -39,7 +39,7 @@ fn forward(criterion: &mut Criterion) {
     // Eight texts, each begun by another token.
     let mut batch = model.batch(8, 1024);
     let slots: Vec<_> = ids[..8].iter().map(|&id| batch.add(&[id]).expect("a prompt").slot).collect();
-    let step: Vec<_> = slots.iter().copied().zip(ids[8..16].iter().copied()).collect();
+    let step: Vec<_> = slots.iter().copied().zip(ids[8..16].chunks(1)).collect();
     for (i, logits) in batch.step(&step).expect("a step").enumerate() {
         session.truncate(0);
         let alone = session.feed(&[ids[i], ids[8 + i]]).expect("a text");
@@ -48,9 +48,9 @@ fn forward(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(8 * 128));
     group.bench_function("128 tokens of 8 texts", |b| {
         b.iter(|| {
-            slots.iter().for_each(|&slot| batch.truncate(slot, 1));
+            slots.iter().for_each(|&slot| batch.truncate(slot, 1).expect("a slot"));
             for ids in ids.windows(8).take(128) {
-                let next: Vec<_> = slots.iter().copied().zip(ids.iter().copied()).collect();
+                let next: Vec<_> = slots.iter().copied().zip(ids.chunks(1)).collect();
                 assert_eq!(batch.step(&next).expect("a step").count(), 8);
             }
         });

@@ -11,8 +11,8 @@ use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
 
 use glassbox_benches::pool;
-use glassbox_model::observe::{Observed, Observer, Place};
-use glassbox_model::{Checkpoint, Model, Session};
+use glassbox_model::hooks::{HookPoint, Observed, Observer};
+use glassbox_model::{Checkpoint, Runtime, Session};
 
 /// Tokens generated in each repetition, as in the `tg128` of others.
 const TOKENS: usize = 128;
@@ -22,7 +22,7 @@ const REPETITIONS: usize = 9;
 struct Empty;
 
 impl Observer for Empty {
-    fn wants(&self, _: Place, _: Option<usize>) -> bool {
+    fn wants(&self, _: HookPoint, _: Option<usize>) -> bool {
         false
     }
     fn see(&mut self, _: Observed<'_>) {}
@@ -36,7 +36,7 @@ struct Writing {
 }
 
 impl Observer for Writing {
-    fn wants(&self, _: Place, _: Option<usize>) -> bool {
+    fn wants(&self, _: HookPoint, _: Option<usize>) -> bool {
         true
     }
     fn see(&mut self, observed: Observed<'_>) {
@@ -58,7 +58,7 @@ fn main() {
     // `cargo test --benches` only asks whether it runs.
     let (tokens, repetitions) =
         if std::env::args().any(|a| a == "--bench") { (TOKENS, REPETITIONS) } else { (2, 1) };
-    let model = Checkpoint::open(path).and_then(|checkpoint| checkpoint.load(pool())).expect("a model");
+    let model = Checkpoint::open(path).and_then(|checkpoint| checkpoint.run_on(pool())).expect("a model");
     let trace = std::env::temp_dir().join(format!("glassbox-observers-{}", std::process::id()));
     let mut runs = Vec::new();
     // The first repetition is to warm up.
@@ -83,8 +83,8 @@ fn main() {
 }
 
 /// The time each needs for the same tokens. Panics unless all compute the same bits.
-fn take_turns(model: &Model, tokens: usize, writing: &mut Writing) -> [Duration; 3] {
-    let mut sessions: [Session<'_>; 3] = std::array::from_fn(|_| model.session(tokens));
+fn take_turns(model: &Runtime, tokens: usize, writing: &mut Writing) -> [Duration; 3] {
+    let mut sessions: [Session; 3] = std::array::from_fn(|_| model.session(tokens));
     let mut times = [Duration::ZERO; 3];
     for token in 0..tokens {
         let id = [(token * 7919 % model.config.vocab_size) as u32];

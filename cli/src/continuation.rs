@@ -70,7 +70,7 @@ pub(crate) struct Limits<'a> {
 /// Feeds `prompt`, which must not be empty, and generates tokens up to the limits. The text is handed
 /// to `show` as it comes; in front of each token's text how it was chosen, if `explain` asks for that.
 pub(crate) fn continue_text(
-    session: &mut Session<'_>,
+    session: &mut Session,
     prompt: &[u32],
     limits: &Limits<'_>,
     sampler: &mut Sampler,

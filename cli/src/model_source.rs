@@ -3,10 +3,11 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use glassbox_model::{Checkpoint, Lora, Model};
+use glassbox_model::{Adapter, Checkpoint, Lora, Runtime};
 use glassbox_tensor::file::gguf::Gguf;
 use glassbox_tokenizer::Tokenizer;
 
@@ -59,7 +60,7 @@ impl Source {
     }
 
     /// Loads the weights; also how long that took, with the opening.
-    pub(crate) fn load(&self, machine: &MachineArgs) -> anyhow::Result<(Model, Duration)> {
+    pub(crate) fn load(&self, machine: &MachineArgs) -> anyhow::Result<(Runtime, Duration)> {
         self.load_on(&machine.kernels, machine.threads)
     }
 
@@ -68,13 +69,12 @@ impl Source {
         &self,
         kernels: &KernelArgs,
         threads: Option<u16>,
-    ) -> anyhow::Result<(Model, Duration)> {
+    ) -> anyhow::Result<(Runtime, Duration)> {
         let start = Instant::now();
-        let mut model = self.checkpoint.load(kernels.pool(threads)?)?;
-        model.cache_format = kernels.cache.kv;
-        if let Some(lora) = &self.lora {
-            model.attach(lora)?;
-        }
+        let model = self.checkpoint.run_on(kernels.pool(threads)?)?.with_cache_format(kernels.cache.kv);
+        let adapter =
+            self.lora.as_ref().map(|lora| Adapter::load(&model.config, lora, &model.pool)).transpose()?;
+        let model = model.with_adapter(adapter.map(Arc::new));
         Ok((model, self.opening + start.elapsed()))
     }
 

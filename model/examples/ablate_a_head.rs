@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn run(path: &Path, prompt: &str, layer: usize) -> Result<Vec<f32>, Box<dyn Error>> {
     let checkpoint = Checkpoint::open(path)?;
     let tokenizer = checkpoint.tokenizer()?.ok_or("the checkpoint has no tokenizer")?;
-    let model = checkpoint.load(Pool::new(1, Level::detect())?)?;
+    let model = checkpoint.run_on(Pool::new(1, Level::detect())?)?;
     let ids = tokenizer.encode(prompt, &EncodeOptions { add_special_tokens: true, ..Default::default() })?;
 
     let best = likeliest(model.session(ids.len()).feed(&ids)?, 1)[0];

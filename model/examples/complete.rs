@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let checkpoint = Checkpoint::open(&path)?;
     let tokenizer = checkpoint.tokenizer()?.ok_or("the checkpoint has no tokenizer")?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let model = checkpoint.load(Pool::new(threads, Level::detect())?)?;
+    let model = checkpoint.run_on(Pool::new(threads, Level::detect())?)?;
 
     let options = EncodeOptions { add_special_tokens: true, ..EncodeOptions::default() };
     let ids = tokenizer.encode(&prompt, &options)?;

@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn run(path: &Path, prompt: &str) -> Result<Vec<(String, f64)>, Box<dyn Error>> {
     let checkpoint = Checkpoint::open(path)?;
     let tokenizer = checkpoint.tokenizer()?.ok_or("the checkpoint has no tokenizer")?;
-    let model = checkpoint.load(Pool::new(1, Level::detect())?)?;
+    let model = checkpoint.run_on(Pool::new(1, Level::detect())?)?;
     let ids = tokenizer.encode(prompt, &EncodeOptions { add_special_tokens: true, ..Default::default() })?;
 
     let last = ids.len().saturating_sub(1);

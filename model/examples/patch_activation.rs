@@ -7,7 +7,7 @@ use std::path::Path;
 
 use glassbox_model::Checkpoint;
 use glassbox_model::glass::{Intervention, Interventions, Keep, Rows, likeliest};
-use glassbox_model::observe::Place;
+use glassbox_model::hooks::HookPoint;
 use glassbox_tensor::{Level, Pool};
 use glassbox_tokenizer::EncodeOptions;
 
@@ -27,19 +27,19 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn run(path: &Path, from: &str, into: &str) -> Result<Vec<String>, Box<dyn Error>> {
     let checkpoint = Checkpoint::open(path)?;
     let tokenizer = checkpoint.tokenizer()?.ok_or("the checkpoint has no tokenizer")?;
-    let model = checkpoint.load(Pool::new(1, Level::detect())?)?;
+    let model = checkpoint.run_on(Pool::new(1, Level::detect())?)?;
     let options = EncodeOptions { add_special_tokens: true, ..Default::default() };
     let (from, into) = (tokenizer.encode(from, &options)?, tokenizer.encode(into, &options)?);
 
     let layers = 0..model.config.n_layers;
-    let mut keep = Keep::new(layers.clone().map(|layer| (Place::ResidPost, Some(layer))))?;
+    let mut keep = Keep::new(layers.clone().map(|layer| (HookPoint::ResidPost, Some(layer))))?;
     model.session(from.len()).feed_observed(&from, &mut keep)?;
     let patched = |layer| {
-        let place = Place::ResidPost;
-        let kept = keep.rows(place, Some(layer)).ok_or("nothing was kept")?;
+        let point = HookPoint::ResidPost;
+        let kept = keep.rows(point, Some(layer)).ok_or("nothing was kept")?;
         let values = kept.at(from.len() - 1).ok_or("the last token was not kept")?.to_vec();
         let rows = Rows { first_position: into.len() - 1, row_len: values.len(), values };
-        let patch = vec![Intervention::Patch { place, layer: Some(layer), rows }];
+        let patch = vec![Intervention::Patch { point, layer: Some(layer), rows }];
         let mut patch = Interventions::new(&model.config, patch)?;
         let best = likeliest(model.session(into.len()).feed_observed(&into, &mut patch)?, 1)[0];
         Ok(tokenizer.decode(&[best.id], false))

@@ -6,8 +6,8 @@ use std::error::Error;
 use std::path::Path;
 
 use glassbox_model::glass::{Intervention, Interventions, Keep, likeliest};
-use glassbox_model::observe::Place;
-use glassbox_model::{Checkpoint, Model};
+use glassbox_model::hooks::HookPoint;
+use glassbox_model::{Checkpoint, Runtime};
 use glassbox_tensor::{Level, Pool};
 use glassbox_tokenizer::EncodeOptions;
 
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn run(path: &Path, prompt: &str, words: [&str; 2], strength: f32) -> Result<String, Box<dyn Error>> {
     let checkpoint = Checkpoint::open(path)?;
     let tokenizer = checkpoint.tokenizer()?.ok_or("the checkpoint has no tokenizer")?;
-    let model = checkpoint.load(Pool::new(1, Level::detect())?)?;
+    let model = checkpoint.run_on(Pool::new(1, Level::detect())?)?;
     let options = EncodeOptions { add_special_tokens: true, ..Default::default() };
     let encode = |word| tokenizer.encode(&format!("{prompt}{word}"), &options);
     let layer = model.config.n_layers / 2;
@@ -44,10 +44,11 @@ fn run(path: &Path, prompt: &str, words: [&str; 2], strength: f32) -> Result<Str
 }
 
 /// The last token's vector as it enters a layer.
-fn stream(model: &Model, ids: &[u32], layer: usize) -> Result<Vec<f32>, Box<dyn Error>> {
-    let mut keep = Keep::new([(Place::ResidPre, Some(layer))])?;
+fn stream(model: &Runtime, ids: &[u32], layer: usize) -> Result<Vec<f32>, Box<dyn Error>> {
+    let mut keep = Keep::new([(HookPoint::ResidPre, Some(layer))])?;
     model.session(ids.len()).feed_observed(ids, &mut keep)?;
-    let rows = keep.rows(Place::ResidPre, Some(layer)).and_then(|rows| rows.at(ids.len().checked_sub(1)?));
+    let rows =
+        keep.rows(HookPoint::ResidPre, Some(layer)).and_then(|rows| rows.at(ids.len().checked_sub(1)?));
     Ok(rows.ok_or("the text is empty")?.to_vec())
 }
 

@@ -1,41 +1,34 @@
 //! What a pass costs: bytes read and multiply-adds done, to hold a speed against what the machine allows.
 
-use crate::config::Config;
-use crate::gpt2::Gpt2;
-use crate::layers::Linear;
-use crate::llama::Llama;
-use crate::model::{Model, Weights};
+use crate::config::{Config, MlpKind};
+use crate::model::Model;
+use crate::spec;
 
 impl Model {
-    /// The linear layers of all blocks.
-    fn linears(&self) -> Vec<&Linear> {
-        match &self.weights {
-            Weights::Gpt2(model) => linears_of_gpt2(model),
-            Weights::Llama(model) => linears_of_llama(model),
-        }
-    }
-
-    /// Bytes of weights that a generated token needs: every linear layer and the unembedding.
+    /// Bytes of weights that a generated token needs: every linear layer it uses, and the unembedding.
     pub fn weight_bytes_per_token(&self) -> usize {
-        let unembedding = self.vocabulary().unembedding().size_bytes();
-        unembedding + self.linears().iter().map(|linear| linear.size_bytes()).sum::<usize>()
+        let layers = self.decoder.linears().map(|(linear, share)| linear.size_bytes() as f64 * share);
+        self.vocabulary().unembedding().size_bytes() + layers.sum::<f64>() as usize
     }
 
-    /// Floating-point operations of a prompt of `tokens` tokens behind `depth` others: the products with all weights,
-    /// for the last token with the unembedding, and attention's two products with what each token can see.
+    /// Floating-point operations of a prompt of `tokens` tokens behind `depth` others: the products with all weights that
+    /// a token uses, for the last token with the unembedding, and attention's two products with the visible positions.
     pub fn prompt_flops(&self, depth: usize, tokens: usize) -> f64 {
-        let Config { n_layers, n_heads, head_dim, d_model, vocab_size, .. } = self.config;
-        let weights: usize = self.linears().iter().map(|l| l.weight.outputs() * l.weight.inputs()).sum();
-        let seen: f64 = (depth + 1..=depth + tokens).map(|visible| visible as f64).sum();
-        let attention = 2.0 * (n_layers * n_heads * head_dim) as f64 * seen;
-        2.0 * ((weights * tokens + vocab_size * d_model) as f64 + attention)
+        let Config { n_heads, head_dim, d_model, vocab_size, mlp, .. } = self.config;
+        let share = |expert: Option<usize>| match (expert, mlp) {
+            (Some(_), MlpKind::Experts { count, top_k }) => top_k as f64 / count as f64,
+            _ => 1.0,
+        };
+        let parameters = spec::parameters(&self.config);
+        let linear =
+            parameters.iter().filter(|parameter| parameter.site.role.is_linear() && !parameter.is_bias);
+        let weights: f64 =
+            linear.map(|parameter| parameter.elements() as f64 * share(parameter.site.expert)).sum();
+        let visible = |window: &Option<usize>| -> f64 {
+            (depth + 1..=depth + tokens).map(|all| all.min(window.unwrap_or(all)) as f64).sum()
+        };
+        let seen: f64 = self.config.windows.iter().map(visible).sum();
+        let attention = 2.0 * (n_heads * head_dim) as f64 * seen;
+        2.0 * (weights * tokens as f64 + (vocab_size * d_model) as f64 + attention)
     }
-}
-
-fn linears_of_gpt2(model: &Gpt2) -> Vec<&Linear> {
-    model.blocks.iter().flat_map(|b| [&b.q, &b.k, &b.v, &b.attention_out, &b.mlp_in, &b.mlp_out]).collect()
-}
-
-fn linears_of_llama(model: &Llama) -> Vec<&Linear> {
-    model.blocks.iter().flat_map(|b| [&b.q, &b.k, &b.v, &b.attention_out, &b.gate, &b.up, &b.down]).collect()
 }

@@ -4,8 +4,6 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::config::Family;
-
 /// An error of the model crate.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -55,6 +53,8 @@ pub enum Error {
         path: PathBuf,
         /// What it says it is.
         found: String,
+        /// What it could say.
+        known: Vec<&'static str>,
     },
     /// A model of a known family with parts that do not run here.
     Unsupported {
@@ -102,11 +102,18 @@ pub enum Error {
         /// Ids are below this.
         vocab_size: usize,
     },
-    /// A text for a batch without a free place.
+    /// A sequence for a batch without a free slot.
     BatchFull {
-        /// How many places there are.
+        /// How many slots there are.
         slots: usize,
     },
+    /// A slot that is not in use in this batch.
+    UnknownSlot {
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A slot named twice in one step.
+    SlotTwice,
     /// More tokens than fit the context.
     ContextFull {
         /// Tokens there would be.
@@ -130,8 +137,7 @@ impl fmt::Display for Error {
             Error::Contradiction { path, problems } => {
                 write!(f, "{}: {}", path.display(), problems.join("; "))
             }
-            Error::UnknownFamily { path, found } => {
-                let known: Vec<_> = Family::ALL.iter().map(|family| family.name()).collect();
+            Error::UnknownFamily { path, found, known } => {
                 write!(f, "{}: models of type {found:?} do not run here; ", path.display())?;
                 write!(f, "the families that do: {}", known.join(", "))
             }
@@ -158,7 +164,9 @@ impl fmt::Display for Error {
             Error::TokenOutOfRange { id, vocab_size } => {
                 write!(f, "token id {id} is outside the vocabulary of {vocab_size} tokens")
             }
-            Error::BatchFull { slots } => write!(f, "all {slots} places of the batch are taken"),
+            Error::BatchFull { slots } => write!(f, "all {slots} slots of the batch are taken"),
+            Error::UnknownSlot { why } => write!(f, "the slot cannot be used: {why}"),
+            Error::SlotTwice => f.write_str("a slot is named twice in one step"),
             Error::ContextFull { needed, context } => {
                 write!(f, "{needed} tokens do not fit a context of {context}")
             }

@@ -1,7 +1,7 @@
 //! Text, one token at a time: feed the prompt, pick a token from the scores, feed it, repeat.
 
 use crate::error::Error;
-use crate::model::Session;
+use crate::session::Session;
 
 /// Why a text ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum Stop {
 /// use glassbox_tensor::{Level, Pool};
 ///
 /// let checkpoint = Checkpoint::open("model.gguf")?;
-/// let model = checkpoint.load(Pool::new(2, Level::detect())?)?;
+/// let model = checkpoint.run_on(Pool::new(2, Level::detect())?)?;
 /// let mut session = model.session(1024);
 /// // The likeliest token each time; a sampler of `glassbox-sampler` is bolder.
 /// let likeliest = |logits: &[f32]| {
@@ -36,8 +36,8 @@ pub enum Stop {
 /// }
 /// # Ok::<(), glassbox_model::Error>(())
 /// ```
-pub struct Generation<'s, 'm, P> {
-    session: &'s mut Session<'m>,
+pub struct Generation<'s, P> {
+    session: &'s mut Session,
     pick: P,
     logits: Vec<f32>,
     growth: Growth,
@@ -63,7 +63,7 @@ impl<E: std::fmt::Display> std::fmt::Display for GenerateError<E> {
 
 impl<E: std::fmt::Debug + std::fmt::Display> std::error::Error for GenerateError<E> {}
 
-impl<'s, 'm, P, E> Generation<'s, 'm, P>
+impl<'s, P, E> Generation<'s, P>
 where
     P: FnMut(&[f32]) -> Result<u32, E>,
 {
@@ -73,12 +73,12 @@ where
     /// # Errors
     /// As [`Session::feed`].
     pub fn new(
-        session: &'s mut Session<'m>,
+        session: &'s mut Session,
         prompt: &[u32],
         limit: usize,
         ends: &[u32],
         pick: P,
-    ) -> Result<Generation<'s, 'm, P>, Error> {
+    ) -> Result<Generation<'s, P>, Error> {
         let logits = session.feed(prompt)?.to_vec();
         Ok(Generation { session, pick, logits, growth: Growth::new(limit, ends) })
     }
@@ -160,7 +160,7 @@ impl Growth {
     }
 }
 
-impl<P, E> Iterator for Generation<'_, '_, P>
+impl<P, E> Iterator for Generation<'_, P>
 where
     P: FnMut(&[f32]) -> Result<u32, E>,
 {

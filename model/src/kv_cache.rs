@@ -1,4 +1,4 @@
-//! What attention remembers: the keys and values of every token so far, for every layer.
+//! The key-value cache: the keys and values of every token so far, for every layer.
 //!
 //! A token's key and value never change once computed, since no token looks ahead. Keeping them turns the
 //! cost of a new token from the whole text's into one token's.
@@ -22,12 +22,12 @@ impl KvCache {
         KvCache { layers: vec![layer; config.n_layers] }
     }
 
-    /// How many tokens are remembered.
+    /// How many tokens' keys and values it holds.
     pub fn positions(&self) -> usize {
         self.layers.first().map_or(0, KeyValues::positions)
     }
 
-    /// Makes room for `positions` tokens in all.
+    /// Reserves memory for `positions` tokens in all.
     pub fn reserve(&mut self, positions: usize) {
         self.layers.iter_mut().for_each(|layer| layer.reserve(positions));
     }

@@ -1,32 +1,45 @@
-//! GPT-2 and Llama transformers on one read: checkpoints, key-value cache, observers, generation, chat.
+//! Decoder-only transformers from typed parts: checkpoints, key-value cache, observers, generation, chat.
 #![forbid(unsafe_code)]
 
-mod attend;
+mod adapter;
+pub mod attention;
 mod batch;
+pub mod block;
 pub mod chat;
 pub mod config;
 mod cost;
+pub mod decoder;
 mod error;
+pub mod families;
+mod fields;
 mod generate;
 pub mod glass;
-pub mod gpt2;
+pub mod hooks;
 mod kv_cache;
-pub mod layers;
-pub mod llama;
+pub mod linear;
 mod load;
 pub mod lora;
+mod metadata;
+pub mod mlp;
 mod model;
-pub mod observe;
+pub mod norm;
 pub mod quantize;
 pub mod rope;
+mod runtime;
 mod scratch;
-mod texts;
+mod sequences;
+mod session;
+pub mod spec;
+pub mod vocabulary;
 
+pub use adapter::Adapter;
 pub use batch::{Added, Batch, Slot};
-pub use config::{Config, Family};
+pub use config::Config;
 pub use error::Error;
 pub use generate::{GenerateError, Generation, Growth, Stop, Turn};
 pub use kv_cache::KvCache;
 pub use load::{Checkpoint, GenerationConfig, Named, tokenizer_of_gguf};
 pub use lora::Lora;
-pub use model::{Model, PROMPT_CHUNK, Session, Weights};
+pub use model::Model;
+pub use runtime::Runtime;
+pub use session::{PROMPT_CHUNK, Session};

@@ -14,6 +14,8 @@ use glassbox_tensor::ops::Rotation;
 pub struct RopeConfig {
     /// The base: the slowest pair turns `theta` times more slowly than the fastest.
     pub theta: f32,
+    /// How many of a head's components are turned: all, or with partial rotary positions the first `dims`.
+    pub dims: usize,
     /// How frequencies are stretched.
     pub scaling: RopeScaling,
 }
@@ -61,9 +63,10 @@ pub enum RopeScaling {
 }
 
 impl RopeConfig {
-    /// The table for heads of `head_dim` components, its positions yet to be computed.
-    pub fn rotation(&self, head_dim: usize) -> Rotation {
-        let mut frequencies = plain_frequencies(self.theta, head_dim);
+    /// The table of angles, its positions yet to be computed.
+    pub fn rotation(&self) -> Rotation {
+        let dims = self.dims;
+        let mut frequencies = plain_frequencies(self.theta, dims);
         let mut magnitude = 1.0;
         match &self.scaling {
             RopeScaling::Default => {}
@@ -83,14 +86,14 @@ impl RopeConfig {
             } => {
                 magnitude = *attention_factor;
                 let pair_turning = |turns: f32| {
-                    head_dim as f32 * (original_context / (turns * 2.0 * PI)).ln() / (2.0 * self.theta.ln())
+                    dims as f32 * (original_context / (turns * 2.0 * PI)).ln() / (2.0 * self.theta.ln())
                 };
                 let (mut low, mut high) = (pair_turning(*beta_fast), pair_turning(*beta_slow));
                 if *truncate {
                     (low, high) = (low.floor(), high.ceil());
                 }
                 low = low.max(0.0);
-                high = high.min(head_dim as f32 - 1.0);
+                high = high.min(dims as f32 - 1.0);
                 if low == high {
                     high += 0.001;
                 }
@@ -107,23 +110,24 @@ impl RopeConfig {
     }
 }
 
-/// Radians a position, for each pair, before any stretching.
-fn plain_frequencies(theta: f32, head_dim: usize) -> Vec<f32> {
-    (0..head_dim / 2).map(|i| 1.0 / theta.powf((2 * i) as f32 / head_dim as f32)).collect()
+impl RopeConfig {
+    /// What each pair's frequency is divided by, `[dims / 2]`; `None` for a scaling that is not a list of divisors.
+    pub(crate) fn divisors(&self) -> Option<Vec<f32>> {
+        match &self.scaling {
+            RopeScaling::Divisors(divisors) => Some(divisors.clone()),
+            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
+                let stretched =
+                    |f: f32| f / llama3(f, *factor, *low_freq_factor, *high_freq_factor, *original_context);
+                Some(plain_frequencies(self.theta, self.dims).into_iter().map(stretched).collect())
+            }
+            _ => None,
+        }
+    }
 }
 
-/// What Llama 3's stretching divides each pair's frequency by.
-pub(crate) fn llama3_divisors(
-    theta: f32,
-    head_dim: usize,
-    factor: f32,
-    low_freq_factor: f32,
-    high_freq_factor: f32,
-    original: f32,
-) -> Vec<f32> {
-    let plain = plain_frequencies(theta, head_dim);
-    let stretched = |f: f32| f / llama3(f, factor, low_freq_factor, high_freq_factor, original);
-    plain.into_iter().map(stretched).collect()
+/// Radians per position, for each pair of `dims` components, before any stretching.
+fn plain_frequencies(theta: f32, dims: usize) -> Vec<f32> {
+    (0..dims / 2).map(|i| 1.0 / theta.powf((2 * i) as f32 / dims as f32)).collect()
 }
 
 fn llama3(frequency: f32, factor: f32, low_freq_factor: f32, high_freq_factor: f32, original: f32) -> f32 {

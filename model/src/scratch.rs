@@ -2,16 +2,16 @@
 
 use glassbox_tensor::ops::Rotation;
 
-use crate::config::Config;
+use crate::config::{Config, MlpKind, Residual};
 
-/// Room for the activations of some tokens. Which value is where is said by the forward pass.
+/// Scratch buffers for the activations of some tokens. The layers say which value is in which.
 pub(crate) struct Scratch {
     sizes: Sizes,
-    /// Where each token stands in its text, `[tokens]`.
+    /// Where each token stands in its sequence, `[tokens]`.
     pub(crate) positions: Vec<usize>,
     /// The residual stream, `[tokens, d_model]`.
     pub(crate) x: Vec<f32>,
-    /// What a norm made of it, `[tokens, d_model]`.
+    /// What a layer reads: the normed residual stream, `[tokens, d_model]`.
     pub(crate) normed: Vec<f32>,
     /// `[tokens, n_heads, head_dim]`
     pub(crate) q: Vec<f32>,
@@ -21,46 +21,53 @@ pub(crate) struct Scratch {
     pub(crate) v: Vec<f32>,
     /// `[tokens, n_heads, head_dim]`
     pub(crate) z: Vec<f32>,
-    /// What attention or the feed-forward layer adds to the residual stream, `[tokens, d_model]`.
+    /// What a layer adds to the residual stream, `[tokens, d_model]`.
     pub(crate) out: Vec<f32>,
+    /// What attention adds with a parallel residual, `[tokens, d_model]`.
+    pub(crate) attention_out: Vec<f32>,
     /// The feed-forward layer's neurons, `[tokens, d_ff]`.
     pub(crate) hidden: Vec<f32>,
-    /// The ungated half of a gated feed-forward layer, `[tokens, d_ff]`.
-    pub(crate) up: Vec<f32>,
-    /// The angles of rotary positions.
-    pub(crate) rotation: Option<Rotation>,
+    /// What a gated layer multiplies its gate by, `[tokens, d_ff]`.
+    pub(crate) gated: Vec<f32>,
+    /// The angles of each rotary embedding.
+    pub(crate) rotations: Vec<Rotation>,
 }
 
+/// Numbers per token.
 struct Sizes {
     d_model: usize,
+    attention_out: usize,
     queries: usize,
     keys: usize,
-    d_ff: usize,
+    hidden: usize,
+    gated: usize,
 }
 
 impl Scratch {
     pub(crate) fn new(config: &Config) -> Scratch {
+        let parallel = config.residual == Residual::Parallel;
         let sizes = Sizes {
             d_model: config.d_model,
+            attention_out: if parallel { config.d_model } else { 0 },
             queries: config.n_heads * config.head_dim,
             keys: config.n_kv_heads * config.head_dim,
-            d_ff: config.d_ff,
+            hidden: if matches!(config.mlp, MlpKind::Experts { .. }) { 0 } else { config.d_ff },
+            gated: if config.mlp == MlpKind::Gated { config.d_ff } else { 0 },
         };
-        let rotation = config.rope.as_ref().map(|rope| rope.rotation(config.head_dim));
-        let none = Vec::new;
         Scratch {
             sizes,
             positions: Vec::new(),
-            x: none(),
-            normed: none(),
-            q: none(),
-            k: none(),
-            v: none(),
-            z: none(),
-            out: none(),
-            hidden: none(),
-            up: none(),
-            rotation,
+            x: Vec::new(),
+            normed: Vec::new(),
+            q: Vec::new(),
+            k: Vec::new(),
+            v: Vec::new(),
+            z: Vec::new(),
+            out: Vec::new(),
+            attention_out: Vec::new(),
+            hidden: Vec::new(),
+            gated: Vec::new(),
+            rotations: config.ropes.iter().map(|rope| rope.rotation()).collect(),
         }
     }
 
@@ -69,21 +76,22 @@ impl Scratch {
         self.positions.clear();
         self.positions.extend(positions);
         let tokens = self.positions.len();
-        let Sizes { d_model, queries, keys, d_ff } = self.sizes;
-        for buffer in [&mut self.x, &mut self.normed, &mut self.out] {
-            buffer.resize(tokens * d_model, 0.0);
+        let sizes = &self.sizes;
+        for (buffer, size) in [
+            (&mut self.x, sizes.d_model),
+            (&mut self.normed, sizes.d_model),
+            (&mut self.q, sizes.queries),
+            (&mut self.k, sizes.keys),
+            (&mut self.v, sizes.keys),
+            (&mut self.z, sizes.queries),
+            (&mut self.out, sizes.d_model),
+            (&mut self.attention_out, sizes.attention_out),
+            (&mut self.hidden, sizes.hidden),
+            (&mut self.gated, sizes.gated),
+        ] {
+            buffer.resize(tokens * size, 0.0);
         }
-        for buffer in [&mut self.q, &mut self.z] {
-            buffer.resize(tokens * queries, 0.0);
-        }
-        for buffer in [&mut self.k, &mut self.v] {
-            buffer.resize(tokens * keys, 0.0);
-        }
-        self.hidden.resize(tokens * d_ff, 0.0);
-        // The families with rotary positions are those with a gate.
-        if let Some(rotation) = &mut self.rotation {
-            self.up.resize(tokens * d_ff, 0.0);
-            rotation.extend_to(self.positions.iter().max().map_or(0, |last| last + 1));
-        }
+        let end = self.positions.iter().max().map_or(0, |last| last + 1);
+        self.rotations.iter_mut().for_each(|rotation| rotation.extend_to(end));
     }
 }

@@ -21,7 +21,7 @@ fn a_token_allocates_nothing() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny").join(name);
         // On one thread, the one whose memory is counted.
         let pool = Pool::new(1, Level::detect()).unwrap();
-        let mut model = Checkpoint::open(path).unwrap().load(pool).unwrap();
+        let mut model = Checkpoint::open(path).unwrap().run_on(pool).unwrap();
         model.cache_format = format;
         let mut session = model.session(usize::MAX);
         session.feed(&[1, 2, 3]).unwrap();

@@ -2,8 +2,8 @@
 
 mod random_model;
 
-use glassbox_model::observe::Observed;
-use glassbox_model::{Checkpoint, Model};
+use glassbox_model::hooks::Observed;
+use glassbox_model::{Checkpoint, Runtime};
 use glassbox_tensor::{Activations, CacheFormat, Engine, Format, Level, Pool};
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ use random_model::{CONTEXT, VOCAB_SIZE, sizes};
 /// The bits of every value, by name and first position, of a prompt and of tokens after it.
 type Seen = Vec<(String, usize, Vec<u32>)>;
 
-fn run(model: &Model, prompt: &[u32], rest: &[u32], chunk: usize) -> Seen {
+fn run(model: &Runtime, prompt: &[u32], rest: &[u32], chunk: usize) -> Seen {
     let mut seen = Seen::new();
     let mut see = |observed: Observed<'_>| {
         let bits = observed.values.iter().map(|x| x.to_bits()).collect();
@@ -45,7 +45,7 @@ proptest! {
         let kernels = Engine::Kernels(Level::detect());
         let path = sizes.write_as(format, folder.path(), &pool(kernels));
         let load = |engine| {
-            let mut model = Checkpoint::open(&path).unwrap().load(pool(engine)).unwrap();
+            let mut model = Checkpoint::open(&path).unwrap().run_on(pool(engine)).unwrap();
             model.cache_format = cache_format;
             model
         };

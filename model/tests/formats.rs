@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use glassbox_model::{Checkpoint, Model};
+use glassbox_model::{Checkpoint, Runtime};
 use glassbox_tensor::file::gguf::{self, Value};
 use glassbox_tensor::quant::{self, f16::f32_to_f16};
 use glassbox_tensor::{Format, Level, Pool, Tensor};
@@ -145,13 +145,13 @@ fn write_pair(directory: &Path, architecture: &str, format: Format) -> [PathBuf;
     paths
 }
 
-fn load(path: &Path, threads: usize, level: Level) -> Model {
+fn load(path: &Path, threads: usize, level: Level) -> Runtime {
     let checkpoint = Checkpoint::open(path).unwrap_or_else(|error| panic!("{error}"));
-    checkpoint.load(Pool::new(threads, level).unwrap()).unwrap_or_else(|error| panic!("{error}"))
+    checkpoint.run_on(Pool::new(threads, level).unwrap()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The logits' bits after a prompt of 13 tokens, fed in pieces of `chunk`, and after each of two more.
-fn bits(model: &Model, chunk: usize) -> Vec<u32> {
+fn bits(model: &Runtime, chunk: usize) -> Vec<u32> {
     let mut session = model.session(usize::MAX).with_chunk(chunk);
     let prompt = [3, 74, 0, 17, 17, 42, 5, 6, 7, 63, 31, 2, 70];
     let mut bits = Vec::new();

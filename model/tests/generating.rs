@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use glassbox_model::{Checkpoint, GenerateError, Generation, Model, Session, Stop};
+use glassbox_model::{Checkpoint, GenerateError, Generation, Runtime, Session, Stop};
 use glassbox_tensor::{Level, Pool};
 
-fn load(name: &str) -> Model {
+fn load(name: &str) -> Runtime {
     let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny").join(name);
     let pool = Pool::new(2, Level::detect()).unwrap();
-    Checkpoint::open(path).unwrap().load(pool).unwrap()
+    Checkpoint::open(path).unwrap().run_on(pool).unwrap()
 }
 
 fn bits(logits: &[f32]) -> Vec<u32> {
@@ -55,7 +55,7 @@ fn two_sessions_of_a_model_know_nothing_of_each_other() {
 
 /// The ids that `pick`, counting its calls from 0, lets a session generate, and why it stopped.
 fn generate(
-    session: &mut Session<'_>,
+    session: &mut Session,
     limit: usize,
     ends: &[u32],
     pick: impl Fn(u32) -> u32,

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use glassbox_model::glass::{Error, compare_models};
 use glassbox_model::quantize::{Mix, Quantization};
-use glassbox_model::{Checkpoint, Model};
+use glassbox_model::{Checkpoint, Runtime};
 use glassbox_tensor::{Format, Level, Pool};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny").join(name)
 }
 
-fn load(path: &Path) -> Model {
-    Checkpoint::open(path).unwrap().load(Pool::new(2, Level::detect()).unwrap()).unwrap()
+fn load(path: &Path) -> Runtime {
+    Checkpoint::open(path).unwrap().run_on(Pool::new(2, Level::detect()).unwrap()).unwrap()
 }
 
 const IDS: [u32; 21] = [1, 57, 3, 40, 40, 9, 12, 57, 33, 2, 60, 5, 17, 8, 8, 21, 64, 30, 4, 11, 50];

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use glassbox_model::glass::{self, Error, Glob, Name, Selection};
-use glassbox_model::observe::{Observed, Place};
-use glassbox_model::{Checkpoint, Generation, Model};
+use glassbox_model::hooks::{HookPoint, Observed};
+use glassbox_model::{Checkpoint, Generation, Runtime};
 use glassbox_tensor::file::safetensors::SafeTensors;
 use glassbox_tensor::{Engine, Level, Pool};
 
@@ -17,9 +17,9 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny")
 }
 
-fn load(name: &str, engine: impl Into<Engine>) -> Model {
+fn load(name: &str, engine: impl Into<Engine>) -> Runtime {
     let path = fixtures().join(name);
-    Checkpoint::open(path).unwrap().load(Pool::new(2, engine).unwrap()).unwrap()
+    Checkpoint::open(path).unwrap().run_on(Pool::new(2, engine).unwrap()).unwrap()
 }
 
 fn checkpoints() -> Vec<String> {
@@ -32,7 +32,7 @@ fn checkpoints() -> Vec<String> {
     names
 }
 
-fn record(model: &Model, ids: &[u32], globs: &[&str]) -> SafeTensors {
+fn record(model: &Runtime, ids: &[u32], globs: &[&str]) -> SafeTensors {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("trace.safetensors");
     let selection = match globs {
@@ -54,7 +54,7 @@ fn every_name_is_seen_once_in_order_with_its_shape() {
         let model = load(&checkpoint, Level::detect());
         let mut seen: Vec<(Name, Vec<usize>)> = Vec::new();
         let mut see = |observed: Observed<'_>| {
-            let name = Name { place: observed.place, layer: observed.layer };
+            let name = Name { point: observed.point, layer: observed.layer };
             assert_eq!(name.to_string(), observed.to_string());
             let expected = name.shape(&model.config, PROMPT.len());
             let mut filled = expected.clone();
@@ -63,7 +63,7 @@ fn every_name_is_seen_once_in_order_with_its_shape() {
             seen.push((name, expected));
         };
         model.session(64).feed_all_observed(&PROMPT, &mut see, |_, _| {}).unwrap();
-        let all: Vec<Name> = Name::all(&model);
+        let all: Vec<Name> = Name::all(&model.config);
         assert_eq!(seen.iter().map(|(name, _)| *name).collect::<Vec<_>>(), all, "{checkpoint}");
         assert_eq!(all.len(), all.iter().collect::<HashSet<_>>().len());
         assert_eq!(all.len(), all.iter().map(Name::to_string).collect::<HashSet<_>>().len());
@@ -111,9 +111,9 @@ fn a_trace_has_the_bits_of_the_generation() {
                     "{checkpoint}: {observed}"
                 );
             };
-            if matches!(observed.place, Place::Scores | Place::Pattern) {
+            if matches!(observed.point, HookPoint::Scores | HookPoint::Pattern) {
                 let [heads, queries, positions] = observed.shape;
-                let nothing = if observed.place == Place::Pattern { 0.0 } else { f32::NEG_INFINITY };
+                let nothing = if observed.point == HookPoint::Pattern { 0.0 } else { f32::NEG_INFINITY };
                 for (row, seen) in seen.chunks_exact(positions).enumerate().take(heads * queries) {
                     let (head, query) = (row / queries, first + row % queries);
                     let (looked_at, later) =
@@ -186,7 +186,7 @@ fn summaries_are_of_the_values_written() {
         let values = trace.tensor(&info.name).unwrap().to_f32();
         let finite: Vec<f64> = values.iter().filter(|x| x.is_finite()).map(|&x| f64::from(x)).collect();
         assert_eq!(summary.not_finite, values.len() - finite.len());
-        assert_eq!(summary.not_finite > 0, summary.name.place == Place::Scores);
+        assert_eq!(summary.not_finite > 0, summary.name.point == HookPoint::Scores);
         let mean = finite.iter().sum::<f64>() / finite.len() as f64;
         let variance = finite.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / finite.len() as f64;
         let norm = finite.iter().map(|x| x * x).sum::<f64>().sqrt();

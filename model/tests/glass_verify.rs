@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use glassbox_model::glass::{self, Error, Reference, Selection, Verdict, verify};
-use glassbox_model::{Checkpoint, Model};
+use glassbox_model::{Checkpoint, Runtime};
 use glassbox_tensor::file::safetensors::{self, SafeTensors};
 use glassbox_tensor::{Engine, Level, Pool, Tensor};
 use tempfile::TempDir;
@@ -13,8 +13,8 @@ use tempfile::TempDir;
 const IDS: [u32; 6] = [5, 17, 3, 99, 42, 8];
 const TOLERANCE: f64 = 1e-4;
 
-fn load(path: &Path, engine: impl Into<Engine>) -> Model {
-    Checkpoint::open(path).unwrap().load(Pool::new(1, engine).unwrap()).unwrap()
+fn load(path: &Path, engine: impl Into<Engine>) -> Runtime {
+    Checkpoint::open(path).unwrap().run_on(Pool::new(1, engine).unwrap()).unwrap()
 }
 
 fn fixture(name: &str) -> PathBuf {
@@ -38,7 +38,7 @@ fn both_engines_agree_with_transformers() {
     ] {
         for engine in [Engine::Kernels(Level::detect()), Engine::Reference] {
             let model = load(&fixture(name), engine);
-            assert_eq!(glass::Name::all(&model).len(), values, "{name}");
+            assert_eq!(glass::Name::all(&model.config).len(), values, "{name}");
             let verdict = verify(&model, &Reference::open(dump(name)).unwrap(), TOLERANCE).unwrap();
             assert!(verdict.agrees(), "{:?}", verdict.first_departure());
             assert_eq!(verdict.comparisons.len(), values);

@@ -39,7 +39,7 @@ fn use_all(checkpoint: Result<Checkpoint, Error>) -> Vec<Error> {
     }
     errors.extend(checkpoint.chat_template().err());
     let _ = checkpoint.config().cache_bytes(CacheFormat::F32, checkpoint.config().context_length);
-    match checkpoint.load(Pool::new(1, Level::Scalar).unwrap()) {
+    match checkpoint.run_on(Pool::new(1, Level::Scalar).unwrap()) {
         Ok(model) => {
             let mut session = model.session(usize::MAX);
             // A vocabulary of fewer than three tokens and a shorter context are no fault of a checkpoint.
@@ -392,7 +392,7 @@ fn weights_that_are_not_numbers_give_scores_that_are_not_numbers() {
                     *tensor = Tensor::from_f32(tensor.shape().dims(), values).unwrap();
                 }
             });
-            let model = directory.open().unwrap().load(Pool::new(2, level).unwrap()).unwrap();
+            let model = directory.open().unwrap().run_on(Pool::new(2, level).unwrap()).unwrap();
             let mut session = model.session(64);
             assert!(session.feed(&[5; 30]).unwrap().iter().all(|logit| logit.is_nan()));
             assert!(session.feed(&[5]).unwrap().iter().all(|logit| logit.is_nan()));
@@ -403,7 +403,7 @@ fn weights_that_are_not_numbers_give_scores_that_are_not_numbers() {
 #[test]
 fn what_a_session_refuses_leaves_it_as_it_was() {
     let checkpoint = Checkpoint::open(fixture("gpt2-plain")).unwrap();
-    let model = checkpoint.load(Pool::new(1, Level::detect()).unwrap()).unwrap();
+    let model = checkpoint.run_on(Pool::new(1, Level::detect()).unwrap()).unwrap();
     let context = model.config.context_length;
     let vocab_size = model.config.vocab_size as u32;
     let mut session = model.session(usize::MAX);

@@ -40,13 +40,13 @@ fn assert_says<T>(result: Result<T, Error>, parts: &[&str]) {
 }
 
 fn bits(checkpoint: Checkpoint) -> Vec<u32> {
-    let model = checkpoint.load(Pool::new(1, Level::detect()).unwrap()).unwrap_or_else(|e| panic!("{e}"));
+    let model = checkpoint.run_on(Pool::new(1, Level::detect()).unwrap()).unwrap_or_else(|e| panic!("{e}"));
     let mut session = model.session(usize::MAX);
     session.feed(&[3, 1, 4, 1, 5, 9, 2, 6]).unwrap().iter().map(|logit| logit.to_bits()).collect()
 }
 
 fn load(directory: &Changed) -> Result<(), Error> {
-    directory.open()?.load(Pool::new(1, Level::detect())?).map(drop)
+    directory.open()?.run_on(Pool::new(1, Level::detect())?).map(drop)
 }
 
 fn sizes(family: &str) -> Value {
@@ -63,8 +63,8 @@ fn what_each_family_means_by_saying_nothing() {
     let gpt2 = read(gpt2).unwrap();
     assert_eq!((gpt2.d_ff, gpt2.head_dim, gpt2.n_kv_heads, gpt2.context_length), (48, 4, 3, 40));
     assert_eq!((gpt2.norm_epsilon, gpt2.activation, gpt2.tied), (1e-5, Activation::GeluTanh, true));
-    assert_eq!((gpt2.scale_scores, gpt2.scale_scores_by_layer), (true, false));
-    assert_eq!(gpt2.rope, None);
+    assert_eq!((gpt2.score_divisor, gpt2.scale_scores_by_layer), (2.0, false));
+    assert_eq!(gpt2.rope(0), None);
 
     for (family, kv_heads, head_dim, context, window) in [
         ("llama", 32, 8, 2048, None),
@@ -79,7 +79,11 @@ fn what_each_family_means_by_saying_nothing() {
         assert_eq!((config.norm_epsilon, config.activation), (1e-6, Activation::Silu), "{family}");
         assert!(!config.tied && !config.attention_out_bias && !config.mlp_bias, "{family}");
         assert_eq!((config.qkv_bias, config.qk_norm), (family == "qwen2", family == "qwen3"), "{family}");
-        assert_eq!(config.rope, Some(RopeConfig { theta: 10_000.0, scaling: RopeScaling::Default }));
+        let dims = config.head_dim;
+        assert_eq!(
+            config.rope(29),
+            Some(&RopeConfig { theta: 10_000.0, dims, scaling: RopeScaling::Default })
+        );
 
         // Said to be nothing, which is something else than not said.
         let mut config = sizes(family);
@@ -164,7 +168,7 @@ fn a_size_that_is_missing_is_named() {
 
 #[test]
 fn where_the_rotary_parameters_are_looked_for() {
-    let rope = |keys: Value| with("llama-gqa", keys).unwrap().rope.unwrap();
+    let rope = |keys: Value| with("llama-gqa", keys).unwrap().rope(0).unwrap().clone();
     let linear = |factor: f32| RopeScaling::Linear { factor };
     let both = json!({"rope_scaling": {"type": "linear", "factor": 2}, "rope_parameters": {"rope_theta": 7}});
     assert_eq!(rope(both).scaling, linear(2.0), "rope_scaling goes before rope_parameters");
@@ -195,7 +199,7 @@ fn what_yarn_means_by_saying_nothing() {
     let yarn = |keys: Value| {
         let mut told = json!({"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 32});
         told.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
-        match with("llama-gqa", json!({"rope_parameters": told})).unwrap().rope.unwrap().scaling {
+        match with("llama-gqa", json!({"rope_parameters": told})).unwrap().rope(0).unwrap().clone().scaling {
             RopeScaling::Yarn { beta_fast, beta_slow, truncate, attention_factor, .. } => {
                 (beta_fast, beta_slow, truncate, attention_factor)
             }
@@ -379,7 +383,7 @@ fn embedding_and_unembedding_tied_or_not() {
         tensors.insert(unembedding.into(), tensors["model.embed_tokens.weight"].clone());
     });
     assert!(bits(equal.open().unwrap()) == together);
-    let model = equal.open().unwrap().load(Pool::new(1, Level::detect()).unwrap()).unwrap();
+    let model = equal.open().unwrap().run_on(Pool::new(1, Level::detect()).unwrap()).unwrap();
     assert!(model.vocabulary().unembedding.is_none(), "one matrix, stored twice, is kept once");
     let renamed = tied.tensors(|tensors| {
         let embedding = tensors.remove("model.embed_tokens.weight").unwrap();
@@ -562,7 +566,8 @@ fn what_a_gguf_means_by_saying_nothing() {
     let silent = silent.map(|key| format!("llama.{key}"));
     let config = gguf_with(name, &silent.each_ref().map(|key| (key.as_str(), None))).unwrap();
     assert_eq!((config.n_kv_heads, config.head_dim, config.vocab_size), (4, 8, 288));
-    assert_eq!(config.rope, Some(RopeConfig { theta: 10_000.0, scaling: RopeScaling::Default }));
+    let dims = config.head_dim;
+    assert_eq!(config.rope(0), Some(&RopeConfig { theta: 10_000.0, dims, scaling: RopeScaling::Default }));
     for key in
         ["context_length", "embedding_length", "block_count", "feed_forward_length", "attention.head_count"]
     {
@@ -602,7 +607,7 @@ fn rotary_parameters_of_a_gguf() {
         let keys: Vec<_> =
             keys.iter().map(|(key, value)| (format!("llama.rope.{key}"), value.clone())).collect();
         let keys: Vec<_> = keys.iter().map(|(key, value)| (key.as_str(), Some(value.clone()))).collect();
-        gguf_with("llama-text", &keys).map(|config| config.rope.unwrap().scaling)
+        gguf_with("llama-text", &keys).map(|config| config.rope(0).unwrap().scaling.clone())
     };
     let (text, number) = (|text: &str| V::String(text.into()), V::F32);
     let linear = RopeScaling::Linear { factor: 2.0 };
@@ -647,7 +652,7 @@ fn divisors_of_a_gguf_stretch_alone() {
             file.tensors.insert("rope_freqs.weight".into(), tensor);
             file.set("llama.rope.scaling.factor", factor);
         });
-        checkpoint.map(|checkpoint| checkpoint.config().rope.clone().unwrap().scaling)
+        checkpoint.map(|checkpoint| checkpoint.config().rope(0).unwrap().scaling.clone())
     };
     let values = vec![1.0, 1.0, 2.0, 8.0];
     assert_eq!(divisors(values.clone(), None).unwrap(), RopeScaling::Divisors(values.clone()));
@@ -705,7 +710,7 @@ fn tensors_of_a_gguf_decide_what_its_keys_leave_open() {
 
     let missing =
         changed_gguf("llama-text", |file| drop(file.tensors.remove("blk.1.ffn_norm.weight"))).unwrap();
-    let loaded = missing.load(Pool::new(1, Level::detect()).unwrap());
+    let loaded = missing.run_on(Pool::new(1, Level::detect()).unwrap());
     assert_says(loaded.map(drop), &["llama-text.gguf", "blk.1.ffn_norm.weight: missing"]);
 }
 

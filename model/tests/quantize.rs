@@ -8,7 +8,7 @@ use std::path::Path;
 
 use changed::{Changed, fixture};
 use glassbox_model::quantize::{Mix, Quantization, Reason};
-use glassbox_model::{Checkpoint, Error, Model};
+use glassbox_model::{Checkpoint, Error, Runtime};
 use glassbox_tensor::file::gguf::{self, Gguf, Value};
 use glassbox_tensor::{Format, Level, Pool, Tensor};
 use glassbox_tokenizer::{EncodeOptions, Special};
@@ -17,8 +17,8 @@ fn pool() -> Pool {
     Pool::new(2, Level::detect()).unwrap()
 }
 
-fn load(path: &Path) -> Model {
-    Checkpoint::open(path).unwrap().load(pool()).unwrap_or_else(|error| panic!("{error}"))
+fn load(path: &Path) -> Runtime {
+    Checkpoint::open(path).unwrap().run_on(pool()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn quantize(from: &Path, format: Format, to: &Path) -> Result<Quantization, Error> {
@@ -28,7 +28,7 @@ fn quantize(from: &Path, format: Format, to: &Path) -> Result<Quantization, Erro
 }
 
 /// All logits of a prompt.
-fn logits(model: &Model) -> Vec<f32> {
+fn logits(model: &Runtime) -> Vec<f32> {
     let vocab = model.config.vocab_size;
     let ids: Vec<u32> = (0..40).map(|i| (i * 37 % 101) % vocab as u32).collect();
     let mut all = Vec::new();

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use glassbox_model::glass::{Name, Reference, verify};
-use glassbox_model::{Checkpoint, Generation, Model};
+use glassbox_model::{Checkpoint, Generation, Runtime};
 use glassbox_tensor::{Level, Pool};
 use glassbox_tokenizer::{EncodeOptions, Special};
 use serde_json::Value;
@@ -20,8 +20,8 @@ fn smollm2() -> Option<PathBuf> {
     path
 }
 
-fn load(path: &Path, threads: usize, level: Level) -> Model {
-    Checkpoint::open(path).unwrap().load(Pool::new(threads, level).unwrap()).unwrap()
+fn load(path: &Path, threads: usize, level: Level) -> Runtime {
+    Checkpoint::open(path).unwrap().run_on(Pool::new(threads, level).unwrap()).unwrap()
 }
 
 fn goldens() -> Vec<Value> {
@@ -104,7 +104,7 @@ fn every_value_on_the_way_is_that_of_transformers() {
     let verdict = verify(&model, &Reference::open(dump).unwrap(), 1e-4).unwrap();
     assert!(verdict.agrees(), "{:?}", verdict.first_departure());
     assert_eq!(verdict.comparisons.len(), 84);
-    let names = |layer| Name::all(&model).iter().filter(|name| name.layer == Some(layer)).count();
+    let names = |layer| Name::all(&model.config).iter().filter(|name| name.layer == Some(layer)).count();
     let compared =
         |layer| verdict.comparisons.iter().filter(|comparison| comparison.name.layer == Some(layer)).count();
     for layer in [0, 15, 29] {

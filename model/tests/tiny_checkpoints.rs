@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
-use glassbox_model::{Checkpoint, Generation, Model};
+use glassbox_model::{Checkpoint, Generation, Runtime};
 use glassbox_tensor::file::safetensors::SafeTensors;
 use glassbox_tensor::{Engine, Level, Pool};
 
@@ -29,9 +29,9 @@ fn the_distance_rejects_what_is_wrong() {
     }
 }
 
-fn load(path: &Path, threads: usize, engine: impl Into<Engine>) -> Model {
+fn load(path: &Path, threads: usize, engine: impl Into<Engine>) -> Runtime {
     let checkpoint = Checkpoint::open(path).unwrap_or_else(|error| panic!("{error}"));
-    checkpoint.load(Pool::new(threads, engine).unwrap()).unwrap_or_else(|error| panic!("{error}"))
+    checkpoint.run_on(Pool::new(threads, engine).unwrap()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Compares a checkpoint with a golden: all logits of both prompts, then the greedy continuation.
@@ -110,7 +110,7 @@ fn intermediate_values_of_two_families() {
         let golden = SafeTensors::open(directory.join("golden.safetensors")).unwrap();
         let model = load(&directory, 1, Level::detect());
         let mut compared = 0;
-        let mut see = |observed: glassbox_model::observe::Observed<'_>| {
+        let mut see = |observed: glassbox_model::hooks::Observed<'_>| {
             if let Ok(expected) = golden.tensor(&format!("long.{observed}"))
                 && observed.layer.is_some() | observed.to_string().contains("embed")
             {

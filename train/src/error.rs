@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use glassbox_model::Family;
-
 /// An error of the training core.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -11,7 +9,7 @@ pub enum Error {
     /// A configuration with a part that cannot be trained here.
     Unsupported {
         /// The family.
-        family: Family,
+        family: &'static str,
         /// The part.
         what: &'static str,
     },

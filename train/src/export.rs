@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use glassbox_model::config::{Config, Family};
-use glassbox_model::rope::RopeScaling;
+use glassbox_model::{Config, families};
 use glassbox_tensor::file::safetensors::{self, SafeTensors};
-use glassbox_tensor::ops::Activation;
 use glassbox_tokenizer::Tokenizer;
 use serde_json::{Value, json};
 
@@ -89,76 +87,19 @@ fn ids(ids: &[u32]) -> Value {
 
 /// `config.json` in the keys of the family.
 fn config_json(config: &Config, tokenizer: &Tokenizer, eos_ids: &[u32]) -> Value {
-    let common = json!({
-        "model_type": config.family.name(),
-        "vocab_size": config.vocab_size,
-        "bos_token_id": tokenizer.bos_id(),
-        "eos_token_id": ids(eos_ids),
-        "tie_word_embeddings": config.tied,
-        "dtype": "float32",
-        "torch_dtype": "float32",
-    });
-    let own = match config.family {
-        Family::Gpt2 => gpt2_keys(config),
-        _ => llama_keys(config),
-    };
-    let (Value::Object(mut all), Value::Object(own)) = (common, own) else { return Value::Null };
-    all.extend(own);
-    Value::Object(all)
-}
-
-fn gpt2_keys(config: &Config) -> Value {
-    json!({
-        "architectures": ["GPT2LMHeadModel"],
-        "n_positions": config.context_length,
-        "n_embd": config.d_model,
-        "n_layer": config.n_layers,
-        "n_head": config.n_heads,
-        "n_inner": config.d_ff,
-        "activation_function": activation(config.activation),
-        "layer_norm_epsilon": tidy(config.norm_epsilon),
-        "scale_attn_weights": config.scale_scores,
-        "scale_attn_by_inverse_layer_idx": config.scale_scores_by_layer,
-    })
-}
-
-fn llama_keys(config: &Config) -> Value {
-    let theta = config.rope.as_ref().map_or(10_000.0, |rope| rope.theta);
-    json!({
-        "architectures": ["LlamaForCausalLM"],
-        "max_position_embeddings": config.context_length,
-        "hidden_size": config.d_model,
-        "intermediate_size": config.d_ff,
-        "num_hidden_layers": config.n_layers,
-        "num_attention_heads": config.n_heads,
-        "num_key_value_heads": config.n_kv_heads,
-        "head_dim": config.head_dim,
-        "hidden_act": activation(config.activation),
-        "rms_norm_eps": tidy(config.norm_epsilon),
-        "rope_theta": tidy(theta),
-        "attention_bias": config.qkv_bias,
-        "mlp_bias": config.mlp_bias,
-    })
+    let mut keys = families::to_hf(config);
+    for (key, value) in [
+        ("bos_token_id", tokenizer.bos_id().into()),
+        ("eos_token_id", ids(eos_ids)),
+        ("dtype", "float32".into()),
+        ("torch_dtype", "float32".into()),
+    ] {
+        keys.insert(key.to_owned(), value);
+    }
+    Value::Object(keys)
 }
 
 /// Whether [`write_directory`] can say all that this configuration says.
 pub fn can_export(config: &Config) -> bool {
-    let plain = config.rope.as_ref().is_none_or(|rope| rope.scaling == RopeScaling::Default);
-    plain && matches!(config.family, Family::Gpt2 | Family::Llama)
-}
-
-fn activation(activation: Activation) -> &'static str {
-    match activation {
-        Activation::GeluErf => "gelu",
-        Activation::GeluTanh => "gelu_new",
-        Activation::GeluQuick => "quick_gelu",
-        Activation::Silu => "silu",
-        Activation::Relu => "relu",
-        Activation::ReluSquared => "relu2",
-    }
-}
-
-/// The number that a person would write: 1e-5, not the 0.000009999999747378752 that an f32 makes of it.
-fn tidy(value: f32) -> f64 {
-    value.to_string().parse().unwrap_or(f64::from(value))
+    families::can_write_hf(config)
 }

@@ -7,7 +7,7 @@ use glassbox_tensor::ops::{self, Start, View};
 
 use crate::pass::Pass;
 use crate::tensors::Gradients;
-use crate::workspace::{Room, Workspace};
+use crate::workspace::{Scratch, Workspace};
 
 /// Logits of a chunk, at most: 64 MiB.
 const CHUNK: usize = 1 << 24;
@@ -20,7 +20,7 @@ pub(crate) fn forward(pass: Pass<'_>, work: &mut Workspace) -> Vec<f32> {
     chunks(pass, work, 1.0, None)
 }
 
-/// The same; leaves the derivative by the stream behind the last block in `work.room.dx`.
+/// The same; leaves the derivative by the stream behind the last block in `work.scratch.dx`.
 pub(crate) fn forward_and_backward(
     pass: Pass<'_>,
     work: &mut Workspace,
@@ -28,8 +28,8 @@ pub(crate) fn forward_and_backward(
     gradients: &mut Gradients,
 ) -> Vec<f32> {
     let losses = chunks(pass, work, total_weight, Some(gradients));
-    let Workspace { streams, room: Room { dx, dnormed, .. }, .. } = work;
-    let norm = pass.network.plan().norm_final;
+    let Workspace { streams, scratch: Scratch { dx, dnormed, .. }, .. } = work;
+    let norm = pass.network.plan().final_norm;
     if let Some(x) = streams.last() {
         dx.fill(0.0);
         pass.norm_backward(norm, x, dnormed, dx, gradients);
@@ -48,10 +48,10 @@ fn chunks(
     let index = plan.unembedding.unwrap_or(plan.embedding);
     let head = View::new(network.parameters().at(index), vocab_size, d);
 
-    let Workspace { streams, room, .. } = work;
-    let Room { normed, dnormed, picked, logits, .. } = room;
+    let Workspace { streams, scratch, .. } = work;
+    let Scratch { normed, dnormed, picked, logits, .. } = scratch;
     if let Some(x) = streams.last() {
-        pass.norm(plan.norm_final, x, normed);
+        pass.norm(plan.final_norm, x, normed);
     }
     if gradients.is_some() {
         dnormed.fill(0.0);

@@ -23,7 +23,7 @@ pub(crate) fn parameters(plan: &Plan, layout: Arc<Layout>, seed: u64) -> Paramet
         match slot.kind {
             Kind::Bias => {}
             Kind::Norm if slot.name.ends_with(".bias") => {}
-            Kind::Norm => values.fill(1.0),
+            Kind::Norm => values.fill(1.0 - plan.norm_offset()),
             Kind::Weight | Kind::Embedding => {
                 let mut random = Random::part(seed, index as u64);
                 let spread = if to_residual { residual } else { SPREAD };

@@ -1,16 +1,14 @@
-//! A GPT-2 or Llama that can be trained.
+//! A decoder that can be trained: its parameters, and its adapters if it is fine-tuned that way.
 
 use std::sync::Arc;
 
-use glassbox_model::{Config, Family};
-use glassbox_tensor::Pool;
-use glassbox_tensor::ops::{Activation, Rotation};
+use glassbox_model::config::Sizes;
+use glassbox_model::{Config, families};
+use glassbox_tensor::ops::Rotation;
 
 use crate::adapters::{Adapters, LoraConfig};
-use crate::batch::{Batch, Loss};
 use crate::error::Error;
 use crate::initial;
-use crate::pass::Pass;
 use crate::plain::dropout::Dropout;
 use crate::plan::Plan;
 use crate::tensors::{Gradients, Layout, Parameters, Tensors};
@@ -23,7 +21,7 @@ pub struct Network {
     plan: Plan,
     parameters: Parameters,
     adapters: Option<Adapters>,
-    rotation: Option<Rotation>,
+    rotations: Vec<Rotation>,
     recompute: bool,
     dropout: Option<Dropout>,
     workspace: Workspace,
@@ -38,28 +36,9 @@ pub fn gpt2_config(
     n_heads: usize,
     n_layers: usize,
 ) -> Config {
-    Config {
-        family: Family::Gpt2,
-        vocab_size,
-        context_length,
-        d_model,
-        n_layers,
-        n_heads,
-        n_kv_heads: n_heads,
-        head_dim: d_model / n_heads.max(1),
-        d_ff: 4 * d_model,
-        norm_epsilon: 1e-5,
-        activation: Activation::GeluTanh,
-        tied: true,
-        scale_scores: true,
-        scale_scores_by_layer: false,
-        qkv_bias: true,
-        attention_out_bias: true,
-        mlp_bias: true,
-        qk_norm: false,
-        windows: vec![None; n_layers],
-        rope: None,
-    }
+    let (n_kv_heads, head_dim, d_ff) = (n_heads, d_model / n_heads.max(1), 4 * d_model);
+    let sizes = Sizes { vocab_size, context_length, d_model, n_layers, n_heads, n_kv_heads, head_dim, d_ff };
+    families::new_config("gpt2", sizes).expect("a GPT-2 can be trained from scratch")
 }
 
 impl Network {
@@ -95,17 +74,13 @@ impl Network {
     }
 
     fn with(config: Config, plan: Plan, parameters: Parameters) -> Network {
-        let rotation = config.rope.as_ref().map(|rope| {
-            let mut rotation = rope.rotation(config.head_dim);
-            rotation.extend_to(config.context_length);
-            rotation
-        });
+        let rotations = config.ropes.iter().map(|rope| rope.rotation()).collect();
         Network {
             config,
             plan,
             parameters,
             adapters: None,
-            rotation,
+            rotations,
             recompute: false,
             dropout: None,
             workspace: Workspace::default(),
@@ -168,40 +143,6 @@ impl Network {
         self.trained().zeros_like()
     }
 
-    /// How well the network predicts a batch, without dropout.
-    ///
-    /// # Errors
-    /// [`Error::BatchLength`], [`Error::TooLong`] or [`Error::UnknownToken`] if the batch does not fit,
-    /// [`Error::NotANumber`] if a loss is infinite or NaN.
-    pub fn loss(&mut self, pool: &Pool, batch: &Batch) -> Result<Loss, Error> {
-        batch.check(&self.config)?;
-        let losses = self.pass(pool, batch, |pass, work| Pass { dropout: None, ..pass }.forward(work));
-        Loss::of(batch, losses)
-    }
-
-    /// The loss of a batch, and *added* to `gradients` the gradient of `Σ weight · loss / total_weight`.
-    ///
-    /// `total_weight` is [`Batch::total_weight`]; of a step made of several batches, the sum of theirs.
-    ///
-    /// # Errors
-    /// As [`Network::loss`]; then the gradients are unusable.
-    ///
-    /// # Panics
-    /// If `gradients` are not of what is trained (see [`Network::gradients`]).
-    pub fn loss_and_gradients(
-        &mut self,
-        pool: &Pool,
-        batch: &Batch,
-        total_weight: f64,
-        gradients: &mut Gradients,
-    ) -> Result<Loss, Error> {
-        batch.check(&self.config)?;
-        assert_eq!(gradients.layout(), self.trained().layout(), "gradients of what is trained");
-        let losses =
-            self.pass(pool, batch, |pass, work| pass.forward_and_backward(work, total_weight, gradients));
-        Loss::of(batch, losses)
-    }
-
     /// Whether a block's activations are thrown away after its forward pass and computed again in front of its
     /// backward pass: a third more work, and the memory of one block instead of all. Off at first. The
     /// result has the same bits.
@@ -219,25 +160,26 @@ impl Network {
         self.dropout
     }
 
-    fn pass(
-        &mut self,
-        pool: &Pool,
-        batch: &Batch,
-        run: impl FnOnce(Pass<'_>, &mut Workspace) -> Vec<f32> + Send,
-    ) -> Vec<f32> {
-        let mut work = std::mem::take(&mut self.workspace);
-        let network = &*self;
-        let (recompute, dropout) = (network.recompute, network.dropout);
-        let losses = pool.enter(|team| run(Pass { network, team, batch, recompute, dropout }, &mut work));
-        self.workspace = work;
-        losses
-    }
-
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    pub(crate) fn rotation(&self) -> Option<&Rotation> {
-        self.rotation.as_ref()
+    /// The angles that turn layer `layer`'s queries and keys, as far as a batch of `tokens` tokens has needed them.
+    pub(crate) fn rotation(&self, layer: usize) -> Option<&Rotation> {
+        self.rotations.get(self.config.rope_of_layer[layer]?)
+    }
+
+    /// Computes the angles of the first `tokens` positions.
+    pub(crate) fn extend_rotations(&mut self, tokens: usize) {
+        self.rotations.iter_mut().for_each(|rotation| rotation.extend_to(tokens));
+    }
+
+    /// The buffers of a pass, taken until they are put back.
+    pub(crate) fn workspace(&mut self) -> &mut Workspace {
+        &mut self.workspace
+    }
+
+    pub(crate) fn recompute(&self) -> bool {
+        self.recompute
     }
 }

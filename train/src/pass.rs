@@ -1,7 +1,10 @@
 //! A batch through the network and back, on vectors and threads. The plain version, with what each step
-//! means, is [`plain::network`](crate::plain::network).
+//! means, is the [`oracle`](crate::oracle).
 
 use glassbox_tensor::Team;
+use std::borrow::Cow;
+
+use glassbox_model::config::Residual;
 use glassbox_tensor::ops::{self, Causal, Start, View};
 
 use crate::batch::Batch;
@@ -11,7 +14,7 @@ use crate::network::Network;
 use crate::plain::dropout::{Dropout, Place};
 use crate::plan::{Block, Linear, Norm};
 use crate::tensors::Gradients;
-use crate::workspace::{Kept, Room, Workspace};
+use crate::workspace::{Kept, Scratch, Workspace};
 
 /// One pass: what it runs through and with whom.
 #[derive(Clone, Copy)]
@@ -24,7 +27,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) dropout: Option<Dropout>,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
     /// The loss of each position.
     pub(crate) fn forward(self, work: &mut Workspace) -> Vec<f32> {
         self.body(work);
@@ -43,16 +46,16 @@ impl Pass<'_> {
         work.fit_backward(network.config(), self.rows());
         let losses = head::forward_and_backward(self, work, total_weight, gradients);
         for (layer, block) in network.plan().blocks.iter().enumerate().rev() {
-            let Workspace { streams, kept, room } = &mut *work;
+            let Workspace { streams, kept, scratch } = &mut *work;
             let kept = &mut kept[if self.recompute { 0 } else { layer }];
             if self.recompute {
-                self.block(layer, block, &streams[layer], kept, room);
+                self.block(layer, block, &streams[layer], kept, scratch);
             }
-            self.block_backward(layer, block, &streams[layer], kept, room, gradients);
+            self.block_backward(layer, block, &streams[layer], kept, scratch, gradients);
         }
         if network.adapters().is_none() {
-            self.drop_out(Place::Embedding, &mut work.room.dx);
-            self.embedding_backward(&work.room.dx, gradients);
+            self.drop_out(Place::Embedding, &mut work.scratch.dx);
+            self.embedding_backward(&mut work.scratch.dx, gradients);
         }
         losses
     }
@@ -60,17 +63,19 @@ impl Pass<'_> {
     /// From ids to the stream behind the last block.
     fn body(self, work: &mut Workspace) {
         let network = self.network;
-        let gated = network.plan().blocks.iter().any(|block| block.mlp_up.is_some());
-        work.fit(network.config(), gated, self.batch.texts, self.batch.tokens, self.recompute);
+        if let Some(block) = network.plan().blocks.first() {
+            work.fit(network.config(), block, self.batch.texts, self.batch.tokens, self.recompute);
+        }
         self.embed(&mut work.streams[0]);
         self.drop_out(Place::Embedding, &mut work.streams[0]);
         for (layer, block) in network.plan().blocks.iter().enumerate() {
-            let Workspace { streams, kept, room } = &mut *work;
+            let Workspace { streams, kept, scratch } = &mut *work;
             let kept = &mut kept[if self.recompute { 0 } else { layer }];
             let (before, behind) = streams.split_at_mut(layer + 1);
-            self.block(layer, block, &before[layer], kept, room);
-            let place = Place::FeedForward(layer);
-            self.add_to_stream(place, &block.mlp_out, &room.hidden, &kept.mid, &mut behind[0]);
+            self.block(layer, block, &before[layer], kept, scratch);
+            let branch = Branch::mlp(layer, block);
+            let (hidden, mid) = (&scratch.hidden, &kept.mid);
+            self.add_to_stream(branch, hidden, mid, &mut kept.mlp_result, &mut behind[0]);
         }
     }
 
@@ -79,8 +84,12 @@ impl Pass<'_> {
         let (parameters, plan, d) = (self.network.parameters(), self.network.plan(), self.d());
         let table = parameters.at(plan.embedding);
         let positions = plan.positions.map(|index| parameters.at(index));
+        let scale = self.network.config().embedding_scale;
         self.team.run_on_pieces(x, d, |row, x| {
             x.copy_from_slice(&table[self.batch.ids[row] as usize * d..][..d]);
+            if scale != 1.0 {
+                x.iter_mut().for_each(|x| *x *= scale);
+            }
             if let Some(positions) = positions {
                 let position = &positions[row % self.batch.tokens * d..][..d];
                 x.iter_mut().zip(position).for_each(|(x, position)| *x += position);
@@ -88,8 +97,12 @@ impl Pass<'_> {
         });
     }
 
-    fn embedding_backward(self, dx: &[f32], gradients: &mut Gradients) {
+    fn embedding_backward(self, dx: &mut [f32], gradients: &mut Gradients) {
         let (plan, d) = (self.network.plan(), self.d());
+        let scale = self.network.config().embedding_scale;
+        if scale != 1.0 {
+            self.team.run_on_pieces(dx, d, |_, dx| dx.iter_mut().for_each(|dx| *dx *= scale));
+        }
         crate::plain::embedding::backward(d, &self.batch.ids, dx, gradients.at_mut(plan.embedding));
         if let Some(index) = plan.positions {
             let table = &mut gradients.at_mut(index)[..self.batch.tokens * d];
@@ -99,104 +112,232 @@ impl Pass<'_> {
         }
     }
 
-    /// A block up to its last layer: leaves `mid = x + attention(norm1(x))` in `kept` and the activations,
-    /// which that layer reads, in `room.hidden`.
-    fn block(self, layer: usize, block: &Block, x: &[f32], kept: &mut Kept, room: &mut Room) {
-        let team = self.team;
-        let shape = self.causal(layer);
+    /// A block up to its last layer: leaves `mid = x + attention(norm(x))` in `kept` and the activations, which that layer
+    /// reads, in `scratch.hidden`.
+    fn block(self, layer: usize, block: &Block, x: &[f32], kept: &mut Kept, scratch: &mut Scratch) {
+        let (team, shape) = (self.team, self.causal(layer));
 
-        self.norm(block.norm1, x, &mut room.normed);
+        self.norm(block.attention_norm, x, &mut scratch.normed);
         let mut column = 0;
-        for part in &block.qkv {
+        for part in &block.qkv.linears {
             let out = &mut kept.qkv[column..];
-            linear::forward(self, part, &room.normed, Start::Zero, out, shape.width());
+            linear::forward(self, part, &scratch.normed, Start::Zero, out, shape.width());
             column += part.shape.outputs;
         }
-        self.rotate(shape, &mut kept.qkv, false);
-        ops::causal_attention(team, shape, &kept.qkv, &mut kept.z, &mut kept.peaks);
-        self.add_to_stream(Place::Attention(layer), &block.attention_out, &kept.z, x, &mut kept.mid);
-
-        self.norm(block.norm2, &kept.mid, &mut room.normed);
-        let d_ff = block.mlp_in.shape.outputs;
-        linear::forward(self, &block.mlp_in, &room.normed, Start::Zero, &mut kept.before, d_ff);
-        if let Some(up) = &block.mlp_up {
-            linear::forward(self, up, &room.normed, Start::Zero, &mut kept.up, d_ff);
+        if let Some(order) = &block.qkv.order {
+            self.reorder(&mut kept.qkv, |row, old| {
+                row.iter_mut().zip(order).for_each(|(x, &source)| *x = old[source]);
+            });
         }
-        self.activate(kept, room);
+        if let Some(norms) = block.qk_norms {
+            self.norm_heads(norms, shape, kept, scratch);
+        }
+        self.rotate(layer, shape, &mut kept.qkv, false);
+        ops::causal_attention(team, shape, &kept.qkv, &mut kept.z, &mut kept.peaks);
+        let branch = Branch::attention(layer, block);
+        self.add_to_stream(branch, &kept.z, x, &mut kept.attention_result, &mut kept.mid);
+
+        let mlp_input = if block.residual == Residual::Parallel { x } else { &kept.mid };
+        self.norm(block.mlp_norm, mlp_input, &mut scratch.normed);
+        let d_ff = block.mlp_in.shape.outputs;
+        linear::forward(self, &block.mlp_in, &scratch.normed, Start::Zero, &mut kept.before, d_ff);
+        if let Some(gated) = &block.mlp_gated {
+            linear::forward(self, gated, &scratch.normed, Start::Zero, &mut kept.gated, d_ff);
+        }
+        self.activate(kept, scratch);
     }
 
-    /// Turns `room.dx`, the derivative by the stream behind the block, into that in front of it.
+    /// Turns `scratch.dx`, the derivative by the stream behind the block, into that in front of it.
     fn block_backward(
         self,
         layer: usize,
         block: &Block,
         x: &[f32],
         kept: &mut Kept,
-        room: &mut Room,
+        scratch: &mut Scratch,
+        gradients: &mut Gradients,
+    ) {
+        let parallel = block.residual == Residual::Parallel;
+        self.activate(kept, scratch);
+        if parallel {
+            scratch.dout.clone_from(&scratch.dx);
+        }
+        let mid = std::mem::take(&mut kept.mid);
+        self.mlp_backward(layer, block, if parallel { x } else { &mid }, kept, scratch, gradients);
+        kept.mid = mid;
+        self.attention_backward(layer, block, x, kept, scratch, gradients);
+    }
+
+    /// Adds to `scratch.dx` what the feed-forward branch, which reads `x`, adds to the derivative.
+    fn mlp_backward(
+        self,
+        layer: usize,
+        block: &Block,
+        x: &[f32],
+        kept: &mut Kept,
+        scratch: &mut Scratch,
         gradients: &mut Gradients,
     ) {
         let (team, rows) = (self.team, self.rows());
         let activation = self.network.config().activation;
         let d_ff = block.mlp_in.shape.outputs;
+        let Scratch { normed, hidden, dnormed, dwide, dx, dbranch, .. } = scratch;
 
-        self.activate(kept, room);
-        room.dwide.resize(rows * d_ff, 0.0);
-        let dout = self.without_dropped(Place::FeedForward(layer), &room.dx, &mut room.dropped);
-        linear::backward(self, &block.mlp_out, &room.hidden, dout, Start::Zero, &mut room.dwide, gradients);
-        self.norm(block.norm2, &kept.mid, &mut room.normed);
-        let Room { normed, dnormed, dwide, dx, dz, dropped, .. } = room;
-        match &block.mlp_up {
+        dwide.resize(rows * d_ff, 0.0);
+        let branch = Branch::mlp(layer, block);
+        let dout = self.branch_backward(branch, &kept.mlp_result, dx, dbranch, gradients);
+        linear::backward(self, &block.mlp_out, hidden, dout, Start::Zero, dwide, gradients);
+        self.norm(block.mlp_norm, x, normed);
+        match &block.mlp_gated {
             None => {
                 ops::activate_backward(team, activation, &kept.before, dwide);
                 let dbefore = View::new(dwide, rows, d_ff);
                 linear::backward(self, &block.mlp_in, normed, dbefore, Start::Zero, dnormed, gradients);
             }
-            Some(up) => {
-                ops::gate_backward(team, activation, &mut kept.before, &mut kept.up, dwide);
-                let (dbefore, dup) = (View::new(&kept.before, rows, d_ff), View::new(&kept.up, rows, d_ff));
+            Some(gated) => {
+                ops::gate_backward(team, activation, &mut kept.before, &mut kept.gated, dwide);
+                let dbefore = View::new(&kept.before, rows, d_ff);
+                let dgated = View::new(&kept.gated, rows, d_ff);
                 linear::backward(self, &block.mlp_in, normed, dbefore, Start::Zero, dnormed, gradients);
-                linear::backward(self, up, normed, dup, Start::Out, dnormed, gradients);
+                linear::backward(self, gated, normed, dgated, Start::Out, dnormed, gradients);
             }
         }
-        self.norm_backward(block.norm2, &kept.mid, dnormed, dx, gradients);
+        self.norm_backward(block.mlp_norm, x, dnormed, dx, gradients);
+    }
 
-        let shape = self.causal(layer);
-        let dmid = self.without_dropped(Place::Attention(layer), dx, dropped);
-        linear::backward(self, &block.attention_out, &kept.z, dmid, Start::Zero, dz, gradients);
+    /// Adds to `scratch.dx` what the attention branch, which reads `x`, adds to the derivative.
+    fn attention_backward(
+        self,
+        layer: usize,
+        block: &Block,
+        x: &[f32],
+        kept: &mut Kept,
+        scratch: &mut Scratch,
+        gradients: &mut Gradients,
+    ) {
+        let (team, rows, shape) = (self.team, self.rows(), self.causal(layer));
+        let Scratch { normed, dnormed, dwide, dx, dz, dbranch, dout, heads, .. } = scratch;
+        let behind: &[f32] = if block.residual == Residual::Parallel { dout } else { dx };
+
+        let branch = Branch::attention(layer, block);
+        let dresult = self.branch_backward(branch, &kept.attention_result, behind, dbranch, gradients);
+        linear::backward(self, &block.attention_out, &kept.z, dresult, Start::Zero, dz, gradients);
         dwide.resize(rows * shape.width(), 0.0);
         ops::causal_attention_backward(team, shape, &kept.qkv, &kept.z, &kept.peaks, dz, dwide);
-        self.rotate(shape, dwide, true);
-        self.norm(block.norm1, x, normed);
+        self.rotate(layer, shape, dwide, true);
+        if let Some(norms) = block.qk_norms {
+            self.norm_heads_backward(norms, shape, &kept.qk, dwide, heads, gradients);
+        }
+        if let Some(order) = &block.qkv.order {
+            self.reorder(dwide, |row, old| {
+                order.iter().zip(old).for_each(|(&source, &dx)| row[source] = dx);
+            });
+        }
+        self.norm(block.attention_norm, x, normed);
         let (dqkv, mut column) = (View::new(dwide, rows, shape.width()), 0);
-        for part in &block.qkv {
+        for part in &block.qkv.linears {
             let dy = dqkv.columns(column..column + part.shape.outputs);
             let start = if column == 0 { Start::Zero } else { Start::Out };
             linear::backward(self, part, normed, dy, start, dnormed, gradients);
             column += part.shape.outputs;
         }
-        self.norm_backward(block.norm1, x, dnormed, dx, gradients);
+        self.norm_backward(block.attention_norm, x, dnormed, dx, gradients);
     }
 
-    /// `out = x + layer(input)`, with dropout in between.
-    fn add_to_stream(self, place: Place, layer: &Linear, input: &[f32], x: &[f32], out: &mut [f32]) {
-        if self.dropout.is_none() {
-            let x = Start::At(View::new(x, self.rows(), self.d()));
-            return linear::forward(self, layer, input, x, out, self.d());
+    /// Rewrites each row of queries, keys and values: `f(row, old)`.
+    fn reorder(self, qkv: &mut [f32], f: impl Fn(&mut [f32], &[f32]) + Sync) {
+        let width = qkv.len() / self.rows();
+        self.team.run_on_pieces(qkv, width, |_, row| {
+            let old = row.to_vec();
+            f(row, &old);
+        });
+    }
+
+    /// Norms each head's query and key; keeps what they were.
+    fn norm_heads(self, norms: [Norm; 2], shape: Causal, kept: &mut Kept, scratch: &mut Scratch) {
+        let mut first = 0;
+        for (norm, heads) in norms.into_iter().zip([shape.heads, shape.kv_heads]) {
+            let [raw, normed] = &mut scratch.heads;
+            gather(&kept.qkv, shape.width(), first, heads * shape.head_dim, raw);
+            normed.resize(raw.len(), 0.0);
+            self.norm(norm, raw, normed);
+            let columns = (shape.heads + shape.kv_heads) * shape.head_dim;
+            scatter(raw, &mut kept.qk, columns, first, heads * shape.head_dim);
+            scatter(normed, &mut kept.qkv, shape.width(), first, heads * shape.head_dim);
+            first += heads * shape.head_dim;
         }
-        linear::forward(self, layer, input, Start::Zero, out, self.d());
-        self.drop_out(place, out);
+    }
+
+    /// Turns the derivatives by the normed queries and keys, columns of `dqkv`, into those by what `qk` has kept.
+    fn norm_heads_backward(
+        self,
+        norms: [Norm; 2],
+        shape: Causal,
+        qk: &[f32],
+        dqkv: &mut [f32],
+        [x, dy]: &mut [Vec<f32>; 2],
+        gradients: &mut Gradients,
+    ) {
+        let mut first = 0;
+        for (norm, heads) in norms.into_iter().zip([shape.heads, shape.kv_heads]) {
+            let columns = heads * shape.head_dim;
+            gather(qk, (shape.heads + shape.kv_heads) * shape.head_dim, first, columns, x);
+            gather(dqkv, shape.width(), first, columns, dy);
+            let mut dx = vec![0.0; dy.len()];
+            self.norm_backward(norm, x, dy, &mut dx, gradients);
+            scatter(&dx, dqkv, shape.width(), first, columns);
+            first += columns;
+        }
+    }
+
+    /// `out = x + post(layer(input))`, with dropout in front of the sum; keeps in `result` what the post norm reads.
+    fn add_to_stream(
+        self,
+        branch: Branch<'_>,
+        input: &[f32],
+        x: &[f32],
+        result: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let d = self.d();
+        match branch.post_norm {
+            None if self.dropout.is_none() => {
+                let x = Start::At(View::new(x, self.rows(), d));
+                return linear::forward(self, branch.last, input, x, out, d);
+            }
+            None => linear::forward(self, branch.last, input, Start::Zero, out, d),
+            Some(norm) => {
+                linear::forward(self, branch.last, input, Start::Zero, result, d);
+                self.norm(norm, result, out);
+            }
+        }
+        self.drop_out(branch.place, out);
         ops::add(self.team, out, x);
     }
 
-    /// The derivative by what a layer added to the stream, from the derivative by the stream.
-    fn without_dropped<'a>(self, place: Place, dx: &'a [f32], room: &'a mut Vec<f32>) -> View<'a> {
-        if self.dropout.is_none() {
-            return View::new(dx, self.rows(), self.d());
-        }
-        room.clear();
-        room.extend_from_slice(dx);
-        self.drop_out(place, room);
-        View::new(room, self.rows(), self.d())
+    /// The derivative by the result of a branch's layer, from the derivative by the stream behind it: back through dropout
+    /// and the post norm, which read `result`.
+    fn branch_backward<'b>(
+        self,
+        branch: Branch<'_>,
+        result: &[f32],
+        dx: &'b [f32],
+        [dropped, dresult]: &'b mut [Vec<f32>; 2],
+        gradients: &mut Gradients,
+    ) -> View<'b> {
+        let dadded = if self.dropout.is_some() {
+            dropped.clear();
+            dropped.extend_from_slice(dx);
+            self.drop_out(branch.place, dropped);
+            &*dropped
+        } else {
+            dx
+        };
+        let Some(norm) = branch.post_norm else { return View::new(dadded, self.rows(), self.d()) };
+        dresult.clear();
+        dresult.resize(dadded.len(), 0.0);
+        self.norm_backward(norm, result, dadded, dresult, gradients);
+        View::new(dresult, self.rows(), self.d())
     }
 
     fn drop_out(self, place: Place, x: &mut [f32]) {
@@ -207,18 +348,18 @@ impl Pass<'_> {
         });
     }
 
-    /// `room.hidden = activation(before)`, times `up` with a gate.
-    fn activate(self, kept: &Kept, room: &mut Room) {
+    /// `scratch.hidden = activation(before)`, times `gated` with a gate.
+    fn activate(self, kept: &Kept, scratch: &mut Scratch) {
         let activation = self.network.config().activation;
-        room.hidden.copy_from_slice(&kept.before);
-        match kept.up.is_empty() {
-            true => ops::activate(self.team, activation, &mut room.hidden),
-            false => ops::gate(self.team, activation, &mut room.hidden, &kept.up),
+        scratch.hidden.copy_from_slice(&kept.before);
+        match kept.gated.is_empty() {
+            true => ops::activate(self.team, activation, &mut scratch.hidden),
+            false => ops::gate(self.team, activation, &mut scratch.hidden, &kept.gated),
         }
     }
 
-    fn rotate(self, shape: Causal, x: &mut [f32], back: bool) {
-        if let Some(rotation) = self.network.rotation() {
+    fn rotate(self, layer: usize, shape: Causal, x: &mut [f32], back: bool) {
+        if let Some(rotation) = self.network.rotation(layer) {
             let (heads, tokens) = (shape.heads + shape.kv_heads, shape.tokens);
             let width = shape.width();
             ops::rotate_texts(self.team, x, width, heads, shape.head_dim, rotation, tokens, back);
@@ -227,10 +368,10 @@ impl Pass<'_> {
 
     pub(crate) fn norm(self, norm: Norm, x: &[f32], out: &mut [f32]) {
         let (parameters, epsilon) = (self.network.parameters(), self.network.config().norm_epsilon);
-        let weight = parameters.at(norm.weight);
+        let weight = self.norm_weight(norm);
         match norm.bias {
-            Some(bias) => ops::layer_norm(self.team, x, weight, parameters.at(bias), epsilon, out),
-            None => ops::rms_norm(self.team, x, weight, epsilon, out),
+            Some(bias) => ops::layer_norm(self.team, x, &weight, parameters.at(bias), epsilon, out),
+            None => ops::rms_norm(self.team, x, &weight, epsilon, out),
         }
     }
 
@@ -243,14 +384,13 @@ impl Pass<'_> {
         dx: &mut [f32],
         gradients: &mut Gradients,
     ) {
-        let (parameters, epsilon) = (self.network.parameters(), self.network.config().norm_epsilon);
-        let weight = parameters.at(norm.weight);
+        let (weight, epsilon) = (self.norm_weight(norm), self.network.config().norm_epsilon);
         let (mut dweight, mut dbias) = (vec![0.0; weight.len()], vec![0.0; weight.len()]);
         match norm.bias {
             Some(_) => {
-                ops::layer_norm_backward(self.team, x, weight, epsilon, dy, dx, &mut dweight, &mut dbias)
+                ops::layer_norm_backward(self.team, x, &weight, epsilon, dy, dx, &mut dweight, &mut dbias)
             }
-            None => ops::rms_norm_backward(self.team, x, weight, epsilon, dy, dx, &mut dweight),
+            None => ops::rms_norm_backward(self.team, x, &weight, epsilon, dy, dx, &mut dweight),
         }
         if self.network.adapters().is_none() {
             ops::add(self.team, gradients.at_mut(norm.weight), &dweight);
@@ -258,6 +398,15 @@ impl Pass<'_> {
                 ops::add(self.team, gradients.at_mut(bias), &dbias);
             }
         }
+    }
+
+    /// The weight of a norm, with what is added to the stored one.
+    fn norm_weight(self, norm: Norm) -> Cow<'a, [f32]> {
+        let weight = self.network.parameters().at(norm.weight);
+        if norm.offset == 0.0 {
+            return Cow::Borrowed(weight);
+        }
+        Cow::Owned(weight.iter().map(|weight| weight + norm.offset).collect())
     }
 
     fn causal(self, layer: usize) -> Causal {
@@ -278,5 +427,38 @@ impl Pass<'_> {
 
     pub(crate) fn d(self) -> usize {
         self.network.config().d_model
+    }
+}
+
+/// How a branch ends: its last linear layer and the norm behind it.
+#[derive(Clone, Copy)]
+struct Branch<'a> {
+    /// Where dropout is applied.
+    place: Place,
+    last: &'a Linear,
+    post_norm: Option<Norm>,
+}
+
+impl<'a> Branch<'a> {
+    fn attention(layer: usize, block: &'a Block) -> Branch<'a> {
+        let (last, post_norm) = (&block.attention_out, block.attention_post_norm);
+        Branch { place: Place::Attention(layer), last, post_norm }
+    }
+
+    fn mlp(layer: usize, block: &'a Block) -> Branch<'a> {
+        Branch { place: Place::FeedForward(layer), last: &block.mlp_out, post_norm: block.mlp_post_norm }
+    }
+}
+
+/// Copies columns `first..first + columns` of a matrix of rows `width` apart.
+fn gather(matrix: &[f32], width: usize, first: usize, columns: usize, out: &mut Vec<f32>) {
+    out.clear();
+    matrix.chunks_exact(width).for_each(|row| out.extend_from_slice(&row[first..first + columns]));
+}
+
+/// Copies `values` to columns `first..first + columns` of a matrix of rows `width` apart.
+fn scatter(values: &[f32], matrix: &mut [f32], width: usize, first: usize, columns: usize) {
+    for (row, values) in matrix.chunks_exact_mut(width).zip(values.chunks_exact(columns)) {
+        row[first..first + columns].copy_from_slice(values);
     }
 }

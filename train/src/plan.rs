@@ -1,10 +1,18 @@
 //! Which tensors a network of a configuration consists of, and what each is for.
+//!
+//! The list of parameters is the model's own ([`spec`]); tensors are arranged as Hugging Face stores them, so that what is
+//! trained is what is written to a file.
 
-use glassbox_model::{Config, Family};
+use std::collections::HashMap;
+
+use glassbox_model::Config;
+use glassbox_model::config::{MlpKind, Residual};
+use glassbox_model::families;
+use glassbox_model::spec::{self, Parameter, Role, Site, StoredTensor};
 
 use crate::error::Error;
 use crate::plain::linear::{Order, Shape};
-use crate::tensors::{Kind, Layout};
+use crate::tensors::Layout;
 
 /// A network's parts, each naming its tensors by their index in the layout.
 #[derive(Clone, Debug)]
@@ -12,23 +20,36 @@ pub(crate) struct Plan {
     pub(crate) embedding: usize,
     pub(crate) positions: Option<usize>,
     pub(crate) blocks: Vec<Block>,
-    pub(crate) norm_final: Norm,
+    pub(crate) final_norm: Norm,
     /// `None` if it is the embedding.
     pub(crate) unembedding: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
-    pub(crate) norm1: Norm,
-    /// Side by side they make queries, keys and values: one layer in GPT-2, three in Llama.
-    pub(crate) qkv: Vec<Linear>,
+    pub(crate) attention_norm: Norm,
+    pub(crate) qkv: Qkv,
+    /// Norms of each head's query and key.
+    pub(crate) qk_norms: Option<[Norm; 2]>,
     pub(crate) attention_out: Linear,
-    pub(crate) norm2: Norm,
+    pub(crate) attention_post_norm: Option<Norm>,
+    pub(crate) mlp_norm: Norm,
     /// Before the activation.
     pub(crate) mlp_in: Linear,
     /// What the activations are multiplied by, in a gated feed-forward layer.
-    pub(crate) mlp_up: Option<Linear>,
+    pub(crate) mlp_gated: Option<Linear>,
     pub(crate) mlp_out: Linear,
+    pub(crate) mlp_post_norm: Option<Norm>,
+    pub(crate) residual: Residual,
+}
+
+/// The projections to queries, keys and values: one tensor in GPT-2 and GPT-NeoX, three in Llama.
+#[derive(Clone, Debug)]
+pub(crate) struct Qkv {
+    /// Their outputs stand side by side.
+    pub(crate) linears: Vec<Linear>,
+    /// For each column of queries, keys and values, the column of `linears`' outputs it is; `None` if they are in that order.
+    pub(crate) order: Option<Vec<usize>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +57,8 @@ pub(crate) struct Norm {
     pub(crate) weight: usize,
     /// With a bias it is a layer norm, without one an RMS norm.
     pub(crate) bias: Option<usize>,
+    /// What is added to the stored weight.
+    pub(crate) offset: f32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,101 +71,127 @@ pub(crate) struct Linear {
 impl Block {
     /// All linear layers, in the order they are used.
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
-        let mlp = [Some(&self.mlp_in), self.mlp_up.as_ref(), Some(&self.mlp_out)];
-        self.qkv.iter().chain([&self.attention_out]).chain(mlp.into_iter().flatten())
+        let mlp = [Some(&self.mlp_in), self.mlp_gated.as_ref(), Some(&self.mlp_out)];
+        self.qkv.linears.iter().chain([&self.attention_out]).chain(mlp.into_iter().flatten())
     }
 }
 
 impl Plan {
+    /// What is added to the stored weights of norms.
+    pub(crate) fn norm_offset(&self) -> f32 {
+        self.final_norm.offset
+    }
+
     /// The parts of a network of this configuration, and the layout of its tensors.
     pub(crate) fn new(config: &Config) -> Result<(Plan, Layout), Error> {
         if let Some(problem) = config.contradictions().into_iter().next() {
             return Err(Error::Contradiction { problem });
         }
-        if config.qk_norm {
-            return Err(Error::Unsupported { family: config.family, what: "a norm on every query and key" });
+        let family = config.family;
+        if let MlpKind::Experts { .. } = config.mlp {
+            return Err(Error::Unsupported { family, what: "a mixture of experts" });
         }
-        let mut layout = Layout::default();
-        let plan = match config.family {
-            Family::Gpt2 => gpt2(config, &mut layout),
-            _ => llama(config, &mut layout),
+        let tensors = Tensors::new(config);
+        let plan = Plan {
+            embedding: tensors.weight(Site::outside(Role::Embedding)),
+            positions: tensors.maybe(Site::outside(Role::Positions)),
+            blocks: (0..config.n_layers).map(|layer| tensors.block(layer)).collect(),
+            final_norm: tensors.norm(Site::outside(Role::FinalNorm)),
+            unembedding: tensors.maybe(Site::outside(Role::Unembedding)),
         };
-        Ok((plan, layout))
+        Ok((plan, tensors.layout))
     }
 }
 
-fn gpt2(config: &Config, layout: &mut Layout) -> Plan {
-    let (d, ff) = (config.d_model, config.d_ff);
-    let norm = |layout: &mut Layout, name: String| Norm {
-        weight: layout.push(format!("{name}.weight"), &[d], Kind::Norm),
-        bias: Some(layout.push(format!("{name}.bias"), &[d], Kind::Norm)),
-    };
-    let linear = |layout: &mut Layout, name: String, inputs: usize, outputs: usize| Linear {
-        shape: Shape { inputs, outputs, order: Order::InputsOutputs },
-        weight: layout.push(format!("{name}.weight"), &[inputs, outputs], Kind::Weight),
-        bias: Some(layout.push(format!("{name}.bias"), &[outputs], Kind::Bias)),
-    };
-    let embedding = layout.push("transformer.wte.weight", &[config.vocab_size, d], Kind::Embedding);
-    let positions = layout.push("transformer.wpe.weight", &[config.context_length, d], Kind::Embedding);
-    let block = |layer: usize| {
-        let name = |part: &str| format!("transformer.h.{layer}.{part}");
-        Block {
-            norm1: norm(layout, name("ln_1")),
-            qkv: vec![linear(layout, name("attn.c_attn"), d, 3 * d)],
-            attention_out: linear(layout, name("attn.c_proj"), d, d),
-            norm2: norm(layout, name("ln_2")),
-            mlp_in: linear(layout, name("mlp.c_fc"), d, ff),
-            mlp_up: None,
-            mlp_out: linear(layout, name("mlp.c_proj"), ff, d),
+/// The tensors of a network, by the parameters in them.
+struct Tensors<'a> {
+    config: &'a Config,
+    layout: Layout,
+    stored: Vec<StoredTensor>,
+    /// Where each parameter is, by its site and by whether it is a bias: the tensor, and the part of it.
+    places: HashMap<(Site, bool), (usize, usize)>,
+}
+
+impl Tensors<'_> {
+    fn new(config: &Config) -> Tensors<'_> {
+        let stored = spec::tensors(config, families::hf_names(config));
+        let (mut layout, mut places) = (Layout::default(), HashMap::new());
+        for (index, tensor) in stored.iter().enumerate() {
+            layout.push(tensor.name.clone(), &tensor.shape, tensor.parts[0].0.kind());
+            for (part, (parameter, _)) in tensor.parts.iter().enumerate() {
+                places.insert((parameter.site, parameter.is_bias), (index, part));
+            }
         }
-    };
-    let blocks = (0..config.n_layers).map(block).collect();
-    let norm_final = norm(layout, "transformer.ln_f".to_string());
-    Plan {
-        embedding,
-        positions: Some(positions),
-        blocks,
-        norm_final,
-        unembedding: unembedding(config, layout),
+        Tensors { config, layout, stored, places }
     }
-}
 
-fn llama(config: &Config, layout: &mut Layout) -> Plan {
-    let (d, ff) = (config.d_model, config.d_ff);
-    let (queries, keys) = (config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim);
-    let norm = |layout: &mut Layout, name: String| Norm {
-        weight: layout.push(format!("{name}.weight"), &[d], Kind::Norm),
-        bias: None,
-    };
-    let linear = |layout: &mut Layout, name: String, inputs: usize, outputs: usize, bias: bool| Linear {
-        shape: Shape { inputs, outputs, order: Order::OutputsInputs },
-        weight: layout.push(format!("{name}.weight"), &[outputs, inputs], Kind::Weight),
-        bias: bias.then(|| layout.push(format!("{name}.bias"), &[outputs], Kind::Bias)),
-    };
-    let embedding = layout.push("model.embed_tokens.weight", &[config.vocab_size, d], Kind::Embedding);
-    let block = |layer: usize| {
-        let name = |part: &str| format!("model.layers.{layer}.{part}");
-        let (qkv_bias, out_bias, mlp_bias) = (config.qkv_bias, config.attention_out_bias, config.mlp_bias);
+    fn maybe(&self, site: Site) -> Option<usize> {
+        self.places.get(&(site, false)).map(|(tensor, _)| *tensor)
+    }
+
+    /// The tensor with the weight at a site that every decoder has.
+    fn weight(&self, site: Site) -> usize {
+        self.places[&(site, false)].0
+    }
+
+    fn norm(&self, site: Site) -> Norm {
+        let weight = self.weight(site);
+        let offset = families::hf_names(self.config).offset(&self.stored[weight].parts[0].0);
+        Norm { weight, bias: self.places.get(&(site, true)).map(|(tensor, _)| *tensor), offset }
+    }
+
+    fn maybe_norm(&self, site: Site) -> Option<Norm> {
+        self.maybe(site).map(|_| self.norm(site))
+    }
+
+    fn linear(&self, site: Site) -> Linear {
+        let weight = self.weight(site);
+        let tensor = &self.stored[weight];
+        let (rows, columns) = (tensor.shape[0], tensor.shape[1]);
+        let shape = if tensor.transposed {
+            Shape { inputs: rows, outputs: columns, order: Order::InputsOutputs }
+        } else {
+            Shape { inputs: columns, outputs: rows, order: Order::OutputsInputs }
+        };
+        Linear { shape, weight, bias: self.places.get(&(site, true)).map(|(tensor, _)| *tensor) }
+    }
+
+    fn block(&self, layer: usize) -> Block {
+        let at = |role| Site::inside(role, layer);
+        let gated = self.config.mlp == MlpKind::Gated;
+        let norms = [Role::QNorm, Role::KNorm].map(|role| self.maybe_norm(at(role)));
         Block {
-            norm1: norm(layout, name("input_layernorm")),
-            qkv: vec![
-                linear(layout, name("self_attn.q_proj"), d, queries, qkv_bias),
-                linear(layout, name("self_attn.k_proj"), d, keys, qkv_bias),
-                linear(layout, name("self_attn.v_proj"), d, keys, qkv_bias),
-            ],
-            attention_out: linear(layout, name("self_attn.o_proj"), queries, d, out_bias),
-            norm2: norm(layout, name("post_attention_layernorm")),
-            mlp_in: linear(layout, name("mlp.gate_proj"), d, ff, mlp_bias),
-            mlp_up: Some(linear(layout, name("mlp.up_proj"), d, ff, mlp_bias)),
-            mlp_out: linear(layout, name("mlp.down_proj"), ff, d, mlp_bias),
+            attention_norm: self.norm(at(Role::AttentionNorm)),
+            qkv: self.qkv(layer),
+            qk_norms: if let [Some(q), Some(k)] = norms { Some([q, k]) } else { None },
+            attention_out: self.linear(at(Role::AttentionOut)),
+            attention_post_norm: self.maybe_norm(at(Role::AttentionPostNorm)),
+            mlp_norm: self.norm(at(Role::MlpNorm)),
+            mlp_in: self.linear(at(if gated { Role::Gate } else { Role::Up })),
+            mlp_gated: gated.then(|| self.linear(at(Role::Up))),
+            mlp_out: self.linear(at(Role::Down)),
+            mlp_post_norm: self.maybe_norm(at(Role::MlpPostNorm)),
+            residual: self.config.residual,
         }
-    };
-    let blocks = (0..config.n_layers).map(block).collect();
-    let norm_final = norm(layout, "model.norm".to_string());
-    Plan { embedding, positions: None, blocks, norm_final, unembedding: unembedding(config, layout) }
-}
+    }
 
-fn unembedding(config: &Config, layout: &mut Layout) -> Option<usize> {
-    let shape = [config.vocab_size, config.d_model];
-    (!config.tied).then(|| layout.push("lm_head.weight", &shape, Kind::Embedding))
+    fn qkv(&self, layer: usize) -> Qkv {
+        let (mut linears, mut order): (Vec<Linear>, Vec<usize>) = (Vec::new(), Vec::new());
+        let mut first_columns = HashMap::new();
+        let mut columns = 0;
+        for role in [Role::Q, Role::K, Role::V] {
+            let site = Site::inside(role, layer);
+            let (index, part) = self.places[&(site, false)];
+            let first = *first_columns.entry(index).or_insert_with(|| {
+                let linear = self.linear(site);
+                linears.push(linear);
+                columns += linear.shape.outputs;
+                columns - linear.shape.outputs
+            });
+            let (Parameter { shape, .. }, rows) = &self.stored[index].parts[part];
+            order.extend((0..shape[0]).map(|i| first + rows.at(i)));
+        }
+        let in_order = order.iter().enumerate().all(|(column, &source)| column == source);
+        Qkv { linears, order: (!in_order).then_some(order) }
+    }
 }

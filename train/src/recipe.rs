@@ -11,9 +11,8 @@
 
 mod check;
 
-use glassbox_model::config::{Config, Family};
-use glassbox_model::rope::{RopeConfig, RopeScaling};
-use glassbox_tensor::ops::Activation;
+use glassbox_model::config::{Config, MlpKind, Sizes};
+use glassbox_model::families;
 use serde::{Deserialize, Serialize};
 
 use crate::plain::dropout::Dropout;
@@ -232,31 +231,22 @@ impl Recipe {
     /// The model's configuration, once the size of the vocabulary is known.
     pub fn config(&self, vocab_size: usize) -> Config {
         let model = &self.model;
-        let llama = model.family == "llama";
-        let head_dim = model.d_model / model.n_heads;
-        // A gated layer has three matrices instead of two: at 8/3 of d_model it has as many parameters.
-        let usual = if llama { (model.d_model * 8 / 3).next_multiple_of(32) } else { model.d_model * 4 };
-        Config {
-            family: if llama { Family::Llama } else { Family::Gpt2 },
+        let sizes = Sizes {
             vocab_size,
             context_length: model.context_length,
             d_model: model.d_model,
             n_layers: model.n_layers,
             n_heads: model.n_heads,
             n_kv_heads: model.n_kv_heads.unwrap_or(model.n_heads),
-            head_dim,
-            d_ff: model.d_ff.unwrap_or(usual),
-            norm_epsilon: 1e-5,
-            activation: if llama { Activation::Silu } else { Activation::GeluTanh },
-            tied: true,
-            scale_scores: true,
-            scale_scores_by_layer: false,
-            qkv_bias: !llama,
-            attention_out_bias: !llama,
-            mlp_bias: !llama,
-            qk_norm: false,
-            windows: vec![None; model.n_layers],
-            rope: llama.then_some(RopeConfig { theta: 10_000.0, scaling: RopeScaling::Default }),
+            head_dim: model.d_model / model.n_heads,
+            d_ff: model.d_ff.unwrap_or(model.d_model * 4),
+        };
+        let config = families::new_config(&model.family, sizes);
+        let mut config = config.expect("a recipe that was checked names a family that can be trained");
+        if model.d_ff.is_none() && config.mlp == MlpKind::Gated {
+            // A gated layer has three matrices instead of two: at 8/3 of d_model it has as many parameters.
+            config.d_ff = (model.d_model * 8 / 3).next_multiple_of(32);
         }
+        config
     }
 }

@@ -3,22 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use glassbox_model::spec::Kind;
 use glassbox_tensor::Team;
 
 use crate::error::Error;
-
-/// What a tensor is to the model, and so how it starts and whether it decays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A vector for each token or position.
-    Embedding,
-    /// A linear layer's matrix.
-    Weight,
-    /// A linear layer's bias.
-    Bias,
-    /// The weight or bias of a norm.
-    Norm,
-}
 
 /// One tensor's name, shape and place.
 #[derive(Clone, Debug, PartialEq)]

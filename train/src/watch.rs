@@ -8,8 +8,8 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 
-use glassbox_model::observe::{Observed, Observer, Place};
-use glassbox_model::{Error, Model};
+use glassbox_model::hooks::{HookPoint, Observed, Observer};
+use glassbox_model::{Error, Runtime};
 use glassbox_tokenizer::{EncodeOptions, Tokenizer};
 use serde::{Deserialize, Serialize};
 
@@ -95,8 +95,8 @@ struct OneHead<'a> {
 }
 
 impl Observer for OneHead<'_> {
-    fn wants(&self, place: Place, layer: Option<usize>) -> bool {
-        place == Place::Pattern && layer == Some(self.kept.layer)
+    fn wants(&self, point: HookPoint, layer: Option<usize>) -> bool {
+        point == HookPoint::Pattern && layer == Some(self.kept.layer)
     }
 
     fn see(&mut self, observed: Observed<'_>) {
@@ -110,7 +110,7 @@ impl Observer for OneHead<'_> {
 
 /// What the model thinks of a prompt: its tokens, what may come next, and where the head of `attention` looks.
 pub(crate) fn look(
-    model: &Model,
+    model: &Runtime,
     tokenizer: &Tokenizer,
     prompt: &str,
     mut attention: Attention,

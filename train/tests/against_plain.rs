@@ -4,8 +4,8 @@ mod common;
 
 use common::{batch, networks};
 use glassbox_tensor::{Level, Pool};
+use glassbox_train::oracle::loss_and_gradients;
 use glassbox_train::plain::dropout::Dropout;
-use glassbox_train::plain::network::loss_and_gradients;
 
 /// How far a gradient tensor may be off: this part of its largest element. Sums of some hundred products in
 /// `f32`, some layers deep.

@@ -10,7 +10,7 @@ use common::llama_config;
 use glassbox_model::Config;
 use glassbox_tensor::file::safetensors::SafeTensors;
 use glassbox_tensor::{Level, Pool};
-use glassbox_train::plain::network::loss_and_gradients;
+use glassbox_train::oracle::loss_and_gradients;
 use glassbox_train::{AdamW, AdamWConfig, Batch, Gradients, Network, clip_by_global_norm, gpt2_config};
 
 /// How far a loss, or a gradient tensor by its largest element, may be off, as a part of itself.

@@ -7,9 +7,9 @@ mod common;
 
 use glassbox_tensor::ops::{Activation, Rotation};
 use glassbox_train::Random;
+use glassbox_train::oracle::loss_and_gradients;
 use glassbox_train::plain::dropout::Dropout;
 use glassbox_train::plain::linear::Order;
-use glassbox_train::plain::network::loss_and_gradients;
 use glassbox_train::plain::{activation, attention, cross_entropy, embedding, linear, norm, rotary};
 
 /// How far a gradient may be off, as a part of its largest element.

@@ -143,12 +143,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
 }
 
 /// Tokens a second of each repetition.
-fn measure(
-    session: &mut Session<'_>,
-    depth: usize,
-    test: Test,
-    repetitions: usize,
-) -> anyhow::Result<Vec<f64>> {
+fn measure(session: &mut Session, depth: usize, test: Test, repetitions: usize) -> anyhow::Result<Vec<f64>> {
     let mut random = Random { state: 1, below: session.model().config.vocab_size };
     if depth > 0 {
         session.feed(&random.ids(depth))?;
@@ -178,7 +173,7 @@ fn measure(
 /// Tokens a second of each repetition, those of all texts of a batch counted. A text needs a token to begin with, which
 /// stands in for a depth of 0.
 fn measure_batch(
-    batch: &mut Batch<'_>,
+    batch: &mut Batch,
     vocab_size: usize,
     depth: usize,
     tokens: usize,
@@ -191,11 +186,11 @@ fn measure_batch(
     }
     let mut samples = Vec::with_capacity(repetitions);
     for repetition in 0..=repetitions {
-        slots.iter().for_each(|&slot| batch.truncate(slot, depth));
+        slots.iter().try_for_each(|&slot| batch.truncate(slot, depth))?;
         let ids = random.ids(tokens * slots.len());
         let start = Instant::now();
         for ids in ids.chunks_exact(slots.len()) {
-            let next: Vec<_> = slots.iter().copied().zip(ids.iter().copied()).collect();
+            let next: Vec<_> = slots.iter().copied().zip(ids.chunks(1)).collect();
             let _scores = batch.step(&next)?;
         }
         let seconds = start.elapsed().as_secs_f64();

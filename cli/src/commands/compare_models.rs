@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{anyhow, bail};
 use clap::Args;
-use glassbox_model::Model;
+use glassbox_model::Runtime;
 use glassbox_model::glass::{ModelComparison, compare_models};
 use serde::Serialize;
 
@@ -139,7 +139,7 @@ fn same_ids(prompt: Prompt, sources: &[Source], arguments: &Arguments) -> anyhow
 }
 
 /// A model's size and speed; what it is measured for comes later.
-fn column(source: &Source, model: &Model, ids: &[u32]) -> anyhow::Result<Column> {
+fn column(source: &Source, model: &Runtime, ids: &[u32]) -> anyhow::Result<Column> {
     let path = source.checkpoint.path();
     let (prompt, single) = speeds(model, ids)?;
     Ok(Column {
@@ -168,7 +168,7 @@ fn measured(column: Column, compared: ModelComparison) -> Column {
 }
 
 /// Tokens a second of a prompt read at once, and of tokens read one by one, as in generating: the best of a few runs.
-fn speeds(model: &Model, ids: &[u32]) -> anyhow::Result<(f64, f64)> {
+fn speeds(model: &Runtime, ids: &[u32]) -> anyhow::Result<(f64, f64)> {
     let mut session = model.session(ids.len());
     let mut best = [f64::INFINITY; 2];
     for _ in 0..3 {

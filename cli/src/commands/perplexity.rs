@@ -151,7 +151,7 @@ fn encode(
 }
 
 /// The surprise, in nats, at each token of the window's second half but the first of it.
-fn score(session: &mut Session<'_>, window: &[u32]) -> anyhow::Result<Vec<f64>> {
+fn score(session: &mut Session, window: &[u32]) -> anyhow::Result<Vec<f64>> {
     let (begin, scored) = window.split_at(window.len() / 2);
     session.truncate(0);
     session.feed(begin)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use glassbox_model::glass::{self, Glob, Selection, Summary};
-use glassbox_model::{Generation, Model};
+use glassbox_model::{Generation, Runtime};
 use glassbox_sampler::{Sampler, SamplerConfig};
 use serde::Serialize;
 
@@ -125,7 +125,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
 }
 
 /// Adds the `limit` likeliest tokens one after the other, up to one of `ends`.
-fn go_on(model: &Model, ids: &mut Vec<u32>, limit: usize, ends: &[u32]) -> anyhow::Result<()> {
+fn go_on(model: &Runtime, ids: &mut Vec<u32>, limit: usize, ends: &[u32]) -> anyhow::Result<()> {
     if limit == 0 {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use anyhow::{anyhow, bail};
 use clap::Args;
-use glassbox_model::Model;
+use glassbox_model::Runtime;
 use glassbox_tokenizer::{EncodeOptions, Special, Tokenizer};
 
 use super::predict::{shown, text};
@@ -49,7 +49,7 @@ impl ViewArgs {
     }
 
     /// Loads the model.
-    pub(super) fn load(&self, source: &Source) -> anyhow::Result<Model> {
+    pub(super) fn load(&self, source: &Source) -> anyhow::Result<Runtime> {
         Ok(source.load(&self.machine)?.0)
     }
 }

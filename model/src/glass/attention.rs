@@ -7,8 +7,8 @@ use std::cmp::Ordering;
 
 use super::most::Most;
 use super::view_error::{ViewError, check};
-use crate::model::Model;
-use crate::observe::{Observed, Observer, Place};
+use crate::hooks::{HookPoint, Observed, Observer};
+use crate::runtime::Runtime;
 
 /// The attention pattern of one head.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +24,12 @@ impl AttentionPattern {
     ///
     /// # Errors
     /// [`ViewError::OutOfRange`] for a layer or head that is not there, or what feeding reports.
-    pub fn of(model: &Model, ids: &[u32], layer: usize, head: usize) -> Result<AttentionPattern, ViewError> {
+    pub fn of(
+        model: &Runtime,
+        ids: &[u32],
+        layer: usize,
+        head: usize,
+    ) -> Result<AttentionPattern, ViewError> {
         check("layer", layer, model.config.n_layers)?;
         check("head", head, model.config.n_heads)?;
         let mut weights = vec![0.0; ids.len() * ids.len()];
@@ -82,7 +87,7 @@ pub struct EdgeOptions {
 ///
 /// # Errors
 /// [`ViewError::OutOfRange`] for a layer that is not there, or what feeding reports.
-pub fn strongest_edges(model: &Model, ids: &[u32], options: &EdgeOptions) -> Result<Vec<Edge>, ViewError> {
+pub fn strongest_edges(model: &Runtime, ids: &[u32], options: &EdgeOptions) -> Result<Vec<Edge>, ViewError> {
     options.layer.map_or(Ok(()), |layer| check("layer", layer, model.config.n_layers))?;
     let mut most = Most::new(options.top);
     let first_key = usize::from(options.skip_first);
@@ -101,8 +106,8 @@ pub fn strongest_edges(model: &Model, ids: &[u32], options: &EdgeOptions) -> Res
 impl Edge {
     /// The stronger one first, of equals the one that is computed first.
     fn compare(&self, other: &Edge) -> Ordering {
-        let place = |edge: &Edge| (edge.layer, edge.head, edge.query, edge.key);
-        other.weight.total_cmp(&self.weight).then_with(|| place(self).cmp(&place(other)))
+        let point = |edge: &Edge| (edge.layer, edge.head, edge.query, edge.key);
+        other.weight.total_cmp(&self.weight).then_with(|| point(self).cmp(&point(other)))
     }
 }
 
@@ -114,8 +119,8 @@ struct PatternRows<F> {
 }
 
 impl<F: FnMut(usize, usize, usize, &[f32]) + Send> Observer for PatternRows<F> {
-    fn wants(&self, place: Place, layer: Option<usize>) -> bool {
-        place == Place::Pattern && (self.layer.is_none() || self.layer == layer)
+    fn wants(&self, point: HookPoint, layer: Option<usize>) -> bool {
+        point == HookPoint::Pattern && (self.layer.is_none() || self.layer == layer)
     }
 
     fn see(&mut self, observed: Observed<'_>) {

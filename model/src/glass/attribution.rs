@@ -7,9 +7,10 @@
 use super::keep::Keep;
 use super::lens::likeliest;
 use super::view_error::{ViewError, check};
-use crate::layers::Linear;
-use crate::model::{Model, Weights};
-use crate::observe::Place;
+use crate::hooks::HookPoint;
+use crate::linear::Linear;
+use crate::norm::Norm;
+use crate::runtime::Runtime;
 
 /// A part of the model that adds to the residual stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,7 +26,7 @@ pub enum Part {
         /// The head.
         head: usize,
     },
-    /// The bias of attention's output projection, which belongs to no head.
+    /// The biases of attention's output projection and of the norm behind it, which belong to no head.
     AttentionBias {
         /// Its layer.
         layer: usize,
@@ -77,7 +78,7 @@ impl Attribution {
 /// use glassbox_tensor::{Level, Pool};
 ///
 /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny/llama-text");
-/// let model = Checkpoint::open(path)?.load(Pool::new(1, Level::detect())?)?;
+/// let model = Checkpoint::open(path)?.run_on(Pool::new(1, Level::detect())?)?;
 /// let attribution = attribute(&model, &[1, 70, 71], None)?;
 /// assert!((attribution.sum() - f64::from(attribution.logit)).abs() < 1e-5);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -85,15 +86,15 @@ impl Attribution {
 ///
 /// # Errors
 /// [`ViewError::OutOfRange`] for a token that is not there, or what feeding reports.
-pub fn attribute(model: &Model, ids: &[u32], token: Option<u32>) -> Result<Attribution, ViewError> {
+pub fn attribute(model: &Runtime, ids: &[u32], token: Option<u32>) -> Result<Attribution, ViewError> {
     let n_layers = model.config.n_layers;
     if let Some(token) = token {
         check("token", token as usize, model.config.vocab_size)?;
     }
-    let inside = [Place::Z, Place::MlpOut].into_iter();
-    let inside = inside.flat_map(|place| (0..n_layers).map(move |layer| (place, Some(layer))));
-    let last = (Place::ResidPost, n_layers.checked_sub(1));
-    let outside = [(Place::Embed, None), (Place::PositionEmbed, None), last];
+    let inside = [HookPoint::Z, HookPoint::MlpOut, HookPoint::AttentionResult].into_iter();
+    let inside = inside.flat_map(|point| (0..n_layers).map(move |layer| (point, Some(layer))));
+    let last = (HookPoint::ResidPost, n_layers.checked_sub(1));
+    let outside = [(HookPoint::Embed, None), (HookPoint::PositionEmbed, None), last];
     let last_position = ids.len().saturating_sub(1);
     let mut keep = Keep::new(inside.chain(outside))?.at(last_position..usize::MAX);
     let mut session = model.session(usize::MAX);
@@ -104,62 +105,43 @@ pub fn attribute(model: &Model, ids: &[u32], token: Option<u32>) -> Result<Attri
     let token = token.or_else(|| likeliest(logits, 1).first().map(|candidate| candidate.id)).unwrap_or(0);
     let logit = logits[token as usize];
 
-    let vector = |place, layer| keep.rows(place, layer).map_or(&[][..], |rows| &rows.values);
-    let (direction, bias) = direction(model, token, vector(Place::ResidPost, last.1));
+    let vector = |point, layer| keep.rows(point, layer).map_or(&[][..], |rows| &rows.values);
+    let mut unembedding = vec![0.0; model.config.d_model];
+    model.vocabulary().unembedding().row(token as usize, &mut unembedding);
+    let unembedding: Vec<f64> = unembedding.into_iter().map(f64::from).collect();
+    let final_norm = &model.decoder.final_norm;
+    let (direction, final_bias) = final_norm.linearised(vector(HookPoint::ResidPost, last.1), &unembedding);
+
     let mut contributions = Vec::new();
     let mut add = |part, logit| contributions.push(Contribution { part, logit });
-    add(Part::Embedding, dot(&direction, vector(Place::Embed, None)));
-    if let Weights::Gpt2(_) = model.weights {
-        add(Part::PositionEmbedding, dot(&direction, vector(Place::PositionEmbed, None)));
+    add(Part::Embedding, dot(&direction, vector(HookPoint::Embed, None)));
+    if model.config.learned_positions {
+        add(Part::PositionEmbedding, dot(&direction, vector(HookPoint::PositionEmbed, None)));
     }
-    for layer in 0..n_layers {
-        let projection = attention_out(model, layer);
-        let z = vector(Place::Z, Some(layer));
-        let by_head = through(projection, &direction);
-        let heads = by_head.chunks_exact(model.config.head_dim).zip(z.chunks_exact(model.config.head_dim));
+    for (layer, block) in model.decoder.blocks.iter().enumerate() {
+        // The direction behind attention's output projection: through the post norm, if there is one.
+        let (direction_out, norm_bias) = match &block.attention.post {
+            Some(norm) => norm.linearised(vector(HookPoint::AttentionResult, Some(layer)), &direction),
+            None => (direction.clone(), 0.0),
+        };
+        let projection = &block.attention.layer.out;
+        let by_head = through(projection, &direction_out);
+        let head_dim = model.config.head_dim;
+        let z = vector(HookPoint::Z, Some(layer));
+        let heads = by_head.chunks_exact(head_dim).zip(z.chunks_exact(head_dim));
         for (head, (by_head, z)) in heads.enumerate() {
             add(Part::Head { layer, head }, dot(by_head, z));
         }
-        if let Some(bias) = &projection.bias {
-            add(Part::AttentionBias { layer }, dot(&direction, bias));
+        let bias = projection.bias.as_ref().map_or(0.0, |bias| dot(&direction_out, bias)) + norm_bias;
+        if projection.bias.is_some() || norm_bias != 0.0 {
+            add(Part::AttentionBias { layer }, bias);
         }
-        add(Part::Mlp { layer }, dot(&direction, vector(Place::MlpOut, Some(layer))));
+        add(Part::Mlp { layer }, dot(&direction, vector(HookPoint::MlpOut, Some(layer))));
     }
-    if let Some(bias) = bias {
-        add(Part::FinalNormBias, bias);
+    if let Norm::Layer { .. } = final_norm {
+        add(Part::FinalNormBias, final_bias);
     }
     Ok(Attribution { token, logit, contributions })
-}
-
-/// The direction `d` in the residual stream with `logit = d · x`, the final norm's scale for this `x` held fixed; and
-/// what the norm's bias adds.
-fn direction(model: &Model, token: u32, x: &[f32]) -> (Vec<f64>, Option<f64>) {
-    let vocabulary = model.vocabulary();
-    let mut row = vec![0.0; x.len()];
-    vocabulary.unembedding.as_ref().unwrap_or(&vocabulary.embedding).row(token as usize, &mut row);
-    let count = x.len() as f64;
-    let mean_square = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>() / count;
-    let weighted = |weight: &[f32], scale: f64| -> Vec<f64> {
-        row.iter().zip(weight).map(|(&row, &weight)| f64::from(row) * f64::from(weight) * scale).collect()
-    };
-    match &model.weights {
-        Weights::Llama(weights) => {
-            let norm = &weights.norm_final;
-            let square = mean_square(&mut x.iter().map(|&x| f64::from(x)));
-            (weighted(&norm.weight, 1.0 / (square + f64::from(norm.epsilon)).sqrt()), None)
-        }
-        Weights::Gpt2(weights) => {
-            let norm = &weights.norm_final;
-            let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
-            let variance = mean_square(&mut x.iter().map(|&x| f64::from(x) - mean));
-            let mut direction = weighted(&norm.weight, 1.0 / (variance + f64::from(norm.epsilon)).sqrt());
-            // d · (x − mean(x)) = (d − mean(d)) · x
-            let mean = direction.iter().sum::<f64>() / count;
-            direction.iter_mut().for_each(|d| *d -= mean);
-            let bias = row.iter().zip(&norm.bias).map(|(&row, &bias)| f64::from(row) * f64::from(bias)).sum();
-            (direction, Some(bias))
-        }
-    }
 }
 
 /// The direction in the inputs of `projection` that becomes `direction` in its outputs: `Wᵀ · direction`.
@@ -171,13 +153,6 @@ fn through(projection: &Linear, direction: &[f64]) -> Vec<f64> {
         inputs.iter_mut().zip(&row).for_each(|(sum, &weight)| *sum += direction * f64::from(weight));
     }
     inputs
-}
-
-fn attention_out(model: &Model, layer: usize) -> &Linear {
-    match &model.weights {
-        Weights::Gpt2(weights) => &weights.blocks[layer].attention_out,
-        Weights::Llama(weights) => &weights.blocks[layer].attention_out,
-    }
 }
 
 fn dot(direction: &[f64], x: &[f32]) -> f64 {

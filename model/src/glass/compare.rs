@@ -208,12 +208,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::observe::Place;
+    use crate::hooks::HookPoint;
 
     fn compare(found: &[f32], expected: &[f32], tolerance: f64) -> Comparison {
         let mut comparator = Comparator::new(tolerance, expected.len());
         comparator.add(found, expected);
-        comparator.finish(Name { place: Place::Embed, layer: None }, vec![1, expected.len()])
+        comparator.finish(Name { point: HookPoint::Embed, layer: None }, vec![1, expected.len()])
     }
 
     /// Everything a comparison must not let pass.
@@ -267,7 +267,7 @@ mod tests {
         // The largest of another row does not count.
         let mut comparator = Comparator::new(1e-4, 1);
         comparator.add(&[14_000.0, 0.501], &[14_000.0, 0.5]);
-        assert!(!comparator.finish(Name { place: Place::Embed, layer: None }, vec![2, 1]).agrees);
+        assert!(!comparator.finish(Name { point: HookPoint::Embed, layer: None }, vec![2, 1]).agrees);
     }
 
     #[test]
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn a_value_that_is_not_whole_does_not_agree() {
         let mut comparator = Comparator::new(1e-4, 2);
-        let name = Name { place: Place::Embed, layer: None };
+        let name = Name { point: HookPoint::Embed, layer: None };
         assert!(!comparator.clone().finish(name, vec![2, 2]).agrees);
         comparator.add(&[1.0, 2.0], &[1.0, 2.0]);
         assert!(!comparator.clone().finish(name, vec![2, 2]).agrees);
@@ -342,7 +342,7 @@ mod tests {
                 let cut = cut.index(good.len()) / 3 * 3;
                 comparator.add(&bad[..cut], &good[..cut]);
                 comparator.add(&bad[cut..], &good[cut..]);
-                let found = comparator.finish(Name { place: Place::Embed, layer: None }, vec![1, good.len()]);
+                let found = comparator.finish(Name { point: HookPoint::Embed, layer: None }, vec![1, good.len()]);
                 prop_assert!(!found.agrees, "{} passed", what);
                 prop_assert_eq!(found.worst, vec![0, at]);
             }

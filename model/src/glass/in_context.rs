@@ -6,11 +6,10 @@
 use glassbox_tensor::ops;
 
 use super::keep::Keep;
-use super::lens::norm_final;
 use super::most::most;
 use super::view_error::{ViewError, check};
-use crate::model::Model;
-use crate::observe::Place;
+use crate::hooks::HookPoint;
+use crate::runtime::Runtime;
 
 /// The vocabulary's directions that a token's vector is nearest to after one layer.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,13 +31,13 @@ pub struct Neighbor {
 
 /// The `top` nearest directions of the vocabulary to the token at `position` of `ids`, after each layer or after `layer`.
 ///
-/// The vector is the residual stream leaving the layer ([`Place::ResidPost`]) as the final norm scales it, the directions
+/// The vector is the residual stream leaving the layer ([`HookPoint::ResidPost`]) as the final norm scales it, the directions
 /// are the rows of the unembedding: the logit lens by angle, in which no token is ahead for the length of its row.
 ///
 /// # Errors
 /// [`ViewError::OutOfRange`] for a layer or position that is not there, or what feeding reports.
 pub fn neighbors_in_context(
-    model: &Model,
+    model: &Runtime,
     ids: &[u32],
     position: usize,
     layer: Option<usize>,
@@ -55,7 +54,7 @@ pub fn neighbors_in_context(
     let mut normed = vec![0.0; x.len()];
     let mut dots = vec![0.0; layers.len() * vocab_size];
     model.pool.enter(|team| {
-        norm_final(model, team, x, &mut normed);
+        model.decoder.final_norm.forward(team, x, &mut normed);
         ops::matmul(team, &normed, directions, &mut dots);
     });
     let mut row = vec![0.0; d_model];
@@ -91,7 +90,7 @@ pub struct Similarities {
 /// # Errors
 /// [`ViewError::OutOfRange`] for a position that is not there, or what feeding reports.
 pub fn compare_in_context(
-    model: &Model,
+    model: &Runtime,
     (a, a_position): (&[u32], usize),
     (b, b_position): (&[u32], usize),
 ) -> Result<Similarities, ViewError> {
@@ -103,18 +102,18 @@ pub fn compare_in_context(
 
 /// The residual stream of one token as it enters the first layer and as it leaves each, `[n_layers + 1, d_model]`.
 /// Tokens after it make no difference to it and are not computed.
-fn streams(model: &Model, ids: &[u32], position: usize) -> Result<Vec<f32>, ViewError> {
+fn streams(model: &Runtime, ids: &[u32], position: usize) -> Result<Vec<f32>, ViewError> {
     check("position", position, ids.len())?;
     let n_layers = model.config.n_layers;
-    let places = (0..n_layers).map(|layer| (Place::ResidPost, Some(layer)));
-    let mut keep = Keep::new(places.chain([(Place::ResidPre, Some(0))]))?;
+    let points = (0..n_layers).map(|layer| (HookPoint::ResidPost, Some(layer)));
+    let mut keep = Keep::new(points.chain([(HookPoint::ResidPre, Some(0))]))?;
     let mut session = model.session(usize::MAX);
     if position > 0 {
         session.feed(&ids[..position])?;
     }
     session.feed_observed(&ids[position..=position], &mut keep)?;
-    let before = keep.rows(Place::ResidPre, Some(0)).into_iter();
-    let after = (0..n_layers).filter_map(|layer| keep.rows(Place::ResidPost, Some(layer)));
+    let before = keep.rows(HookPoint::ResidPre, Some(0)).into_iter();
+    let after = (0..n_layers).filter_map(|layer| keep.rows(HookPoint::ResidPost, Some(layer)));
     Ok(before.chain(after).flat_map(|rows| rows.values.iter().copied()).collect())
 }
 

@@ -6,14 +6,15 @@
 use std::ops::Range;
 
 use super::keep::Rows;
+use super::names::{Name, row_len};
 use super::view_error::{ViewError, check};
-use crate::config::{Config, Family};
-use crate::observe::{Observed, Observer, Place};
+use crate::config::Config;
+use crate::hooks::{HookPoint, Observed, Observer};
 
 /// One change.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Intervention {
-    /// A head brings nothing: its [`Place::Z`] becomes zero. The projection's bias stays. The same as zeroing the
+    /// A head brings nothing: its [`HookPoint::Z`] becomes zero. The projection's bias stays. The same as zeroing the
     /// head's columns of the output projection. Michel et al., "Are sixteen heads really better than one?" (2019).
     AblateHead {
         /// Its layer.
@@ -21,14 +22,14 @@ pub enum Intervention {
         /// The head.
         head: usize,
     },
-    /// A neuron never fires: its [`Place::MlpPost`] becomes zero.
+    /// A neuron never fires: its [`HookPoint::MlpPost`] becomes zero.
     AblateNeuron {
         /// Its layer.
         layer: usize,
         /// The neuron, one of `d_ff`.
         neuron: usize,
     },
-    /// A feed-forward layer adds nothing: its [`Place::MlpOut`] becomes zero.
+    /// A feed-forward layer adds nothing: its [`HookPoint::MlpOut`] becomes zero.
     AblateMlp {
         /// Its layer.
         layer: usize,
@@ -55,7 +56,7 @@ pub enum Intervention {
     /// using causal mediation analysis" (2020).
     Patch {
         /// Where.
-        place: Place,
+        point: HookPoint,
         /// In which layer; `None` outside the blocks.
         layer: Option<usize>,
         /// What; [`Keep`](super::Keep) gets it from a run.
@@ -78,18 +79,18 @@ pub enum Intervention {
 /// ```
 /// use glassbox_model::Checkpoint;
 /// use glassbox_model::glass::{Intervention, Interventions, Keep, Then};
-/// use glassbox_model::observe::Place;
+/// use glassbox_model::hooks::HookPoint;
 /// use glassbox_tensor::{Level, Pool};
 ///
 /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny/llama-text");
-/// let model = Checkpoint::open(path)?.load(Pool::new(1, Level::detect())?)?;
+/// let model = Checkpoint::open(path)?.run_on(Pool::new(1, Level::detect())?)?;
 /// let without = vec![Intervention::AblateHead { layer: 0, head: 1 }];
 /// let without = Interventions::new(&model.config, without)?;
 ///
 /// // Changed by the first observer, seen by the second.
-/// let mut both = Then(without, Keep::new([(Place::Z, Some(0))])?);
+/// let mut both = Then(without, Keep::new([(HookPoint::Z, Some(0))])?);
 /// model.session(64).feed_observed(&[1, 70, 71], &mut both)?;
-/// let z = both.1.rows(Place::Z, Some(0)).unwrap();
+/// let z = both.1.rows(HookPoint::Z, Some(0)).unwrap();
 /// let head_dim = model.config.head_dim;
 /// assert_eq!(z.at(2).unwrap()[head_dim..2 * head_dim], vec![0.0; head_dim]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -103,7 +104,7 @@ impl Interventions {
     /// Will change the runs of a model of this shape.
     ///
     /// # Errors
-    /// If the model has no such layer, head, neuron or place, or a vector has another length.
+    /// If the model has no such layer, head, neuron or point, or a vector has another length.
     pub fn new(config: &Config, list: Vec<Intervention>) -> Result<Interventions, ViewError> {
         list.iter().try_for_each(|intervention| intervention.check(config))?;
         Ok(Interventions { list })
@@ -111,13 +112,13 @@ impl Interventions {
 }
 
 impl Observer for Interventions {
-    fn wants(&self, place: Place, layer: Option<usize>) -> bool {
-        self.list.iter().any(|intervention| intervention.touches(place, layer))
+    fn wants(&self, point: HookPoint, layer: Option<usize>) -> bool {
+        self.list.iter().any(|intervention| intervention.touches(point, layer))
     }
 
     fn see(&mut self, mut observed: Observed<'_>) {
         for intervention in &self.list {
-            if intervention.touches(observed.place, observed.layer) {
+            if intervention.touches(observed.point, observed.layer) {
                 intervention.apply(&mut observed);
             }
         }
@@ -125,17 +126,19 @@ impl Observer for Interventions {
 }
 
 impl Intervention {
-    fn touches(&self, at: Place, in_layer: Option<usize>) -> bool {
-        let (places, layer): (&[Place], _) = match self {
-            Intervention::AblateHead { layer, .. } => (&[Place::Z], Some(*layer)),
-            Intervention::AblateNeuron { layer, .. } => (&[Place::MlpPost], Some(*layer)),
-            Intervention::AblateMlp { layer } => (&[Place::MlpOut], Some(*layer)),
-            Intervention::AblateBlock { layer } => (&[Place::AttentionOut, Place::MlpOut], Some(*layer)),
-            Intervention::CutEdge { layer, .. } => (&[Place::Scores, Place::Pattern], Some(*layer)),
-            Intervention::Patch { place, layer, .. } => (std::slice::from_ref(place), *layer),
-            Intervention::Steer { layer, .. } => (&[Place::ResidPre], Some(*layer)),
+    fn touches(&self, at: HookPoint, in_layer: Option<usize>) -> bool {
+        let (points, layer): (&[HookPoint], _) = match self {
+            Intervention::AblateHead { layer, .. } => (&[HookPoint::Z], Some(*layer)),
+            Intervention::AblateNeuron { layer, .. } => (&[HookPoint::MlpPost], Some(*layer)),
+            Intervention::AblateMlp { layer } => (&[HookPoint::MlpOut], Some(*layer)),
+            Intervention::AblateBlock { layer } => {
+                (&[HookPoint::AttentionOut, HookPoint::MlpOut], Some(*layer))
+            }
+            Intervention::CutEdge { layer, .. } => (&[HookPoint::Scores, HookPoint::Pattern], Some(*layer)),
+            Intervention::Patch { point, layer, .. } => (std::slice::from_ref(point), *layer),
+            Intervention::Steer { layer, .. } => (&[HookPoint::ResidPre], Some(*layer)),
         };
-        layer == in_layer && places.contains(&at)
+        layer == in_layer && points.contains(&at)
     }
 
     fn apply(&self, observed: &mut Observed<'_>) {
@@ -150,10 +153,10 @@ impl Intervention {
                 observed.values.chunks_exact_mut(row_len).for_each(|row| row[head * len..][..len].fill(0.0));
             }
             Intervention::CutEdge { head, query, key, .. } => {
-                // [heads, tokens, positions]; the exponential of −∞ is tiny and not zero, so both places are set.
+                // [heads, tokens, positions]; the exponential of −∞ is tiny and not zero, so both points are set.
                 let [_, tokens, positions] = observed.shape;
                 if (first..first + tokens).contains(query) {
-                    let cut = if observed.place == Place::Scores { f32::NEG_INFINITY } else { 0.0 };
+                    let cut = if observed.point == HookPoint::Scores { f32::NEG_INFINITY } else { 0.0 };
                     observed.values[(head * tokens + query - first) * positions + key] = cut;
                 }
             }
@@ -187,7 +190,10 @@ impl Intervention {
         match self {
             Intervention::AblateMlp { .. } | Intervention::AblateBlock { .. } => Ok(()),
             Intervention::AblateHead { head, .. } => check("head", *head, config.n_heads),
-            Intervention::AblateNeuron { neuron, .. } => check("neuron", *neuron, config.d_ff),
+            Intervention::AblateNeuron { layer, neuron } => {
+                exists(HookPoint::MlpPost, Some(*layer), config)?;
+                check("neuron", *neuron, config.d_ff)
+            }
             Intervention::CutEdge { head, query, key, .. } => {
                 check("head", *head, config.n_heads)?;
                 check("position", *query, config.context_length)?;
@@ -196,47 +202,54 @@ impl Intervention {
                 }
                 Ok(())
             }
-            Intervention::Patch { place, layer, rows } => {
-                let inside =
-                    !matches!(place, Place::Embed | Place::PositionEmbed | Place::NormFinal | Place::Logits);
+            Intervention::Patch { point, layer, rows } => {
+                if matches!(point, HookPoint::Scores | HookPoint::Pattern) {
+                    return Err(ViewError::Point { point: *point, expected: "row for each token" });
+                }
+                let inside = !matches!(
+                    point,
+                    HookPoint::Embed | HookPoint::PositionEmbed | HookPoint::FinalNorm | HookPoint::Logits
+                );
                 if inside != layer.is_some() {
                     let expected = if inside { "value outside the blocks" } else { "value inside a block" };
-                    return Err(ViewError::Place { place: *place, expected });
+                    return Err(ViewError::Point { point: *point, expected });
                 }
-                fits(*place, row_len(*place, config)?, rows.row_len, &rows.values)
+                exists(*point, *layer, config)?;
+                fits(*point, row_len(*point, config), rows.row_len, &rows.values)
             }
-            Intervention::Steer { vector, .. } => fits(Place::ResidPre, config.d_model, vector.len(), vector),
+            Intervention::Steer { vector, .. } => {
+                fits(HookPoint::ResidPre, config.d_model, vector.len(), vector)
+            }
         }
     }
+}
+
+/// That the model computes a value at this point.
+fn exists(point: HookPoint, layer: Option<usize>, config: &Config) -> Result<(), ViewError> {
+    if (Name { point, layer }).exists(config) {
+        return Ok(());
+    }
+    let expected = match point {
+        HookPoint::PositionEmbed => "value in a model without learned positions",
+        HookPoint::RotQ | HookPoint::RotK => "value in a layer without rotary positions",
+        HookPoint::MlpPreLinear => "value in a model whose feed-forward layers have no gate",
+        HookPoint::ResidMid => "value in a model with a parallel residual",
+        HookPoint::AttentionResult | HookPoint::MlpResult => {
+            "value in a model without norms behind its layers"
+        }
+        HookPoint::RouterLogits | HookPoint::ExpertWeights => "value in a model without experts",
+        HookPoint::MlpPre | HookPoint::MlpPost => "value in a model with experts",
+        _ => "value in this model",
+    };
+    Err(ViewError::Point { point, expected })
 }
 
 /// That `values` are rows of `expected` numbers.
-fn fits(place: Place, expected: usize, row_len: usize, values: &[f32]) -> Result<(), ViewError> {
+fn fits(point: HookPoint, expected: usize, row_len: usize, values: &[f32]) -> Result<(), ViewError> {
     if row_len != expected || !values.len().is_multiple_of(expected) {
-        return Err(ViewError::Length { place, expected, found: values.len() });
+        return Err(ViewError::Length { point, expected, found: values.len() });
     }
     Ok(())
-}
-
-/// How many numbers a token has at a place.
-fn row_len(place: Place, config: &Config) -> Result<usize, ViewError> {
-    let not_here = |expected| Err(ViewError::Place { place, expected });
-    let gpt2 = config.family == Family::Gpt2;
-    Ok(match place {
-        Place::Scores | Place::Pattern => return not_here("row for each token"),
-        Place::PositionEmbed if !gpt2 => return not_here("value in a model without learned positions"),
-        Place::RotQ | Place::RotK if config.rope.is_none() => {
-            return not_here("value in a model without rotary positions");
-        }
-        Place::MlpPreLinear if gpt2 => {
-            return not_here("value in a GPT-2, whose feed-forward layers have no gate");
-        }
-        Place::Q | Place::RotQ | Place::Z => config.n_heads * config.head_dim,
-        Place::K | Place::RotK | Place::V => config.n_kv_heads * config.head_dim,
-        Place::MlpPre | Place::MlpPreLinear | Place::MlpPost => config.d_ff,
-        Place::Logits => config.vocab_size,
-        _ => config.d_model,
-    })
 }
 
 /// One observer after the other: the second sees what the first wrote.
@@ -249,17 +262,17 @@ pub struct Then<A, B>(
 );
 
 impl<A: Observer, B: Observer> Observer for Then<A, B> {
-    fn wants(&self, place: Place, layer: Option<usize>) -> bool {
-        self.0.wants(place, layer) || self.1.wants(place, layer)
+    fn wants(&self, point: HookPoint, layer: Option<usize>) -> bool {
+        self.0.wants(point, layer) || self.1.wants(point, layer)
     }
 
     fn see(&mut self, observed: Observed<'_>) {
-        let Observed { place, layer, first_position, shape, values } = observed;
-        if self.0.wants(place, layer) {
-            self.0.see(Observed { place, layer, first_position, shape, values: &mut *values });
+        let Observed { point, layer, first_position, shape, values } = observed;
+        if self.0.wants(point, layer) {
+            self.0.see(Observed { point, layer, first_position, shape, values: &mut *values });
         }
-        if self.1.wants(place, layer) {
-            self.1.see(Observed { place, layer, first_position, shape, values });
+        if self.1.wants(point, layer) {
+            self.1.see(Observed { point, layer, first_position, shape, values });
         }
     }
 }

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::view_error::ViewError;
-use crate::observe::{Observed, Observer, Place};
+use crate::hooks::{HookPoint, Observed, Observer};
 
 /// An observer that keeps some values, a row for each token, over all pieces of a prompt and all tokens after it.
 ///
-/// What stands at a place can be put into another run by [`Intervention::Patch`](super::Intervention::Patch).
+/// What stands at a point can be put into another run by [`Intervention::Patch`](super::Intervention::Patch).
 #[derive(Clone, Debug, Default)]
 pub struct Keep {
     positions: Range<usize>,
-    rows: HashMap<(Place, Option<usize>), Rows>,
+    rows: HashMap<(HookPoint, Option<usize>), Rows>,
 }
 
 /// A value of consecutive tokens.
@@ -20,29 +20,29 @@ pub struct Keep {
 pub struct Rows {
     /// The position of the first.
     pub first_position: usize,
-    /// How many numbers belong to one token; of places with heads those of all heads, one after the other.
+    /// How many numbers belong to one token; of points with heads those of all heads, one after the other.
     pub row_len: usize,
     /// `[tokens, row_len]`
     pub values: Vec<f32>,
 }
 
 impl Keep {
-    /// Will keep the values at these places of these layers (`None` outside the blocks), of all positions.
+    /// Will keep the values at these points of these layers (`None` outside the blocks), of all positions.
     ///
     /// # Errors
-    /// [`ViewError::Place`] for the scores and the pattern, which are matrices for each head;
+    /// [`ViewError::Point`] for the scores and the pattern, which are matrices for each head;
     /// [`AttentionPattern`](super::AttentionPattern) is made for them.
-    pub fn new(places: impl IntoIterator<Item = (Place, Option<usize>)>) -> Result<Keep, ViewError> {
-        let places: Vec<_> = places.into_iter().collect();
-        match places.iter().find(|(place, _)| matches!(place, Place::Scores | Place::Pattern)) {
-            Some(&(place, _)) => Err(ViewError::Place { place, expected: "row for each token" }),
-            None => Ok(Keep::of_rows(places)),
+    pub fn new(points: impl IntoIterator<Item = (HookPoint, Option<usize>)>) -> Result<Keep, ViewError> {
+        let points: Vec<_> = points.into_iter().collect();
+        match points.iter().find(|(point, _)| matches!(point, HookPoint::Scores | HookPoint::Pattern)) {
+            Some(&(point, _)) => Err(ViewError::Point { point, expected: "row for each token" }),
+            None => Ok(Keep::of_rows(points)),
         }
     }
 
-    /// Of places that are known to have a row for each token.
-    pub(super) fn of_rows(places: impl IntoIterator<Item = (Place, Option<usize>)>) -> Keep {
-        let rows = places.into_iter().map(|place| (place, Rows::default())).collect();
+    /// Of points that are known to have a row for each token.
+    pub(super) fn of_rows(points: impl IntoIterator<Item = (HookPoint, Option<usize>)>) -> Keep {
+        let rows = points.into_iter().map(|point| (point, Rows::default())).collect();
         Keep { positions: 0..usize::MAX, rows }
     }
 
@@ -53,8 +53,8 @@ impl Keep {
     }
 
     /// What was kept; `None` if it was not wanted or has not been seen.
-    pub fn rows(&self, place: Place, layer: Option<usize>) -> Option<&Rows> {
-        self.rows.get(&(place, layer)).filter(|rows| rows.row_len > 0)
+    pub fn rows(&self, point: HookPoint, layer: Option<usize>) -> Option<&Rows> {
+        self.rows.get(&(point, layer)).filter(|rows| rows.row_len > 0)
     }
 }
 
@@ -77,8 +77,8 @@ impl Rows {
 }
 
 impl Observer for Keep {
-    fn wants(&self, place: Place, layer: Option<usize>) -> bool {
-        self.rows.contains_key(&(place, layer))
+    fn wants(&self, point: HookPoint, layer: Option<usize>) -> bool {
+        self.rows.contains_key(&(point, layer))
     }
 
     fn see(&mut self, observed: Observed<'_>) {
@@ -89,7 +89,7 @@ impl Observer for Keep {
         if start == end {
             return;
         }
-        if let Some(rows) = self.rows.get_mut(&(observed.place, observed.layer)) {
+        if let Some(rows) = self.rows.get_mut(&(observed.point, observed.layer)) {
             if rows.is_empty() {
                 (rows.first_position, rows.row_len) = (start, row_len);
             }

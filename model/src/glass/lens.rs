@@ -4,13 +4,11 @@
 
 use std::ops::Range;
 
-use glassbox_tensor::Team;
-
 use super::keep::Keep;
 use super::most::most;
 use super::view_error::{ViewError, check};
-use crate::model::{Model, Weights};
-use crate::observe::Place;
+use crate::hooks::HookPoint;
+use crate::runtime::Runtime;
 
 /// What to look at.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,12 +51,12 @@ pub struct Candidate {
 /// Tokens whose residual streams are kept at a time: few enough that those of all layers stay small in memory.
 const PIECE: usize = 32;
 
-/// Reads the residual stream that leaves each layer ([`Place::ResidPost`]) through the final norm and the unembedding, as
+/// Reads the residual stream that leaves each layer ([`HookPoint::ResidPost`]) through the final norm and the unembedding, as
 /// the model does after its last layer. There the readings are the model's own predictions, bit for bit.
 ///
 /// # Errors
 /// [`ViewError::OutOfRange`] for a layer or position that is not there, or what feeding reports.
-pub fn lens(model: &Model, ids: &[u32], options: &LensOptions) -> Result<Vec<LensLayer>, ViewError> {
+pub fn lens(model: &Runtime, ids: &[u32], options: &LensOptions) -> Result<Vec<LensLayer>, ViewError> {
     let layers = match options.layer {
         Some(layer) => {
             check("layer", layer, model.config.n_layers)?;
@@ -83,10 +81,10 @@ pub fn lens(model: &Model, ids: &[u32], options: &LensOptions) -> Result<Vec<Len
         session.feed(&ids[..positions.start])?;
     }
     for piece in ids[positions].chunks(PIECE) {
-        let mut keep = Keep::new(layers.clone().map(|layer| (Place::ResidPost, Some(layer))))?;
+        let mut keep = Keep::new(layers.clone().map(|layer| (HookPoint::ResidPost, Some(layer))))?;
         session.feed_observed(piece, &mut keep)?;
         for shown in &mut shown {
-            if let Some(rows) = keep.rows(Place::ResidPost, Some(shown.layer)) {
+            if let Some(rows) = keep.rows(HookPoint::ResidPost, Some(shown.layer)) {
                 shown.readings.extend(read(model, &rows.values, options.top));
             }
         }
@@ -95,23 +93,15 @@ pub fn lens(model: &Model, ids: &[u32], options: &LensOptions) -> Result<Vec<Len
 }
 
 /// The likeliest tokens of residual streams `x`, `[tokens, d_model]`.
-fn read(model: &Model, x: &[f32], top: usize) -> Vec<Vec<Candidate>> {
+fn read(model: &Runtime, x: &[f32], top: usize) -> Vec<Vec<Candidate>> {
     let (d_model, vocab_size) = (model.config.d_model, model.config.vocab_size);
     let mut normed = vec![0.0; x.len()];
     let mut logits = vec![0.0; x.len() / d_model * vocab_size];
     model.pool.enter(|team| {
-        norm_final(model, team, x, &mut normed);
+        model.decoder.final_norm.forward(team, x, &mut normed);
         model.vocabulary().unembed(team, &normed, &mut logits);
     });
     logits.chunks_exact(vocab_size).map(|logits| likeliest(logits, top)).collect()
-}
-
-/// The norm in front of the unembedding: `x` and `out` are `[tokens, d_model]`.
-pub(super) fn norm_final(model: &Model, team: &Team<'_>, x: &[f32], out: &mut [f32]) {
-    match &model.weights {
-        Weights::Gpt2(weights) => weights.norm_final.forward(team, x, out),
-        Weights::Llama(weights) => weights.norm_final.forward(team, x, out),
-    }
 }
 
 /// The `top` likeliest tokens of `[vocab_size]` scores, the likeliest first; of equals, the one with the smaller id.

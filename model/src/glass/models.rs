@@ -6,8 +6,8 @@
 use super::compare::{LogitComparator, LogitComparison, normalizer};
 use super::error::Error;
 use super::keep::Keep;
-use crate::model::Model;
-use crate::observe::Place;
+use crate::hooks::HookPoint;
+use crate::runtime::Runtime;
 
 /// How far a model is from the one it is measured by.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +29,8 @@ pub struct ModelComparison {
 /// # Errors
 /// [`Error::Unlike`] if the models are not of one shape; [`Error::Model`] as [`Session::feed`](crate::Session::feed).
 pub fn compare_models(
-    reference: &Model,
-    model: &Model,
+    reference: &Runtime,
+    model: &Runtime,
     ids: &[u32],
     window: usize,
 ) -> Result<ModelComparison, Error> {
@@ -46,7 +46,8 @@ pub fn compare_models(
         let (expected, expected_logits) = run(reference, window)?;
         let (found, found_logits) = run(model, window)?;
         for (layer, (off, of)) in squares.iter_mut().enumerate() {
-            let rows = |keep: &Keep| keep.rows(Place::ResidPost, Some(layer)).map(|rows| rows.values.clone());
+            let rows =
+                |keep: &Keep| keep.rows(HookPoint::ResidPost, Some(layer)).map(|rows| rows.values.clone());
             let (Some(found), Some(expected)) = (rows(&found), rows(&expected)) else { continue };
             for (&x, &y) in found.iter().zip(&expected) {
                 *off += (f64::from(x) - f64::from(y)).powi(2);
@@ -76,8 +77,8 @@ pub fn compare_models(
 }
 
 /// That the two have the same vocabulary and as many layers as wide.
-fn check_alike(reference: &Model, model: &Model) -> Result<(), Error> {
-    let sizes = |model: &Model| {
+fn check_alike(reference: &Runtime, model: &Runtime) -> Result<(), Error> {
+    let sizes = |model: &Runtime| {
         let config = &model.config;
         [("vocab_size", config.vocab_size), ("n_layers", config.n_layers), ("d_model", config.d_model)]
     };
@@ -88,9 +89,9 @@ fn check_alike(reference: &Model, model: &Model) -> Result<(), Error> {
 }
 
 /// The residual streams and the logits `[tokens, vocab_size]` of one window.
-fn run(model: &Model, ids: &[u32]) -> Result<(Keep, Vec<f32>), Error> {
-    let places = (0..model.config.n_layers).map(|layer| (Place::ResidPost, Some(layer)));
-    let mut keep = Keep::of_rows(places);
+fn run(model: &Runtime, ids: &[u32]) -> Result<(Keep, Vec<f32>), Error> {
+    let points = (0..model.config.n_layers).map(|layer| (HookPoint::ResidPost, Some(layer)));
+    let mut keep = Keep::of_rows(points);
     let mut logits = Vec::with_capacity(ids.len().saturating_mul(model.config.vocab_size));
     let mut session = model.session(usize::MAX);
     session.feed_all_observed(ids, &mut keep, |_, row| logits.extend_from_slice(row))?;

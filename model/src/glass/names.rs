@@ -5,15 +5,15 @@ use std::fmt;
 
 use super::error::Error;
 use super::glob::Glob;
-use crate::config::Config;
-use crate::model::{Model, Weights};
-use crate::observe::{Observed, Place};
+use crate::config::{Config, MlpKind, NormPlacement, Residual};
+use crate::hooks::{HookPoint, Observed};
+use crate::model::Model;
 
-/// The name of a value: a place, inside the blocks also the block.
+/// The name of a value: a point, inside the blocks also the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Name {
     /// Where in the forward pass.
-    pub place: Place,
+    pub point: HookPoint,
     /// In which block, counted from 0; `None` outside the blocks.
     pub layer: Option<usize>,
 }
@@ -22,66 +22,98 @@ impl fmt::Display for Name {
     /// As an [`Observed`] value is called, such as `blocks.3.attn.pattern`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shape = [0; 3];
-        Observed { place: self.place, layer: self.layer, first_position: 0, shape, values: &mut [] }.fmt(f)
+        Observed { point: self.point, layer: self.layer, first_position: 0, shape, values: &mut [] }.fmt(f)
     }
 }
 
 impl Name {
     /// Every value of a model, in the order in which it is computed.
-    pub fn all(model: &Model) -> Vec<Name> {
-        let gpt2 = matches!(model.weights, Weights::Gpt2(_));
-        let rotary = !gpt2 && model.config.rope.is_some();
-        let there = |place: &Place| match place {
-            Place::PositionEmbed => gpt2,
-            Place::MlpPreLinear => !gpt2,
-            Place::RotQ | Place::RotK => rotary,
-            _ => true,
-        };
-        let outside = |place| Name { place, layer: None };
-        let mut names: Vec<Name> =
-            [Place::Embed, Place::PositionEmbed].into_iter().filter(there).map(outside).collect();
-        for layer in 0..model.config.n_layers {
-            let inside = |place| Name { place, layer: Some(layer) };
-            names.extend(IN_A_BLOCK.into_iter().filter(there).map(inside));
+    pub fn all(config: &Config) -> Vec<Name> {
+        let outside = |point| Name { point, layer: None };
+        let mut names = vec![outside(HookPoint::Embed)];
+        if config.learned_positions {
+            names.push(outside(HookPoint::PositionEmbed));
         }
-        names.extend([Place::NormFinal, Place::Logits].map(outside));
+        for layer in 0..config.n_layers {
+            names.extend(in_block(config, layer).map(|point| Name { point, layer: Some(layer) }));
+        }
+        names.extend([HookPoint::FinalNorm, HookPoint::Logits].map(outside));
         names
     }
 
-    /// The dimensions of the value over a text of `tokens` tokens in one pass, as [`Place`] gives them.
+    /// Whether a model computes this value.
+    pub fn exists(self, config: &Config) -> bool {
+        match (self.point, self.layer) {
+            (HookPoint::PositionEmbed, None) => config.learned_positions,
+            (HookPoint::Embed | HookPoint::FinalNorm | HookPoint::Logits, None) => true,
+            (point, Some(layer)) if layer < config.n_layers => {
+                in_block(config, layer).any(|here| here == point)
+            }
+            _ => false,
+        }
+    }
+
+    /// The dimensions of the value over a sequence of `tokens` tokens in one pass, as [`HookPoint`] gives them.
     pub fn shape(self, config: &Config, tokens: usize) -> Vec<usize> {
-        match self.place {
-            Place::Q | Place::RotQ | Place::Z => vec![tokens, config.n_heads, config.head_dim],
-            Place::K | Place::V | Place::RotK => vec![tokens, config.n_kv_heads, config.head_dim],
-            Place::Scores | Place::Pattern => vec![config.n_heads, tokens, tokens],
-            Place::MlpPre | Place::MlpPreLinear | Place::MlpPost => vec![tokens, config.d_ff],
-            Place::Logits => vec![tokens, config.vocab_size],
-            _ => vec![tokens, config.d_model],
+        match self.point {
+            HookPoint::Q | HookPoint::RotQ | HookPoint::Z => vec![tokens, config.n_heads, config.head_dim],
+            HookPoint::K | HookPoint::V | HookPoint::RotK => vec![tokens, config.n_kv_heads, config.head_dim],
+            HookPoint::Scores | HookPoint::Pattern => vec![config.n_heads, tokens, tokens],
+            point => vec![tokens, row_len(point, config)],
         }
     }
 }
 
-/// The places inside a block, in the order of computation.
-const IN_A_BLOCK: [Place; 18] = [
-    Place::ResidPre,
-    Place::Norm1,
-    Place::Q,
-    Place::K,
-    Place::V,
-    Place::RotQ,
-    Place::RotK,
-    Place::Scores,
-    Place::Pattern,
-    Place::Z,
-    Place::AttentionOut,
-    Place::ResidMid,
-    Place::Norm2,
-    Place::MlpPre,
-    Place::MlpPreLinear,
-    Place::MlpPost,
-    Place::MlpOut,
-    Place::ResidPost,
-];
+/// How many numbers a token has at a point, those of all heads together. [`HookPoint::Scores`] and
+/// [`HookPoint::Pattern`] have no row for each token and count as `d_model`.
+pub(super) fn row_len(point: HookPoint, config: &Config) -> usize {
+    match point {
+        HookPoint::Q | HookPoint::RotQ | HookPoint::Z => config.n_heads * config.head_dim,
+        HookPoint::K | HookPoint::RotK | HookPoint::V => config.n_kv_heads * config.head_dim,
+        HookPoint::MlpPre | HookPoint::MlpPreLinear | HookPoint::MlpPost => config.d_ff,
+        HookPoint::RouterLogits | HookPoint::ExpertWeights => match config.mlp {
+            MlpKind::Experts { count, .. } => count,
+            MlpKind::Plain | MlpKind::Gated => 0,
+        },
+        HookPoint::Logits => config.vocab_size,
+        _ => config.d_model,
+    }
+}
+
+/// The points inside a block, in the order of computation.
+fn in_block(config: &Config, layer: usize) -> impl Iterator<Item = HookPoint> {
+    let rotary = config.rope(layer).is_some();
+    let post_norms = config.norm_placement == NormPlacement::Around;
+    let sequential = config.residual == Residual::Sequential;
+    let experts = matches!(config.mlp, MlpKind::Experts { .. });
+    let gated = config.mlp == MlpKind::Gated;
+    [
+        (HookPoint::ResidPre, true),
+        (HookPoint::Norm1, true),
+        (HookPoint::Q, true),
+        (HookPoint::K, true),
+        (HookPoint::V, true),
+        (HookPoint::RotQ, rotary),
+        (HookPoint::RotK, rotary),
+        (HookPoint::Scores, true),
+        (HookPoint::Pattern, true),
+        (HookPoint::Z, true),
+        (HookPoint::AttentionResult, post_norms),
+        (HookPoint::AttentionOut, true),
+        (HookPoint::ResidMid, sequential),
+        (HookPoint::Norm2, true),
+        (HookPoint::MlpPre, !experts),
+        (HookPoint::MlpPreLinear, gated),
+        (HookPoint::MlpPost, !experts),
+        (HookPoint::RouterLogits, experts),
+        (HookPoint::ExpertWeights, experts),
+        (HookPoint::MlpResult, post_norms),
+        (HookPoint::MlpOut, true),
+        (HookPoint::ResidPost, true),
+    ]
+    .into_iter()
+    .filter_map(|(point, here)| here.then_some(point))
+}
 
 /// The values that are wanted.
 #[derive(Clone, Debug)]
@@ -92,7 +124,7 @@ pub struct Selection {
 impl Selection {
     /// All values of a model.
     pub fn all(model: &Model) -> Selection {
-        Name::all(model).into_iter().collect()
+        Name::all(&model.config).into_iter().collect()
     }
 
     /// The values of a model that fit any of the globs.
@@ -101,7 +133,7 @@ impl Selection {
     /// [`Error::NoSuchName`] for a glob that nothing fits.
     pub fn matching(model: &Model, globs: &[Glob]) -> Result<Selection, Error> {
         let names: Vec<(Name, String)> =
-            Name::all(model).into_iter().map(|name| (name, name.to_string())).collect();
+            Name::all(&model.config).into_iter().map(|name| (name, name.to_string())).collect();
         let mut wanted = HashSet::new();
         for glob in globs {
             let fitting: Vec<Name> =

@@ -70,12 +70,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::observe::Place;
+    use crate::hooks::HookPoint;
 
     fn summary(pieces: &[&[f32]]) -> Summary {
         let mut tally = Tally::default();
         pieces.iter().for_each(|piece| tally.add(piece));
-        tally.finish(Name { place: Place::Embed, layer: None }, vec![1])
+        tally.finish(Name { point: HookPoint::Embed, layer: None }, vec![1])
     }
 
     #[test]

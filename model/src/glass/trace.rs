@@ -7,8 +7,8 @@ use super::error::Error;
 use super::names::{Name, Selection};
 use super::spool::Spool;
 use super::summary::{Summary, Tally};
-use crate::model::Model;
-use crate::observe::{Observed, Observer, Place};
+use crate::hooks::{HookPoint, Observed, Observer};
+use crate::runtime::Runtime;
 
 /// Runs `model` over `ids` and writes the values of `selection` to the safetensors file `out`: names as keys, float32,
 /// in the order of computation. `metadata` goes with them, and under `ids` the ids as JSON, so that the file can serve
@@ -21,7 +21,7 @@ use crate::observe::{Observed, Observer, Place};
 /// [`Error::Write`] or [`Error::Tensor`] if the file cannot be written; [`Error::Model`] as
 /// [`Session::feed`](crate::Session::feed).
 pub fn record(
-    model: &Model,
+    model: &Runtime,
     ids: &[u32],
     selection: &Selection,
     out: &Path,
@@ -38,7 +38,7 @@ pub fn record(
 ///
 /// # Errors
 /// [`Error::Model`] as [`Session::feed`](crate::Session::feed).
-pub fn summarise(model: &Model, ids: &[u32], selection: &Selection) -> Result<Vec<Summary>, Error> {
+pub fn summarise(model: &Runtime, ids: &[u32], selection: &Selection) -> Result<Vec<Summary>, Error> {
     let mut tallies: Vec<(Name, Tally)> = Vec::new();
     watch(model, ids, selection, |name, values| {
         if tallies.last().is_none_or(|(last, _)| *last != name) {
@@ -55,14 +55,14 @@ pub fn summarise(model: &Model, ids: &[u32], selection: &Selection) -> Result<Ve
 /// Runs `model` over `ids` in one pass and shows the values of `selection`. Logits come in several pieces, one after
 /// the other; every other value is shown once.
 pub(super) fn watch(
-    model: &Model,
+    model: &Runtime,
     ids: &[u32],
     selection: &Selection,
     see: impl FnMut(Name, &[f32]) + Send,
 ) -> Result<(), Error> {
     let mut watcher = Watcher { selection, see };
     let mut session = model.session(model.config.context_length).with_chunk(ids.len());
-    if selection.wants(Name { place: Place::Logits, layer: None }) {
+    if selection.wants(Name { point: HookPoint::Logits, layer: None }) {
         session.feed_all_observed(ids, &mut watcher, |_, _| {})?;
     } else {
         session.feed_observed(ids, &mut watcher)?;
@@ -76,11 +76,11 @@ struct Watcher<'a, F> {
 }
 
 impl<F: FnMut(Name, &[f32]) + Send> Observer for Watcher<'_, F> {
-    fn wants(&self, place: Place, layer: Option<usize>) -> bool {
-        self.selection.wants(Name { place, layer })
+    fn wants(&self, point: HookPoint, layer: Option<usize>) -> bool {
+        self.selection.wants(Name { point, layer })
     }
 
     fn see(&mut self, observed: Observed<'_>) {
-        (self.see)(Name { place: observed.place, layer: observed.layer }, observed.values);
+        (self.see)(Name { point: observed.point, layer: observed.layer }, observed.values);
     }
 }

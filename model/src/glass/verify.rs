@@ -9,8 +9,8 @@ use super::error::Error;
 use super::names::{Name, Selection};
 use super::reference::Reference;
 use super::trace::watch;
-use crate::model::Model;
-use crate::observe::Place;
+use crate::hooks::HookPoint;
+use crate::runtime::Runtime;
 
 /// What the comparison of a run with a reference found.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,16 +42,17 @@ impl Verdict {
 /// # Errors
 /// [`Error::UnknownNames`], [`Error::Shapes`] and [`Error::NothingToCompare`] if the reference is none for this model;
 /// [`Error::Tensor`] for values of a type that cannot be read; [`Error::Model`] for ids that the model cannot be fed.
-pub fn verify(model: &Model, reference: &Reference, tolerance: f64) -> Result<Verdict, Error> {
+pub fn verify(model: &Runtime, reference: &Reference, tolerance: f64) -> Result<Verdict, Error> {
     let mut values = values(model, reference, tolerance)?;
-    let order: Vec<Name> = Name::all(model).into_iter().filter(|name| values.contains_key(name)).collect();
+    let order: Vec<Name> =
+        Name::all(&model.config).into_iter().filter(|name| values.contains_key(name)).collect();
     let selection: Selection = order.iter().copied().collect();
     let mut logits = LogitComparator::default();
     let mut failed = None;
     watch(model, reference.ids(), &selection, |name, found| {
         let Some(value) = values.get_mut(&name) else { return };
         match value.compare(found) {
-            Ok(expected) if name.place == Place::Logits => {
+            Ok(expected) if name.point == HookPoint::Logits => {
                 let rows = model.config.vocab_size;
                 for (found, expected) in found.chunks_exact(rows).zip(expected.chunks_exact(rows)) {
                     logits.add(found, expected);
@@ -64,7 +65,7 @@ pub fn verify(model: &Model, reference: &Reference, tolerance: f64) -> Result<Ve
     if let Some(error) = failed {
         return Err(Error::Tensor(error));
     }
-    let has_logits = order.iter().any(|name| name.place == Place::Logits);
+    let has_logits = order.iter().any(|name| name.point == HookPoint::Logits);
     let comparisons = order.into_iter().filter_map(|name| {
         let Value { comparator, tensor } = values.remove(&name)?;
         Some(comparator.finish(name, tensor.shape().to_vec()))
@@ -90,14 +91,14 @@ impl Value {
 }
 
 /// The values of a reference, once it is clear that they can be those of `model`.
-fn values(model: &Model, reference: &Reference, tolerance: f64) -> Result<HashMap<Name, Value>, Error> {
+fn values(model: &Runtime, reference: &Reference, tolerance: f64) -> Result<HashMap<Name, Value>, Error> {
     let path = || reference.path().to_owned();
     let names: HashMap<String, Name> =
-        Name::all(model).into_iter().map(|name| (name.to_string(), name)).collect();
+        Name::all(&model.config).into_iter().map(|name| (name.to_string(), name)).collect();
     let unknown: Vec<String> =
         reference.names().filter(|&name| !names.contains_key(name)).map(str::to_owned).collect();
     if !unknown.is_empty() {
-        let names = Name::all(model).iter().map(Name::to_string).collect();
+        let names = Name::all(&model.config).iter().map(Name::to_string).collect();
         return Err(Error::UnknownNames { path: path(), unknown, names });
     }
     let tokens = reference.ids().len();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::observe::Place;
+use crate::hooks::HookPoint;
 
 /// An error of the views and the interventions.
 #[derive(Debug)]
@@ -24,19 +24,19 @@ pub enum ViewError {
         /// The position that is looked at.
         key: usize,
     },
-    /// Numbers that do not fit the place where they are to go.
+    /// Numbers that do not fit the point where they are to go.
     Length {
-        /// The place.
-        place: Place,
+        /// The point.
+        point: HookPoint,
         /// How long one row there is.
         expected: usize,
         /// How many numbers there are.
         found: usize,
     },
-    /// A place that has no row for each token, or no row for each head, or that the model does not have.
-    Place {
-        /// The place.
-        place: Place,
+    /// A point that has no row for each token, or no row for each head, or that the model does not have.
+    Point {
+        /// The point.
+        point: HookPoint,
         /// What it would have to have.
         expected: &'static str,
     },
@@ -56,10 +56,10 @@ impl fmt::Display for ViewError {
             ViewError::LooksAhead { query, key } => {
                 write!(f, "position {query} cannot look ahead at position {key}")
             }
-            ViewError::Length { place, expected, found } => {
-                write!(f, "{}: expected rows of {expected} numbers, found {found} numbers", place.name())
+            ViewError::Length { point, expected, found } => {
+                write!(f, "{}: expected rows of {expected} numbers, found {found} numbers", point.name())
             }
-            ViewError::Place { place, expected } => write!(f, "{} has no {expected}", place.name()),
+            ViewError::Point { point, expected } => write!(f, "{} has no {expected}", point.name()),
             ViewError::Model(error) => error.fmt(f),
         }
     }

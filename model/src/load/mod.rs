@@ -1,27 +1,30 @@
-//! From files to a model: two containers, three ways of naming, one shape.
+//! From files to a model: a GGUF, or a Hugging Face directory.
 
-mod gguf_config;
+mod assemble;
+mod container;
 mod gguf_tokenizer;
-mod hf_config;
-pub(crate) mod json;
-pub(crate) mod names;
+mod stored;
 mod weights;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use glassbox_tensor::Pool;
 use glassbox_tensor::file::TensorInfo;
 use glassbox_tensor::file::gguf::Gguf;
 use glassbox_tensor::file::safetensors::SafeTensors;
-use glassbox_tensor::{CacheFormat, Pool};
 use glassbox_tokenizer::Tokenizer;
 
 use crate::chat::ChatTemplate;
 use crate::config::Config;
 use crate::error::Error;
+use crate::families;
+use crate::fields::{self, Fields};
 use crate::model::Model;
-use json::Fields;
-pub(crate) use names::{Naming, Part};
-pub(crate) use weights::Container;
+use crate::runtime::Runtime;
+pub(crate) use assemble::{Assembled, AssembledRows, assemble};
+use container::Container;
+use stored::Stored;
 
 /// A tensor as numbers: its name, its shape, its values in row-major order.
 pub type Named = (String, Vec<usize>, Vec<f32>);
@@ -34,7 +37,7 @@ pub type Named = (String, Vec<usize>, Vec<f32>);
 ///
 /// let checkpoint = Checkpoint::open("SmolLM2-135M-Instruct.Q4_1.gguf")?;
 /// let tokenizer = checkpoint.tokenizer()?.expect("a GGUF has its tokenizer inside");
-/// let model = checkpoint.load(Pool::new(2, Level::detect())?)?;
+/// let model = checkpoint.run_on(Pool::new(2, Level::detect())?)?;
 /// # Ok::<(), glassbox_model::Error>(())
 /// ```
 pub struct Checkpoint {
@@ -82,7 +85,7 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::open`].
     pub fn open_gguf(file: Gguf) -> Result<Checkpoint, Error> {
-        let config = gguf_config::read(&file)?;
+        let config = families::from_gguf(&file)?;
         let generation = GenerationConfig { eos_ids: gguf_tokenizer::eos_ids(&file)?, ..Default::default() };
         let path = file.path().to_path_buf();
         Ok(Checkpoint { path, config, generation, container: Container::Gguf(file), directory: None })
@@ -103,7 +106,7 @@ impl Checkpoint {
             return Err(not_a_checkpoint("there is no config.json"));
         }
         let fields = Fields::open(&config_path)?;
-        let config = hf_config::read(&fields)?;
+        let config = families::from_hf(&fields)?;
         let generation = generation_config(path, &fields)?;
         let weights = ["model.safetensors", "model.safetensors.index.json"].map(|name| path.join(name));
         let weights = weights.iter().find(|path| path.is_file());
@@ -143,36 +146,48 @@ impl Checkpoint {
         }
     }
 
-    /// The file or files of the tensors.
-    pub(crate) fn container(&self) -> &Container {
-        &self.container
+    /// The parameters in the files.
+    pub(crate) fn stored(&self) -> Stored<'_> {
+        Stored::new(&self.container, &self.config)
     }
 
     /// What keeps the tensors from being loaded, one sentence each, by their names and shapes alone: those
     /// that are missing, misshapen, unreadable or superfluous. Empty if there is nothing.
-    ///
-    /// # Errors
-    /// If the files cannot be read.
-    pub fn problems(&self) -> Result<Vec<String>, Error> {
-        weights::problems(&self.container, &self.config)
+    pub fn problems(&self) -> Vec<String> {
+        self.stored().problems()
     }
 
-    /// Every parameter under Hugging Face's name: name, shape, numbers. Quantised ones are dequantised.
+    /// Every parameter in Hugging Face's names and arrangement: name, shape, numbers. Quantised ones are dequantised.
     ///
     /// # Errors
     /// As [`Checkpoint::load`].
     pub fn parameters(&self) -> Result<Vec<Named>, Error> {
-        weights::parameters(&self.container, &self.config)
+        let stored = self.stored();
+        stored.check()?;
+        let tensors = assemble(&stored, families::hf_names(&self.config))?;
+        tensors
+            .into_iter()
+            .map(|tensor| Ok((tensor.name.clone(), tensor.shape.clone(), tensor.to_f32()?)))
+            .collect()
     }
 
-    /// Loads and packs the parameters. The cache of the model's sessions is in `f32` unless
-    /// [`Model::cache_format`] is set.
+    /// Loads the parameters and packs them with the threads of `pool`.
     ///
     /// # Errors
     /// [`Error::Tensors`] naming every tensor that is missing, misshapen, unreadable or superfluous.
-    pub fn load(&self, pool: Pool) -> Result<Model, Error> {
-        let weights = weights::load(&pool, &self.container, &self.config)?;
-        Ok(Model { config: self.config.clone(), weights, pool, cache_format: CacheFormat::F32 })
+    pub fn load(&self, pool: &Pool) -> Result<Model, Error> {
+        let decoder = weights::load(pool, &self.container, &self.config)?;
+        Ok(Model { config: self.config.clone(), decoder })
+    }
+
+    /// Loads the model and keeps it beside the threads that run it.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub fn run_on(&self, pool: impl Into<Arc<Pool>>) -> Result<Runtime, Error> {
+        let pool = pool.into();
+        let model = self.load(&pool)?;
+        Ok(Runtime::new(Arc::new(model), pool))
     }
 
     /// The tokenizer, if the checkpoint has one. What was doubtful in it is in its `warnings()`.
@@ -197,7 +212,7 @@ impl Checkpoint {
             (_, Some(directory)) => {
                 let [config, jinja] =
                     ["tokenizer_config.json", "chat_template.jinja"].map(|name| directory.join(name));
-                let read = |path: &Path| path.is_file().then(|| json::read_text(path)).transpose();
+                let read = |path: &Path| path.is_file().then(|| fields::read_text(path)).transpose();
                 let value = read(&config)?.map(|text| serde_json::from_str(&text)).transpose();
                 let value = value.map_err(|source| Error::Json { path: config.clone(), source })?;
                 let jinja_text = read(&jinja)?;

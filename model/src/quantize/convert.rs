@@ -2,9 +2,10 @@
 
 use std::sync::Mutex;
 
-use glassbox_tensor::{Error, Format, Pool, quant};
+use glassbox_tensor::{Error, Format, Pool, Tensor, quant};
 
-use super::Planned;
+use super::{Content, Planned};
+use crate::load::AssembledRows;
 
 /// Numbers that a thread converts at a time.
 const AT_A_TIME: usize = 1 << 16;
@@ -15,28 +16,31 @@ const AT_A_TIME: usize = 1 << 16;
 /// [`Error::NotFinite`] and [`Error::ScaleTooLarge`] for numbers that the format cannot hold; their positions count
 /// from the first of the tensor.
 pub(super) fn convert(pool: &Pool, planned: &Planned) -> Result<Vec<u8>, Error> {
-    let (tensor, format) = (&planned.tensor, planned.entry.format);
-    if format == planned.from && planned.interleaved.is_none() {
+    let (shape, format) = (&planned.entry.shape, planned.entry.format);
+    if let Content::Whole(tensor) = &planned.content
+        && format == planned.from
+    {
         return Ok(tensor.to_contiguous()?.bytes()?.to_vec());
     }
-    let elements = tensor.elements();
-    let size = format
-        .bytes_for(elements)
-        .ok_or(Error::PartialBlock { format, elements: tensor.shape().row_len() })?;
+    let elements = shape.elements();
+    let size = format.bytes_for(elements).ok_or(Error::PartialBlock { format, elements: shape.row_len() })?;
     let mut bytes = vec![0; size];
     if size == 0 {
         return Ok(bytes);
     }
-    let rank = tensor.shape().rank();
-    let row_len = if rank == 0 { 1 } else { elements / tensor.shape()[0] };
+    let source = match &planned.content {
+        Content::Whole(tensor) => Rows::Whole(tensor),
+        Content::Assembled(tensor) => Rows::Assembled(tensor.rows()),
+    };
+    let row_len = elements / source.len();
     let row_bytes = size / (elements / row_len);
     let rows = (AT_A_TIME / row_len).max(1);
     let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
     pool.enter(|team| {
         team.run_on_pieces(&mut bytes, rows * row_bytes, |piece, out| {
             let first = piece * rows;
-            let made = rows_of(planned, first..first + out.len() / row_bytes, row_len)
-                .and_then(|values| encode(format, &values));
+            let made =
+                source.read(first..first + out.len() / row_bytes).and_then(|values| encode(format, &values));
             match made {
                 Ok(bytes) => out.copy_from_slice(&bytes),
                 Err(error) => {
@@ -61,21 +65,28 @@ pub(super) fn convert(pool: &Pool, planned: &Planned) -> Result<Vec<u8>, Error> 
     }
 }
 
-/// Some rows of the new tensor as f32.
-fn rows_of(planned: &Planned, rows: std::ops::Range<usize>, row_len: usize) -> Result<Vec<f32>, Error> {
-    let tensor = &planned.tensor;
-    if tensor.shape().rank() == 0 {
-        return Ok(tensor.to_f32());
+/// The rows of the new tensor.
+enum Rows<'a> {
+    Whole(&'a Tensor),
+    Assembled(AssembledRows<'a>),
+}
+
+impl Rows<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Rows::Whole(tensor) => tensor.shape().dims().first().copied().unwrap_or(1),
+            Rows::Assembled(rows) => rows.len(),
+        }
     }
-    let Some(head_dim) = planned.interleaved else { return Ok(tensor.narrow(0, rows)?.to_f32()) };
-    let mut values = Vec::with_capacity(rows.len() * row_len);
-    for row in rows {
-        // Pair i of a head lies in rows i and i + half; llama.cpp wants it in rows 2i and 2i + 1.
-        let (head, place) = (row / head_dim, row % head_dim);
-        let source = head * head_dim + place / 2 + place % 2 * (head_dim / 2);
-        values.extend(tensor.narrow(0, source..source + 1)?.to_f32());
+
+    /// Some rows as `f32`.
+    fn read(&self, rows: std::ops::Range<usize>) -> Result<Vec<f32>, Error> {
+        match self {
+            Rows::Whole(tensor) if tensor.shape().rank() == 0 => Ok(tensor.to_f32()),
+            Rows::Whole(tensor) => Ok(tensor.narrow(0, rows)?.to_f32()),
+            Rows::Assembled(assembled) => assembled.read(rows),
+        }
     }
-    Ok(values)
 }
 
 /// [`quant::quantize`], which lets a number too large for an f16 become infinite; here that is an error.

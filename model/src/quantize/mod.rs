@@ -18,7 +18,7 @@ use glassbox_tensor::file::gguf::{self, Entry, Gguf, Value};
 use glassbox_tensor::{Format, Pool, Tensor};
 
 use crate::error::Error;
-use crate::load::Checkpoint;
+use crate::load::{Assembled, Checkpoint};
 pub use mix::{Mix, Reason};
 
 /// A file to be written: what will be in it, and where it comes from.
@@ -36,10 +36,15 @@ pub struct Planned {
     pub from: Format,
     /// Why it gets another format than most, if it does.
     pub reason: Option<Reason>,
-    /// As it is, `[rows, …]` as in the new file.
-    tensor: Tensor,
-    /// Whether its rows are the halves of rotary heads of this length, to be interleaved.
-    interleaved: Option<usize>,
+    content: Content,
+}
+
+/// Where a tensor's numbers come from.
+enum Content {
+    /// A tensor of the same shape.
+    Whole(Tensor),
+    /// Rows of other tensors.
+    Assembled(Assembled),
 }
 
 impl Quantization {
@@ -90,7 +95,10 @@ impl Quantization {
             progress(planned);
             let bytes = convert::convert(pool, planned)
                 .map_err(|source| Error::Unconvertible { tensor: planned.entry.name.clone(), source })?;
-            planned.tensor.release_pages();
+            match &planned.content {
+                Content::Whole(tensor) => tensor.release_pages(),
+                Content::Assembled(tensor) => tensor.release_pages(),
+            }
             Ok(bytes)
         })
     }
@@ -99,7 +107,7 @@ impl Quantization {
 impl Planned {
     fn new(name: String, tensor: Tensor, (format, reason): (Format, Option<Reason>)) -> Planned {
         let entry = Entry { name, format, shape: tensor.shape().clone() };
-        Planned { entry, from: tensor.format(), reason, tensor, interleaved: None }
+        Planned { entry, from: tensor.format(), reason, content: Content::Whole(tensor) }
     }
 
     /// Bytes it will take.

@@ -162,12 +162,27 @@ impl PackedMatrix {
         tensor: &Tensor,
         source: impl Fn(usize) -> usize + Sync,
     ) -> Result<PackedMatrix, Error> {
-        let &[outputs, inputs] = tensor.shape().dims() else {
+        let outputs = tensor.shape().dims().first().copied().unwrap_or(0);
+        PackedMatrix::pack_some_rows(team, tensor, outputs, source)
+    }
+
+    /// Packs `outputs` rows of a tensor of shape `[rows, inputs]`: output `i` is the tensor's row `source(i)`, which must
+    /// be below the number of rows.
+    ///
+    /// # Errors
+    /// As [`PackedMatrix::pack`].
+    pub fn pack_some_rows(
+        team: &Team<'_>,
+        tensor: &Tensor,
+        outputs: usize,
+        source: impl Fn(usize) -> usize + Sync,
+    ) -> Result<PackedMatrix, Error> {
+        let &[rows, inputs] = tensor.shape().dims() else {
             return Err(Error::Rank { expected: 2, shape: tensor.shape().dims().to_vec() });
         };
         let contiguous = tensor.to_contiguous()?;
         let bytes = contiguous.bytes()?;
-        let rows = Rows { bytes, outputs, row_bytes: bytes.len().checked_div(outputs).unwrap_or(0) };
+        let rows = Rows { bytes, outputs, row_bytes: bytes.len().checked_div(rows).unwrap_or(0) };
         let panels = match tensor.format() {
             Format::F32 => Panels::F32(rows.pack(team, inputs, source)?),
             Format::F16 => Panels::F16(rows.pack(team, inputs, source)?),

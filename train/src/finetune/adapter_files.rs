@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use glassbox_model::Family;
+use glassbox_model::families;
 use glassbox_tensor::file::safetensors;
 use serde_json::json;
 
@@ -34,8 +34,7 @@ pub(super) fn write(
         "lora_dropout": 0.0,
         "target_modules": targets,
         "bias": "none",
-        // GPT-2 stores its matrices as [inputs, outputs].
-        "fan_in_fan_out": network.config().family == Family::Gpt2,
+        "fan_in_fan_out": families::hf_names(network.config()).transposed,
         "inference_mode": true,
         "use_rslora": false,
         "use_dora": false,

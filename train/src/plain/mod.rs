@@ -8,7 +8,7 @@
 //! the chain rule: if `y` depends on `x`, then `dx[i] = Σ_j dy[j] · ∂y[j]/∂x[i]`. Matrices are row-major, a token a row;
 //! `texts` of `tokens` tokens stand one after the other.
 //!
-//! [`network`] puts the layers together, forward from the first to the last and backward from the last to the
+//! The [`oracle`](crate::oracle) puts the layers together, forward from the first to the last and backward from the last to the
 //! first. The fast network (`pass.rs`) does the same with vectors and threads and is compared with this one,
 //! which in turn is compared, in `f64`, with central differences: `(loss(x + h) - loss(x - h)) / 2h`.
 
@@ -19,7 +19,6 @@ pub mod dropout;
 pub mod embedding;
 mod float;
 pub mod linear;
-pub mod network;
 pub mod norm;
 pub mod rotary;
 

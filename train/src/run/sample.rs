@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 
-use glassbox_model::{Checkpoint, Generation, Model};
+use glassbox_model::{Checkpoint, Generation, Runtime};
 use glassbox_sampler::{Sampler, SamplerConfig};
 use glassbox_tensor::Pool;
 use glassbox_tokenizer::EncodeOptions;
@@ -25,9 +25,9 @@ pub(super) fn write(run: &Run, pool: &Pool, step: u64) -> Result<String, RunErro
 }
 
 /// The model as it stands, ready to run.
-pub(super) fn model(run: &Run, pool: &Pool) -> Result<Model, RunError> {
+pub(super) fn model(run: &Run, pool: &Pool) -> Result<Runtime, RunError> {
     let checkpoint = Checkpoint::of_tensors(run.network.config().clone(), export::in_memory(&run.network)?);
-    Ok(checkpoint.load(Pool::new(pool.threads(), pool.engine())?)?)
+    Ok(checkpoint.run_on(Pool::new(pool.threads(), pool.engine())?)?)
 }
 
 fn text(run: &Run, pool: &Pool, step: u64) -> Result<String, RunError> {

@@ -1,27 +1,33 @@
 //! Tiny networks of every kind, and batches for them.
 #![allow(dead_code)]
 
-use glassbox_model::rope::{RopeConfig, RopeScaling};
-use glassbox_model::{Config, Family};
+use glassbox_model::config::Sizes;
+use glassbox_model::{Config, families};
 use glassbox_tensor::ops::Activation;
 use glassbox_train::{Batch, LoraConfig, Network, Random, gpt2_config};
 
 /// A Llama with as many query heads a key-value head as `group` says.
 pub(crate) fn llama_config(group: usize, tied: bool, bias: bool) -> Config {
     Config {
-        family: Family::Llama,
-        n_kv_heads: 2,
-        n_heads: 2 * group,
-        head_dim: 6,
-        d_ff: 28,
-        norm_epsilon: 1e-5,
-        activation: Activation::Silu,
         tied,
         qkv_bias: bias,
         attention_out_bias: bias,
         mlp_bias: bias,
-        rope: Some(RopeConfig { theta: 1e4, scaling: RopeScaling::Default }),
-        ..gpt2_config(37, 80, 20, 2, 2)
+        ..families::new_config("llama", sizes(2 * group)).unwrap()
+    }
+}
+
+/// The sizes of a network with two key-value heads.
+fn sizes(n_heads: usize) -> Sizes {
+    Sizes {
+        vocab_size: 37,
+        context_length: 80,
+        d_model: 20,
+        n_layers: 2,
+        n_heads,
+        n_kv_heads: 2,
+        head_dim: 6,
+        d_ff: 28,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use glassbox_model::Model;
+use glassbox_model::Runtime;
 use serde::Serialize;
 
 use super::{Output, Test};
@@ -48,7 +48,7 @@ pub(super) struct Measurement {
 impl Measurement {
     pub(super) fn new(
         source: &Source,
-        model: &Model,
+        model: &Runtime,
         depth: usize,
         test: Test,
         samples: Vec<f64>,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use glassbox_model::{Batch, Growth, Model, Slot, Turn};
+use glassbox_model::{Batch, Growth, Runtime, Slot, Turn};
 use glassbox_sampler::Sampler;
 use glassbox_tokenizer::Tokenizer;
 use serde::Serialize;
@@ -116,7 +116,7 @@ struct Running<'a> {
 
 /// The texts in progress and the results that wait for earlier ones.
 struct Texts<'a> {
-    batch: Batch<'a>,
+    batch: Batch,
     /// With the token that each is to be fed.
     running: Vec<(Running<'a>, u32)>,
     answers: Answers,
@@ -128,7 +128,7 @@ impl<'a> Texts<'a> {
     fn answer_all(
         &mut self,
         setting: &Setting<'a>,
-        model: &Model,
+        model: &Runtime,
         lines: &mut Lines,
         out: &mut Out,
     ) -> anyhow::Result<bool> {
@@ -207,16 +207,17 @@ impl<'a> Texts<'a> {
         if text.growth.turn(true) == Turn::Pick
             && let Err(error) = text.pick(added.logits)
         {
-            self.batch.end(text.slot);
+            self.batch.end(text.slot)?;
             return Err(error.into());
         }
         Ok(text)
     }
 
     /// Gives every text its next token.
-    fn step(&mut self, setting: &Setting<'a>, model: &Model, out: &mut Out) -> anyhow::Result<()> {
+    fn step(&mut self, setting: &Setting<'a>, model: &Runtime, out: &mut Out) -> anyhow::Result<()> {
         let start = Instant::now();
-        let next: Vec<_> = self.running.iter().map(|(text, id)| (text.slot, *id)).collect();
+        let next: Vec<_> =
+            self.running.iter().map(|(text, id)| (text.slot, std::slice::from_ref(id))).collect();
         let logits = self.batch.step(&next)?;
         let texts = self.running.drain(..).map(|(text, _)| text);
         let mut picks: Vec<_> = texts.zip(logits).map(|(text, logits)| (text, logits, Ok(()))).collect();
@@ -228,13 +229,13 @@ impl<'a> Texts<'a> {
             });
         });
         let picked: Vec<_> = picks.into_iter().map(|(text, _, outcome)| (text, outcome)).collect();
-        self.timings.generation.0 += next.len();
+        self.timings.generation.0 += picked.len();
         self.timings.generation.1 += start.elapsed();
         for (text, outcome) in picked {
             match outcome {
                 Ok(()) => self.go_on(setting, text, out)?,
                 Err(error) => {
-                    self.batch.end(text.slot);
+                    self.batch.end(text.slot)?;
                     self.answers.fail(text.order, text.line, text.id.as_ref(), &error.into(), out)?;
                 }
             }
@@ -247,7 +248,7 @@ impl<'a> Texts<'a> {
         if text.transcript.stopped() {
             return self.finish(setting, text, End::StopString, out);
         }
-        match text.growth.turn(self.batch.positions(text.slot) < self.batch.context()) {
+        match text.growth.turn(self.batch.positions(text.slot)? < self.batch.context()) {
             Turn::Ended(stop) => self.finish(setting, text, End::Model(stop), out),
             Turn::Feed(id) => {
                 self.running.push((text, id));
@@ -265,7 +266,7 @@ impl<'a> Texts<'a> {
         end: End,
         out: &mut Out,
     ) -> anyhow::Result<()> {
-        self.batch.end(text.slot);
+        self.batch.end(text.slot)?;
         text.transcript.finish();
         let end = if text.transcript.stopped() { End::StopString } else { end };
         let report = Report {

@@ -119,10 +119,7 @@ fn of_checkpoint(checkpoint: &Checkpoint, cache: CacheFormat) -> Report {
         Ok(None) => Part::none("none"),
         Err(error) => Part::broken(&error),
     };
-    match checkpoint.problems() {
-        Ok(problems) => report.unsupported = problems,
-        Err(error) => report.unsupported.push(error.to_string()),
-    }
+    report.unsupported = checkpoint.problems();
     report.runs = report.unsupported.is_empty();
     report
 }

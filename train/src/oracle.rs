@@ -1,12 +1,13 @@
-//! A whole GPT-2 or Llama of plain layers: from token ids to the loss, and the same way back.
+//! The oracle of the fast network: a whole decoder of [`plain`](crate::plain) layers, from token ids to the loss and back.
 
+use glassbox_model::config::Residual;
 use glassbox_tensor::ops::Rotation;
 
-use super::dropout::Place;
-use super::linear::{Order, Shape};
-use super::{Float, activation, attention, cross_entropy, dropout, embedding, linear, norm, rotary};
 use crate::batch::Batch;
 use crate::network::Network;
+use crate::plain::dropout::Place;
+use crate::plain::linear::{Order, Shape};
+use crate::plain::{Float, activation, attention, cross_entropy, dropout, embedding, linear, norm, rotary};
 use crate::plan::{Block, Linear, Norm};
 use crate::tensors::Layout;
 
@@ -29,16 +30,21 @@ pub fn loss_and_gradients<F: Float>(
         None => Vec::new(),
     };
     let base = if frozen.is_empty() { trained } else { &frozen };
-    let mut pass =
-        Pass { network, base, trained, rotation: network.rotation().cloned(), gradients: Vec::new() };
-    pass.run(batch, total_weight)
+    let rotations = (0..network.config().n_layers).map(|layer| {
+        let mut rotation = network.rotation(layer).cloned();
+        rotation.iter_mut().for_each(|rotation| rotation.extend_to(batch.tokens));
+        rotation
+    });
+    let rotations = rotations.collect();
+    Pass { network, base, trained, rotations, gradients: Vec::new() }.run(batch, total_weight)
 }
 
 struct Pass<'a, F> {
     network: &'a Network,
     base: &'a [F],
     trained: &'a [F],
-    rotation: Option<Rotation>,
+    /// Of each layer.
+    rotations: Vec<Option<Rotation>>,
     /// Of the trained numbers.
     gradients: Vec<F>,
 }
@@ -49,11 +55,16 @@ struct Kept<F> {
     x: Vec<F>,
     /// What attention reads.
     normed1: Vec<F>,
+    /// Queries and keys in front of their norms, `[texts · tokens, n_heads · head_dim]` and `[texts · tokens, n_kv_heads ·
+    /// head_dim]`; empty without such norms.
+    qk: [Vec<F>; 2],
     /// `[texts · tokens, (n_heads + 2 · n_kv_heads) · head_dim]`
     qkv: Vec<F>,
     /// What the heads found, `[texts · tokens, n_heads · head_dim]`.
     z: Vec<F>,
-    /// The residual stream between attention and feed-forward.
+    /// Attention's result in front of its post norm.
+    attention_result: Vec<F>,
+    /// The residual stream that attention has been added to.
     mid: Vec<F>,
     /// What the feed-forward layer reads.
     normed2: Vec<F>,
@@ -63,6 +74,8 @@ struct Kept<F> {
     up: Vec<F>,
     /// Behind the activation and the gate, `[texts · tokens, d_ff]`.
     hidden: Vec<F>,
+    /// The feed-forward layer's result in front of its post norm.
+    mlp_result: Vec<F>,
 }
 
 impl<F: Float> Pass<'_, F> {
@@ -72,7 +85,9 @@ impl<F: Float> Pass<'_, F> {
         let positions: Vec<u32> = (0..batch.texts).flat_map(|_| 0..batch.tokens as u32).collect();
 
         // Forward: the stream x starts as what the token is (and where it stands), and every block adds to it.
+        let scale = F::of(f64::from(network.config().embedding_scale));
         let mut x = embedding::forward(self.at(plan.embedding), d, &batch.ids);
+        x.iter_mut().for_each(|x| *x = *x * scale);
         if let Some(table) = plan.positions {
             add(&mut x, &embedding::forward(self.at(table), d, &positions));
         }
@@ -83,7 +98,7 @@ impl<F: Float> Pass<'_, F> {
             x = block.1;
             kept.push(block.0);
         }
-        let normed = self.norm(plan.norm_final, &x);
+        let normed = self.norm(plan.final_norm, &x);
         let head = plan.unembedding.unwrap_or(plan.embedding);
         let head_shape = Shape { inputs: d, outputs: vocab_size, order: Order::OutputsInputs };
         let logits = linear::forward(head_shape, &normed, self.at(head), None);
@@ -97,13 +112,14 @@ impl<F: Float> Pass<'_, F> {
         let mut dhead = vec![F::ZERO; vocab_size * d];
         let dnormed = linear::backward(head_shape, &normed, self.at(head), &dlogits, Some(&mut dhead), None);
         self.learn(head, &dhead);
-        let mut dx = self.norm_backward(plan.norm_final, &x, &dnormed);
+        let mut dx = self.norm_backward(plan.final_norm, &x, &dnormed);
         for ((layer, block), kept) in plan.blocks.iter().enumerate().zip(kept).rev() {
             dx = self.block_backward(layer, block, &kept, dx, batch.tokens);
         }
         self.drop_out(Place::Embedding, &mut dx);
         let mut table = vec![F::ZERO; vocab_size * d];
-        embedding::backward(d, &batch.ids, &dx, &mut table);
+        let dembedding: Vec<F> = dx.iter().map(|&dx| dx * scale).collect();
+        embedding::backward(d, &batch.ids, &dembedding, &mut table);
         self.learn(plan.embedding, &table);
         if let Some(index) = plan.positions {
             let mut table = vec![F::ZERO; network.config().context_length * d];
@@ -118,34 +134,52 @@ impl<F: Float> Pass<'_, F> {
         (losses, std::mem::take(&mut self.gradients))
     }
 
-    /// `mid = x + attention(norm1(x))`, then `mid + mlp(norm2(mid))`.
+    /// `mid = x + attention(norm(x))`, then `mid + mlp(norm(mid))`; with a parallel residual `mid + mlp(norm(x))`.
     fn block(&self, layer: usize, block: &Block, x: Vec<F>, tokens: usize) -> (Kept<F>, Vec<F>) {
         let shape = self.attention(layer, tokens);
         let activation = self.network.config().activation;
 
-        let normed1 = self.norm(block.norm1, &x);
-        let parts: Vec<Vec<F>> = block.qkv.iter().map(|part| self.linear(part, &normed1)).collect();
-        let mut qkv = join(&block.qkv, &parts);
-        if let Some(rotation) = &self.rotation {
+        let normed1 = self.norm(block.attention_norm, &x);
+        let parts: Vec<Vec<F>> = block.qkv.linears.iter().map(|part| self.linear(part, &normed1)).collect();
+        let mut qkv = join(&block.qkv.linears, &parts);
+        if let Some(order) = &block.qkv.order {
+            for row in qkv.chunks_exact_mut(shape.width()) {
+                let old = row.to_vec();
+                row.iter_mut().zip(order).for_each(|(x, &source)| *x = old[source]);
+            }
+        }
+        let mut qk = [Vec::new(), Vec::new()];
+        for (norm, (qk, first, columns)) in block.qk_norms.into_iter().flatten().zip(heads_of(shape, &mut qk))
+        {
+            *qk = columns_of(&qkv, shape.width(), first, columns);
+            let normed = self.norm(norm, qk);
+            put_columns(&normed, &mut qkv, shape.width(), first, columns);
+        }
+        if let Some(rotation) = &self.rotations[layer] {
             let heads = shape.heads + shape.kv_heads;
             rotary::forward(rotation, &mut qkv, shape.width(), heads, shape.head_dim, tokens);
         }
         let z = attention::forward(shape, &qkv);
-        let mut mid = self.linear(&block.attention_out, &z);
+        let attention_result = self.linear(&block.attention_out, &z);
+        let mut mid = self.post_norm(block.attention_post_norm, &attention_result);
         self.drop_out(Place::Attention(layer), &mut mid);
         add(&mut mid, &x);
 
-        let normed2 = self.norm(block.norm2, &mid);
+        let parallel = block.residual == Residual::Parallel;
+        let normed2 = self.norm(block.mlp_norm, if parallel { &x } else { &mid });
         let before = self.linear(&block.mlp_in, &normed2);
-        let up = block.mlp_up.as_ref().map_or(Vec::new(), |up| self.linear(up, &normed2));
+        let up = block.mlp_gated.as_ref().map_or(Vec::new(), |gated| self.linear(gated, &normed2));
         let hidden = match up.is_empty() {
             true => activation::forward(activation, &before),
             false => activation::gate(activation, &before, &up),
         };
-        let mut out = self.linear(&block.mlp_out, &hidden);
+        let mlp_result = self.linear(&block.mlp_out, &hidden);
+        let mut out = self.post_norm(block.mlp_post_norm, &mlp_result);
         self.drop_out(Place::FeedForward(layer), &mut out);
         add(&mut out, &mid);
-        (Kept { x, normed1, qkv, z, mid, normed2, before, up, hidden }, out)
+        let kept =
+            Kept { x, normed1, qk, qkv, z, attention_result, mid, normed2, before, up, hidden, mlp_result };
+        (kept, out)
     }
 
     /// The stream reaches the block's end in two ways, past a layer and through it, so its derivative is the
@@ -160,40 +194,75 @@ impl<F: Float> Pass<'_, F> {
     ) -> Vec<F> {
         let shape = self.attention(layer, tokens);
         let activation = self.network.config().activation;
+        let parallel = block.residual == Residual::Parallel;
 
         let mut dadded = dout.clone();
         self.drop_out(Place::FeedForward(layer), &mut dadded);
-        let dhidden = self.linear_backward(&block.mlp_out, &kept.hidden, &dadded);
-        let dnormed2 = match &block.mlp_up {
+        let dresult = self.post_norm_backward(block.mlp_post_norm, &kept.mlp_result, dadded);
+        let dhidden = self.linear_backward(&block.mlp_out, &kept.hidden, &dresult);
+        let dnormed2 = match &block.mlp_gated {
             None => {
                 let dbefore = activation::backward(activation, &kept.before, &dhidden);
                 self.linear_backward(&block.mlp_in, &kept.normed2, &dbefore)
             }
-            Some(up) => {
+            Some(gated) => {
                 let (dbefore, dup) = activation::gate_backward(activation, &kept.before, &kept.up, &dhidden);
                 let mut dnormed2 = self.linear_backward(&block.mlp_in, &kept.normed2, &dbefore);
-                add(&mut dnormed2, &self.linear_backward(up, &kept.normed2, &dup));
+                add(&mut dnormed2, &self.linear_backward(gated, &kept.normed2, &dup));
                 dnormed2
             }
         };
-        let mut dmid = self.norm_backward(block.norm2, &kept.mid, &dnormed2);
-        add(&mut dmid, &dout);
+        let mlp_input = if parallel { &kept.x } else { &kept.mid };
+        let through_mlp = self.norm_backward(block.mlp_norm, mlp_input, &dnormed2);
+        // What attention added has reached the end past the feed-forward layer, and unless parallel through it.
+        let mut dmid = dout.clone();
+        if !parallel {
+            add(&mut dmid, &through_mlp);
+        }
 
         let mut dadded = dmid.clone();
         self.drop_out(Place::Attention(layer), &mut dadded);
-        let dz = self.linear_backward(&block.attention_out, &kept.z, &dadded);
+        let dresult = self.post_norm_backward(block.attention_post_norm, &kept.attention_result, dadded);
+        let dz = self.linear_backward(&block.attention_out, &kept.z, &dresult);
         let mut dqkv = attention::backward(shape, &kept.qkv, &dz);
-        if let Some(rotation) = &self.rotation {
+        if let Some(rotation) = &self.rotations[layer] {
             let heads = shape.heads + shape.kv_heads;
             rotary::backward(rotation, &mut dqkv, shape.width(), heads, shape.head_dim, tokens);
         }
+        for (norm, (qk, first, columns)) in
+            block.qk_norms.into_iter().flatten().zip(heads_of(shape, &kept.qk))
+        {
+            let dy = columns_of(&dqkv, shape.width(), first, columns);
+            let dx = self.norm_backward(norm, qk, &dy);
+            put_columns(&dx, &mut dqkv, shape.width(), first, columns);
+        }
+        if let Some(order) = &block.qkv.order {
+            for row in dqkv.chunks_exact_mut(shape.width()) {
+                let old = row.to_vec();
+                order.iter().zip(old).for_each(|(&source, dx)| row[source] = dx);
+            }
+        }
         let mut dnormed1 = vec![F::ZERO; kept.x.len()];
-        for (part, dy) in block.qkv.iter().zip(split(&block.qkv, &dqkv)) {
+        for (part, dy) in block.qkv.linears.iter().zip(split(&block.qkv.linears, &dqkv)) {
             add(&mut dnormed1, &self.linear_backward(part, &kept.normed1, &dy));
         }
-        let mut dx = self.norm_backward(block.norm1, &kept.x, &dnormed1);
+        let mut dx = self.norm_backward(block.attention_norm, &kept.x, &dnormed1);
         add(&mut dx, &dmid);
+        if parallel {
+            add(&mut dx, &through_mlp);
+        }
         dx
+    }
+
+    fn post_norm(&self, norm: Option<Norm>, x: &[F]) -> Vec<F> {
+        norm.map_or_else(|| x.to_vec(), |norm| self.norm(norm, x))
+    }
+
+    fn post_norm_backward(&mut self, norm: Option<Norm>, x: &[F], dy: Vec<F>) -> Vec<F> {
+        match norm {
+            Some(norm) => self.norm_backward(norm, x, &dy),
+            None => dy,
+        }
     }
 
     fn drop_out(&self, place: Place, x: &mut [F]) {
@@ -213,17 +282,24 @@ impl<F: Float> Pass<'_, F> {
         }
     }
 
+    /// The weight of a norm, with what is added to the stored one.
+    fn norm_weight(&self, norm: Norm) -> Vec<F> {
+        let offset = F::of(f64::from(norm.offset));
+        self.at(norm.weight).iter().map(|&weight| weight + offset).collect()
+    }
+
     fn norm(&self, norm: Norm, x: &[F]) -> Vec<F> {
         let epsilon = F::of(f64::from(self.network.config().norm_epsilon));
+        let weight = self.norm_weight(norm);
         match norm.bias {
-            Some(bias) => norm::layer_norm(x, self.at(norm.weight), self.at(bias), epsilon),
-            None => norm::rms_norm(x, self.at(norm.weight), epsilon),
+            Some(bias) => norm::layer_norm(x, &weight, self.at(bias), epsilon),
+            None => norm::rms_norm(x, &weight, epsilon),
         }
     }
 
     fn norm_backward(&mut self, norm: Norm, x: &[F], dy: &[F]) -> Vec<F> {
         let epsilon = F::of(f64::from(self.network.config().norm_epsilon));
-        let w = self.at(norm.weight);
+        let w = &self.norm_weight(norm);
         let (mut dw, mut db) = (vec![F::ZERO; w.len()], vec![F::ZERO; w.len()]);
         let dx = match norm.bias {
             Some(_) => norm::layer_norm_backward(x, w, epsilon, dy, Some(&mut dw), Some(&mut db)),
@@ -303,6 +379,29 @@ fn tensor<'a, F>(layout: &Layout, values: &'a [F], index: usize) -> &'a [F] {
 fn add<F: Float>(to: &mut [F], from: &[F]) {
     for (to, &from) in to.iter_mut().zip(from) {
         *to += from;
+    }
+}
+
+/// The query heads and the key heads of `qkv`, with what is kept of each: the first column, and how many columns.
+fn heads_of<T>(
+    shape: attention::Shape,
+    kept: impl IntoIterator<Item = T>,
+) -> impl Iterator<Item = (T, usize, usize)> {
+    let (queries, keys) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+    kept.into_iter()
+        .zip([(0, queries), (queries, keys)])
+        .map(|(kept, (first, columns))| (kept, first, columns))
+}
+
+/// Columns `first..first + columns` of a matrix of `width` columns.
+fn columns_of<F: Float>(matrix: &[F], width: usize, first: usize, columns: usize) -> Vec<F> {
+    matrix.chunks_exact(width).flat_map(|row| row[first..first + columns].iter().copied()).collect()
+}
+
+/// Writes columns `first..first + columns` of a matrix of `width` columns.
+fn put_columns<F: Float>(values: &[F], matrix: &mut [F], width: usize, first: usize, columns: usize) {
+    for (row, values) in matrix.chunks_exact_mut(width).zip(values.chunks_exact(columns)) {
+        row[first..first + columns].copy_from_slice(values);
     }
 }
 

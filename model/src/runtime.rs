@@ -1,0 +1,64 @@
+//! A model with the threads that compute it: what sessions and batches are made from.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use glassbox_tensor::{CacheFormat, Pool};
+
+use crate::adapter::Adapter;
+use crate::model::Model;
+
+/// A model, the threads that compute it, and how its sequences run unless they say otherwise.
+///
+/// All parts are shared: cloning is cheap, and sessions and batches may live in any thread and outlive the handle they
+/// were made from. It dereferences to the [`Model`].
+#[derive(Clone)]
+pub struct Runtime {
+    /// The model.
+    pub model: Arc<Model>,
+    /// The threads.
+    pub pool: Arc<Pool>,
+    /// The number format of cached keys and values.
+    pub cache_format: CacheFormat,
+    /// The adapter that sequences run with.
+    pub adapter: Option<Arc<Adapter>>,
+}
+
+impl Runtime {
+    /// Runs `model` on `pool`: the cache in `f32`, no adapter.
+    pub fn new(model: Arc<Model>, pool: impl Into<Arc<Pool>>) -> Runtime {
+        Runtime { model, pool: pool.into(), cache_format: CacheFormat::F32, adapter: None }
+    }
+
+    /// The same with another number format of cached keys and values.
+    pub fn with_cache_format(mut self, format: CacheFormat) -> Runtime {
+        self.cache_format = format;
+        self
+    }
+
+    /// The same with an adapter; `None` for the model as it is.
+    pub fn with_adapter(mut self, adapter: Option<Arc<Adapter>>) -> Runtime {
+        self.adapter = adapter;
+        self
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Runtime { model, pool, cache_format, adapter } = self;
+        f.debug_struct("Runtime")
+            .field("model", model)
+            .field("threads", &pool.threads())
+            .field("cache_format", cache_format)
+            .field("adapter", adapter)
+            .finish()
+    }
+}
+
+impl Deref for Runtime {
+    type Target = Model;
+
+    fn deref(&self) -> &Model {
+        &self.model
+    }
+}

@@ -1,0 +1,394 @@
+//! The one list of a decoder's parameters: what each is for, its shape, and where a file keeps it.
+//!
+//! [`parameters`] lists them for a [`Config`]; [`Names`] says how one kind of file stores them. The loader, `inspect`,
+//! the quantiser, LoRA, the cost of a pass, attribution and the training plan all walk this list, so a parameter is
+//! described once.
+//!
+//! A file may fuse parameters: GPT-2 keeps queries, keys and values in one matrix. [`Source`] says which rows of the
+//! stored tensor are a parameter's own.
+
+use crate::config::{Config, MlpKind, NormKind, NormPlacement};
+
+/// What a parameter is to the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// A vector for each token, `[vocab_size, d_model]`.
+    Embedding,
+    /// A vector for each position, `[context_length, d_model]`.
+    Positions,
+    /// The norm in front of attention.
+    AttentionNorm,
+    /// The projection to queries, `[n_heads · head_dim, d_model]`.
+    Q,
+    /// The projection to keys, `[n_kv_heads · head_dim, d_model]`.
+    K,
+    /// The projection to values, `[n_kv_heads · head_dim, d_model]`.
+    V,
+    /// The norm of each head's query, `[head_dim]`.
+    QNorm,
+    /// The norm of each head's key, `[head_dim]`.
+    KNorm,
+    /// From the heads' results to the residual stream, `[d_model, n_heads · head_dim]`.
+    AttentionOut,
+    /// The norm behind attention.
+    AttentionPostNorm,
+    /// The norm in front of the feed-forward layer.
+    MlpNorm,
+    /// What picks a token's experts, `[experts, d_model]`.
+    Router,
+    /// The gate of a gated layer, `[d_ff, d_model]`.
+    Gate,
+    /// From the residual stream to the neurons, `[d_ff, d_model]`.
+    Up,
+    /// From the neurons to the residual stream, `[d_model, d_ff]`.
+    Down,
+    /// The norm behind the feed-forward layer.
+    MlpPostNorm,
+    /// The norm in front of the unembedding.
+    FinalNorm,
+    /// A direction for each token, `[vocab_size, d_model]`.
+    Unembedding,
+}
+
+/// How a parameter starts, decays and is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A vector for each token or position.
+    Embedding,
+    /// A linear layer's matrix.
+    Weight,
+    /// A linear layer's bias.
+    Bias,
+    /// The weight or bias of a norm.
+    Norm,
+}
+
+impl Role {
+    /// The kind of this role's matrix or vector of weights.
+    fn kind(self) -> Kind {
+        match self {
+            Role::Embedding | Role::Positions | Role::Unembedding => Kind::Embedding,
+            Role::AttentionNorm | Role::QNorm | Role::KNorm | Role::AttentionPostNorm => Kind::Norm,
+            Role::MlpNorm | Role::MlpPostNorm | Role::FinalNorm => Kind::Norm,
+            Role::Q | Role::K | Role::V | Role::AttentionOut => Kind::Weight,
+            Role::Router | Role::Gate | Role::Up | Role::Down => Kind::Weight,
+        }
+    }
+
+    /// Whether this is a linear layer's matrix, with which every token is multiplied.
+    pub fn is_linear(self) -> bool {
+        self.kind() == Kind::Weight
+    }
+
+    /// Whether this linear layer adds to the residual stream.
+    pub fn adds_to_residual(self) -> bool {
+        matches!(self, Role::AttentionOut | Role::Down)
+    }
+}
+
+/// Where a parameter is in the model: the role, in which block, of which expert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Site {
+    /// What it is to the model.
+    pub role: Role,
+    /// In which block, counted from 0; `None` outside the blocks.
+    pub layer: Option<usize>,
+    /// Of which expert, counted from 0; `None` if the layer has none.
+    pub expert: Option<usize>,
+}
+
+impl Site {
+    /// A parameter outside the blocks.
+    pub fn outside(role: Role) -> Site {
+        Site { role, layer: None, expert: None }
+    }
+
+    /// A parameter of block `layer`.
+    pub fn inside(role: Role, layer: usize) -> Site {
+        Site { role, layer: Some(layer), expert: None }
+    }
+}
+
+/// A parameter of a decoder.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Parameter {
+    /// Where it is.
+    pub site: Site,
+    /// Whether it is the bias of its layer or norm, not the weight.
+    pub is_bias: bool,
+    /// `[rows, columns]` of a matrix, `[len]` of a vector.
+    pub shape: Vec<usize>,
+}
+
+impl Parameter {
+    /// How it starts, decays and is stored.
+    pub fn kind(&self) -> Kind {
+        match self.site.role.kind() {
+            Kind::Weight if self.is_bias => Kind::Bias,
+            kind => kind,
+        }
+    }
+
+    /// Numbers of the parameter.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// Every parameter of a decoder, in the order of the forward pass.
+pub fn parameters(config: &Config) -> Vec<Parameter> {
+    let (d, vocab_size) = (config.d_model, config.vocab_size);
+    let mut list = Parameters { config, list: Vec::new() };
+    list.matrix(Site::outside(Role::Embedding), [vocab_size, d], false);
+    if config.learned_positions {
+        list.matrix(Site::outside(Role::Positions), [config.context_length, d], false);
+    }
+    for layer in 0..config.n_layers {
+        list.block(layer);
+    }
+    list.norm(Site::outside(Role::FinalNorm), d);
+    if !config.tied {
+        list.matrix(Site::outside(Role::Unembedding), [vocab_size, d], false);
+    }
+    list.list
+}
+
+struct Parameters<'a> {
+    config: &'a Config,
+    list: Vec<Parameter>,
+}
+
+impl Parameters<'_> {
+    fn block(&mut self, layer: usize) {
+        let config = self.config;
+        let (d, ff, head_dim) = (config.d_model, config.d_ff, config.head_dim);
+        let (queries, keys) = (config.n_heads * head_dim, config.n_kv_heads * head_dim);
+        let at = |role| Site::inside(role, layer);
+        let around = config.norm_placement == NormPlacement::Around;
+
+        self.norm(at(Role::AttentionNorm), d);
+        self.matrix(at(Role::Q), [queries, d], config.qkv_bias);
+        self.matrix(at(Role::K), [keys, d], config.qkv_bias);
+        self.matrix(at(Role::V), [keys, d], config.qkv_bias);
+        if config.qk_norm {
+            self.norm(at(Role::QNorm), head_dim);
+            self.norm(at(Role::KNorm), head_dim);
+        }
+        self.matrix(at(Role::AttentionOut), [d, queries], config.attention_out_bias);
+        if around {
+            self.norm(at(Role::AttentionPostNorm), d);
+        }
+        self.norm(at(Role::MlpNorm), d);
+        let experts = match config.mlp {
+            MlpKind::Experts { count, .. } => {
+                self.matrix(at(Role::Router), [count, d], false);
+                (0..count).map(Some).collect()
+            }
+            MlpKind::Plain | MlpKind::Gated => vec![None],
+        };
+        for expert in experts {
+            let at = |role| Site { role, layer: Some(layer), expert };
+            if config.mlp != MlpKind::Plain {
+                self.matrix(at(Role::Gate), [ff, d], config.mlp_bias);
+            }
+            self.matrix(at(Role::Up), [ff, d], config.mlp_bias);
+            self.matrix(at(Role::Down), [d, ff], config.mlp_bias);
+        }
+        if around {
+            self.norm(at(Role::MlpPostNorm), d);
+        }
+    }
+
+    fn matrix(&mut self, site: Site, shape: [usize; 2], bias: bool) {
+        self.list.push(Parameter { site, is_bias: false, shape: shape.to_vec() });
+        if bias {
+            self.list.push(Parameter { site, is_bias: true, shape: vec![shape[0]] });
+        }
+    }
+
+    fn norm(&mut self, site: Site, len: usize) {
+        self.list.push(Parameter { site, is_bias: false, shape: vec![len] });
+        if self.config.norm == NormKind::Layer {
+            self.list.push(Parameter { site, is_bias: true, shape: vec![len] });
+        }
+    }
+}
+
+/// What tensors are called.
+pub type NameList = &'static [(Role, &'static str)];
+
+/// How one kind of file stores a family's parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Names {
+    /// The tensors' names without `.weight` or `.bias`; `{layer}` and `{expert}` stand for numbers. Of several lists an
+    /// earlier one wins.
+    pub lists: &'static [NameList],
+    /// What some files leave out at the head of every name.
+    pub prefix: &'static str,
+    /// The parameters that share a tensor.
+    pub fused: Option<Fused>,
+    /// Whether linear layers of the blocks are stored as `[inputs, outputs]`.
+    pub transposed: bool,
+    /// Whether all experts' matrices of a role are one tensor `[experts, rows, columns]`.
+    pub stacked_experts: bool,
+    /// Whether the two halves of each query and key head are interleaved, as llama.cpp's rotation for `llama` wants them.
+    pub interleaved_heads: bool,
+    /// What must be added to the stored weights of norms: Gemma stores `w − 1`.
+    pub norm_offset: f32,
+    /// Endings of names that hold no parameter: tables that are computed.
+    pub tables: &'static [&'static str],
+}
+
+/// Parameters that share a tensor.
+#[derive(Clone, Copy, Debug)]
+pub struct Fused {
+    /// Which ones, in order.
+    pub roles: &'static [Role],
+    /// Whether they alternate head by head (`q₀ k₀ v₀ q₁ k₁ v₁ …`) instead of standing one behind the other.
+    pub by_head: bool,
+}
+
+/// Where a file keeps a parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The tensor's name.
+    pub name: String,
+    /// Its shape, as stored.
+    pub shape: Vec<usize>,
+    /// Whether it is stored as `[columns, rows]`.
+    pub transposed: bool,
+    /// Which of its rows are the parameter's. A tensor of three dimensions counts as `[experts · rows, columns]`.
+    pub rows: Rows,
+}
+
+/// Which rows of a tensor are a parameter's: row `i` is the tensor's row [`Rows::at`]`(i)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rows {
+    first: usize,
+    /// Rows that stand together.
+    run: usize,
+    /// From the start of one run to the start of the next.
+    stride: usize,
+    /// Whether the two halves of each run are interleaved.
+    interleaved: bool,
+}
+
+impl Rows {
+    /// `count` rows from `first` on.
+    fn together(first: usize, count: usize) -> Rows {
+        Rows { first, run: count.max(1), stride: count.max(1), interleaved: false }
+    }
+
+    /// The tensor's row that is row `i` of the parameter.
+    pub fn at(self, i: usize) -> usize {
+        let (run, within) = (i / self.run, i % self.run);
+        let half = self.run / 2;
+        let within = if self.interleaved { 2 * (within % half) + within / half } else { within };
+        self.first + run * self.stride + within
+    }
+
+    /// The first row, if the rows stand together in order.
+    pub fn in_order(self) -> Option<usize> {
+        (self.run == self.stride && !self.interleaved).then_some(self.first)
+    }
+}
+
+impl Names {
+    /// Nothing but names.
+    pub const fn plain(lists: &'static [NameList]) -> Names {
+        Names {
+            lists,
+            prefix: "",
+            fused: None,
+            transposed: false,
+            stacked_experts: false,
+            interleaved_heads: false,
+            norm_offset: 0.0,
+            tables: &[],
+        }
+    }
+
+    /// Where such a file keeps a parameter of a decoder of this shape; `None` if it has no place for it.
+    pub fn source(&self, config: &Config, parameter: &Parameter) -> Option<Source> {
+        let Site { role, layer, expert } = parameter.site;
+        let template = self.lists.iter().copied().flatten().find(|(named, _)| *named == role)?.1;
+        let mut name = template.to_owned();
+        for (hole, number) in [("{layer}", layer), ("{expert}", expert)] {
+            if let Some(number) = number {
+                name = name.replace(hole, &number.to_string());
+            }
+        }
+        name.push_str(if parameter.is_bias { ".bias" } else { ".weight" });
+        let transposed = self.transposed && parameter.kind() == Kind::Weight;
+        let mut shape = parameter.shape.clone();
+        let mut rows = Rows::together(0, shape[0]);
+        if self.interleaved_heads && matches!(role, Role::Q | Role::K) {
+            rows = Rows { first: 0, run: config.head_dim, stride: config.head_dim, interleaved: true };
+        }
+        if let Some(fused) = self.fused
+            && let Some(place) = fused.roles.iter().position(|fused| *fused == role)
+        {
+            let heads = |role: &Role| if *role == Role::Q { config.n_heads } else { config.n_kv_heads };
+            let head_dim = config.head_dim;
+            let before: usize = fused.roles[..place].iter().map(heads).sum();
+            shape[0] = fused.roles.iter().map(heads).sum::<usize>() * head_dim;
+            rows = if fused.by_head {
+                let stride = fused.roles.len() * head_dim;
+                Rows { first: place * head_dim, run: head_dim, stride, interleaved: false }
+            } else {
+                Rows::together(before * head_dim, parameter.shape[0])
+            };
+        }
+        if self.stacked_experts
+            && let (Some(expert), MlpKind::Experts { count, .. }) = (expert, config.mlp)
+        {
+            rows = Rows::together(expert * shape[0], shape[0]);
+            shape.insert(0, count);
+        }
+        if transposed {
+            shape.reverse();
+        }
+        Some(Source { name, shape, transposed, rows })
+    }
+
+    /// What to add to the stored numbers of a parameter.
+    pub fn offset(&self, parameter: &Parameter) -> f32 {
+        let weight_of_norm = parameter.kind() == Kind::Norm && !parameter.is_bias;
+        if weight_of_norm { self.norm_offset } else { 0.0 }
+    }
+
+    /// Whether a tensor holds nothing that a forward pass needs: tables that old files stored along.
+    pub fn is_table(&self, name: &str) -> bool {
+        self.tables.iter().any(|table| name.ends_with(table))
+    }
+}
+
+/// A tensor of a file, and the parameters in it.
+#[derive(Clone, Debug)]
+pub struct StoredTensor {
+    /// Its name.
+    pub name: String,
+    /// Its shape, as stored.
+    pub shape: Vec<usize>,
+    /// Whether it is stored as `[columns, rows]`.
+    pub transposed: bool,
+    /// The parameters, each with its rows.
+    pub parts: Vec<(Parameter, Rows)>,
+}
+
+/// The tensors in which a file keeps a decoder's parameters, in the order of the forward pass.
+pub fn tensors(config: &Config, names: &Names) -> Vec<StoredTensor> {
+    let mut tensors: Vec<StoredTensor> = Vec::new();
+    let mut index = std::collections::HashMap::new();
+    for parameter in parameters(config) {
+        let Some(Source { name, shape, transposed, rows }) = names.source(config, &parameter) else {
+            continue;
+        };
+        let at = *index.entry(name.clone()).or_insert_with(|| {
+            tensors.push(StoredTensor { name, shape, transposed, parts: Vec::new() });
+            tensors.len() - 1
+        });
+        tensors[at].parts.push((parameter, rows));
+    }
+    tensors
+}
