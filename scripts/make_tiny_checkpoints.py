@@ -30,6 +30,7 @@ from tiny_gguf import check_with_llama_cpp, write_gguf
 GREEDY = 24  # tokens continued from each prompt
 LONG = 40  # ids in the long prompt: longer than every sliding window here
 MARGIN = 1e-2  # least gap between the best and the second logit of a greedy step
+ROUTER_MARGIN = 1e-3  # least gap between the router logits of the last expert chosen and the first left out
 TOLERANCE = 1e-4  # what the project grants itself: |delta| <= TOLERANCE * (1 + |reference|)
 MATTERS = 10 * TOLERANCE  # least effect, on the same scale, of a setting that a fixture is there for
 END_OF_TEXT = "<|endoftext|>"
@@ -50,15 +51,22 @@ SOURCE = {
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("out", type=Path)
-    arguments.add_argument("--only", action="append", help="make this fixture alone; the manifest is left as it is")
+    arguments.add_argument("--only", action="append", help="make this fixture alone; the others stay as they are")
     options = arguments.parse_args()
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     entries = [make(fixture, options.out) for fixture in FIXTURES if not options.only or fixture.name in options.only]
-    if not options.only:
-        manifest = SOURCE | {"greedy_tokens": GREEDY, "tolerance": TOLERANCE, "checkpoints": entries}
-        (options.out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    write_manifest(options.out / "manifest.json", entries)
+
+
+def write_manifest(path, entries):
+    """Lists the checkpoints in their order; those that were not made now keep their entries."""
+    known = {entry["name"]: entry for entry in json.loads(path.read_text())["checkpoints"]} if path.exists() else {}
+    known |= {entry["name"]: entry for entry in entries}
+    listed = [known[fixture.name] for fixture in FIXTURES if fixture.name in known]
+    manifest = SOURCE | {"greedy_tokens": GREEDY, "tolerance": TOLERANCE, "checkpoints": listed}
+    path.write_text(json.dumps(manifest, indent=1) + "\n")
 
 
 def make(fixture, out):
@@ -72,7 +80,8 @@ def make(fixture, out):
         golden = {name: run(model, ids, fixture.dump) for name, ids in prompts.items()}
         margin = min(float(values["greedy_margins"].min()) for values in golden.values())
         distinct = len(set(golden["long"]["greedy_ids"].tolist()))
-        if margin >= MARGIN and distinct >= GREEDY // 3:
+        routed = min(router_margin(model, values) for values in golden.values())
+        if margin >= MARGIN and distinct >= GREEDY // 3 and routed >= ROUTER_MARGIN:
             break
     else:
         raise SystemExit(f"{fixture.name}: no seed gives clear margins")
@@ -114,7 +123,9 @@ def write_checkpoint(fixture, folder, seed):
     model = AutoModelForCausalLM.from_config(config)
     randomise(model, torch.Generator().manual_seed(seed))
     model.generation_config = GenerationConfig(bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id)
-    model.to(getattr(torch, fixture.dtype)).save_pretrained(folder, max_shard_size=fixture.shard or "1GB")
+    model.to(getattr(torch, fixture.dtype)).save_pretrained(
+        folder, max_shard_size=fixture.shard or "1GB", save_original_format=not fixture.fused_experts
+    )
     if fixture.rewrite:
         file = folder / "model.safetensors"
         save_file(fixture.rewrite(load_file(file)), file, metadata={"format": "pt"})
@@ -131,6 +142,8 @@ def write_checkpoint(fixture, folder, seed):
 
 def randomise(model, generator):
     """Weights large enough that the logits spread over several units, norms about one, biases nowhere zero."""
+    gemma = model.config.model_type.startswith("gemma")
+    embedding = 0.15 if gemma else 0.4  # Gemma multiplies it by sqrt(d_model) and has the logits from it too
 
     def noise(shape, scale):
         return torch.randn(shape, generator=generator) * scale
@@ -140,10 +153,12 @@ def randomise(model, generator):
             fan_in = weight.shape[0] if ".c_" in name else weight.shape[-1]  # Conv1D keeps [in, out]
             if name.endswith("bias"):
                 weight.copy_(noise(weight.shape, 0.3))
+            elif gemma and weight.dim() == 1:  # how far the factor is from one
+                weight.copy_((2 if name == "model.norm.weight" else 0) + noise(weight.shape, 0.3))
             elif weight.dim() == 1:
                 weight.copy_(1 + noise(weight.shape, 0.3))
-            elif "embed_tokens" in name or "wte" in name or "wpe" in name:
-                weight.copy_(noise(weight.shape, 0.4))
+            elif any(part in name for part in ("embed_tokens", "embed_in", "wte", "wpe")):
+                weight.copy_(noise(weight.shape, embedding))
             elif "lm_head" in name:
                 weight.copy_(noise(weight.shape, 2.5 / math.sqrt(fan_in)))
             else:
@@ -156,8 +171,15 @@ def in_old_style(settings, rope_kind_key):
     settings.pop("transformers_version", None)
     settings["torch_dtype"] = settings.pop("dtype")
     rope = settings.pop("rope_parameters", None)
-    if rope:
+    if rope and "full_attention" in rope:
+        settings["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+        rope = rope["full_attention"]
+    if rope and "partial_rotary_factor" in rope:
+        settings["rotary_pct"] = rope.pop("partial_rotary_factor")
+        settings["rotary_emb_base"] = rope.pop("rope_theta")
+    elif rope:
         settings["rope_theta"] = rope.pop("rope_theta")
+    if rope:
         scaling = rope.pop("rope_type")
         settings["rope_scaling"] = None if scaling == "default" else {rope_kind_key: scaling, **rope}
     return settings
@@ -188,12 +210,18 @@ def write_tokenizer(fixture, folder):
 def load(folder):
     """The model as anyone would load it; nothing may be missing, and nothing unknown but what old files carry."""
     model, report = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
+        folder, dtype=torch.float32, **eager(AutoConfig.from_pretrained(folder)), output_loading_info=True
     )
-    ignored = (".attn.masked_bias", ".attn.bias", ".rotary_emb.inv_freq")
+    ignored = (".attn.masked_bias", ".attn.bias", ".attention.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
     assert not report["missing_keys"] and not report["mismatched_keys"], report
     assert all(name.endswith(ignored) for name in report["unexpected_keys"]), report
     return model.eval()
+
+
+def eager(config):
+    """The plainest implementations: of attention, and of experts where there are any."""
+    experts = {"experts_implementation": "eager"} if hasattr(config, "num_local_experts") else {}
+    return {"attn_implementation": "eager"} | experts
 
 
 def make_prompts(fixture, folder, seed):
@@ -220,6 +248,16 @@ def run(model, ids, dump):
         margins.append(float(best.values[0] - best.values[1]))
         tokens = torch.cat([tokens, best.indices[:1]])
     return values | {"greedy_ids": torch.tensor(greedy).int(), "greedy_margins": torch.tensor(margins)}
+
+
+@torch.no_grad()
+def router_margin(model, values):
+    """How clearly the experts were chosen, over a prompt and its continuation; infinite without experts."""
+    if not hasattr(model.config, "num_local_experts"):
+        return math.inf
+    ids, chosen = torch.cat([values["ids"], values["greedy_ids"]]).long(), model.config.num_experts_per_tok
+    ranked = [logits.sort(descending=True).values for logits in model(ids[None], output_router_logits=True).router_logits]
+    return min(float((logits[:, chosen - 1] - logits[:, chosen]).min()) for logits in ranked)
 
 
 def intermediate_values(model, ids):
@@ -258,7 +296,7 @@ def check_that_settings_matter(fixture, folder, model, ids, logits):
     for key, value in fixture.matters:
         changed = {name: entry for name, entry in settings.items() if name != "model_type"} | {key: value}
         config = AutoConfig.for_model(fixture.family, **json.loads(json.dumps(changed)))
-        other = AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=torch.float32)
+        other = AutoModelForCausalLM.from_config(config, dtype=torch.float32, **eager(config))
         other.load_state_dict(model.state_dict(), strict=False)
         effect = float(((other.eval()(ids[None]).logits[0] - logits).abs() / (1 + logits.abs())).max())
         assert effect >= MATTERS, f"{fixture.name}: {key} = {value} changes the logits by {effect:.1e} only"

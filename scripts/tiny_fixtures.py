@@ -20,6 +20,7 @@ class Fixture:
     dtype: str = "float32"
     shard: str | None = None  # size of the largest shard, as save_pretrained takes it
     rewrite: object = None  # tensors -> tensors, for layouts that transformers itself no longer writes
+    fused_experts: bool = False  # all experts of a layer in one tensor, as transformers 5 has them in memory
     dump: bool = False  # also record intermediate values
     gguf: bool = False  # also write it as GGUF
     text: bool = False  # carries a tokenizer
@@ -47,10 +48,36 @@ LLAMA = dict(
     bos_token_id=1,
     eos_token_id=2,
 )
-BASE = {"gpt2": GPT2, "llama": LLAMA, "mistral": LLAMA, "qwen2": LLAMA, "qwen3": LLAMA}
+GEMMA = LLAMA | dict(
+    hidden_size=24, intermediate_size=29, num_attention_heads=3, num_key_value_heads=1, head_dim=14, sliding_window=9
+)
+NEOX = dict(
+    vocab_size=101,
+    hidden_size=32,
+    intermediate_size=37,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    max_position_embeddings=128,
+    bos_token_id=1,
+    eos_token_id=2,
+)
+MIXTRAL = LLAMA | dict(
+    hidden_size=24, intermediate_size=22, num_attention_heads=4, num_local_experts=4, num_experts_per_tok=2
+)
+BASE = {
+    "gpt2": GPT2,
+    "llama": LLAMA,
+    "mistral": LLAMA,
+    "qwen2": LLAMA,
+    "qwen3": LLAMA,
+    "gemma3_text": GEMMA,
+    "gpt_neox": NEOX,
+    "mixtral": MIXTRAL,
+}
 # Wide heads for the rope scalings, whose bands need several frequencies to show.
 ROPE = dict(hidden_size=32, num_attention_heads=2, num_key_value_heads=1, intermediate_size=48)
 SHALLOW = dict(num_hidden_layers=1)
+FULL, SLIDING = "full_attention", "sliding_attention"
 # Sizes that suit the GGUF twins.
 EVEN = dict(hidden_size=32, num_attention_heads=4, intermediate_size=48)
 
@@ -61,6 +88,11 @@ def kind(rope_type="default", rope_theta=10000.0, **more):
 
 def rope(*args, **more):
     return {"rope_parameters": kind(*args, **more)}
+
+
+def two_ropes(full, sliding):
+    """Gemma's rotary settings: one kind for the layers that see everything, one for those with a window."""
+    return {"rope_parameters": {FULL: full, SLIDING: sliding}}
 
 
 def hub_gpt2(tensors):
@@ -79,12 +111,21 @@ def old_llama(tensors):
     return tensors | frequencies | {"lm_head.weight": tensors["model.embed_tokens.weight"].clone()}
 
 
+def hub_gpt_neox(tensors):
+    """The first GPT-NeoX files store causal masks and rotary frequencies with each layer."""
+    extra = {}
+    for block in range(NEOX["num_hidden_layers"]):
+        at = f"gpt_neox.layers.{block}.attention"
+        extra[f"{at}.bias"] = torch.ones(16, 16, dtype=torch.bool).tril()[None, None]
+        extra[f"{at}.masked_bias"] = torch.tensor(-1e9)
+        extra[f"{at}.rotary_emb.inv_freq"] = torch.arange(2.0)
+    return tensors | extra
+
+
 LLAMA3 = dict(factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32)
 YARN = dict(factor=4.0, original_max_position_embeddings=32)
 YARN_EXPLICIT = YARN | dict(attention_factor=1.25, beta_fast=3.0, beta_slow=0.5, truncate=False)
 YARN_MSCALE = dict(factor=6.0, original_max_position_embeddings=48)
-FULL, SLIDING = "full_attention", "sliding_attention"
-
 FIXTURES = [
     Fixture(
         "gpt2-plain",
@@ -290,5 +331,137 @@ FIXTURES = [
         [("rope_parameters", kind())],
         gguf=True,
         text=True,
+    ),
+    Fixture(
+        "gemma3_text-plain",
+        "7 layers, the sixth without a window; norms after the layers and on q and k; linear rope scaling on the layers "
+        "without a window, another theta on the others; query_pre_attn_scalar unlike head_dim",
+        dict(num_hidden_layers=7, query_pre_attn_scalar=10, rms_norm_eps=0.01)
+        | two_ropes(kind("linear", 700.0, factor=4.0), kind(rope_theta=50.0)),
+        [("query_pre_attn_scalar", 14), ("sliding_window", 10), ("sliding_window", 8), ("rms_norm_eps", 1e-6)]
+        + [("layer_types", [SLIDING] * 7), ("layer_types", [FULL] * 7), ("hidden_activation", "gelu")]
+        + [("rope_parameters", {FULL: kind(rope_theta=700.0), SLIDING: kind(rope_theta=50.0)})]
+        + [("rope_parameters", {FULL: kind("linear", 700.0, factor=4.0), SLIDING: kind(rope_theta=700.0)})]
+        + [("rope_parameters", {FULL: kind("linear", 50.0, factor=4.0), SLIDING: kind(rope_theta=50.0)})],
+        short=1,
+    ),
+    Fixture(
+        "gemma3_text-pattern",
+        "sliding_window_pattern 3 without layer_types; rope_theta, rope_local_base_freq and rope_scaling, as the first "
+        "Gemma 3 files have them; also as GGUF with keys for pattern and local theta, without tokenizer",
+        dict(intermediate_size=32, num_attention_heads=4, num_key_value_heads=2, head_dim=12, query_pre_attn_scalar=12)
+        | dict(num_hidden_layers=5, layer_types=[SLIDING, SLIDING, FULL, SLIDING, SLIDING])
+        | two_ropes(kind("linear", 300.0, factor=8.0), kind(rope_theta=40.0)),
+        [("sliding_window_pattern", 2), ("rope_local_base_freq", 10000.0), ("rope_theta", 10000.0)]
+        + [("rope_scaling", None), ("sliding_window", 10), ("query_pre_attn_scalar", 256)],
+        style="old",
+        drop=("layer_types", "_sliding_window_pattern", "use_bidirectional_attention"),
+        add={"sliding_window_pattern": 3, "cache_implementation": "hybrid"},
+        gguf=True,
+    ),
+    Fixture(
+        "gemma3_text-layer-types",
+        "layer_types against the pattern, attention_bias, untied, exact gelu, bfloat16; keys as Gemma 3 270M has them",
+        dict(num_hidden_layers=4, layer_types=[FULL, SLIDING, SLIDING, FULL], query_pre_attn_scalar=20)
+        | dict(num_attention_heads=2, head_dim=18, attention_bias=True, tie_word_embeddings=False)
+        | dict(hidden_activation="gelu", sliding_window=7)
+        | two_ropes(kind(rope_theta=900.0), kind(rope_theta=60.0)),
+        [("layer_types", [SLIDING, SLIDING, SLIDING, FULL]), ("layer_types", [FULL, SLIDING, FULL, FULL])]
+        + [("attention_bias", False), ("hidden_activation", "gelu_pytorch_tanh"), ("rope_theta", 60.0)]
+        + [("rope_local_base_freq", 900.0)],
+        style="old",
+        dtype="bfloat16",
+        short=3,
+    ),
+    Fixture(
+        "gemma3_text-gguf",
+        "what a GGUF without keys for pattern and local theta means: every sixth of 7 layers without a window, 10000; "
+        "also as GGUF, without tokenizer",
+        dict(num_hidden_layers=7, intermediate_size=32, num_attention_heads=2, head_dim=16, query_pre_attn_scalar=16)
+        | two_ropes(kind(rope_theta=200.0), kind(rope_theta=10000.0)),
+        [("layer_types", [FULL] * 7), ("rope_parameters", {FULL: kind(), SLIDING: kind()})]
+        + [("rope_parameters", {FULL: kind(rope_theta=200.0), SLIDING: kind(rope_theta=200.0)})],
+        gguf=True,
+    ),
+    Fixture(
+        "gpt_neox-plain",
+        "parallel residual, a quarter of each head rotated, q, k and v of each head side by side, exact gelu, untied",
+        {"layer_norm_eps": 0.01} | rope(rope_theta=30.0, partial_rotary_factor=0.25),
+        [("use_parallel_residual", False), ("layer_norm_eps", 1e-5), ("hidden_act", "gelu_new")]
+        + [("rope_parameters", kind(rope_theta=30.0, partial_rotary_factor=0.5)), ("attention_bias", False)]
+        + [("rope_parameters", kind(rope_theta=10000.0, partial_rotary_factor=0.25))],
+        short=1,
+    ),
+    Fixture(
+        "gpt_neox-sequential",
+        "use_parallel_residual false, half of each head rotated, rotary_pct and rotary_emb_base; also as GGUF without "
+        "tokenizer",
+        dict(use_parallel_residual=False, num_attention_heads=4, num_hidden_layers=3, intermediate_size=32)
+        | rope(rope_theta=50.0, partial_rotary_factor=0.5),
+        [("use_parallel_residual", True), ("rotary_pct", 0.25), ("rotary_pct", 1.0), ("rotary_emb_base", 10000.0)],
+        style="old",
+        gguf=True,
+    ),
+    Fixture(
+        "gpt_neox-whole",
+        "whole heads rotated, linear rope scaling, no biases in attention, tied, gelu_fast, 5 heads of 6",
+        dict(hidden_size=30, num_attention_heads=5, attention_bias=False, tie_word_embeddings=True)
+        | dict(hidden_act="gelu_fast")
+        | rope("linear", rope_theta=40.0, factor=4.0, partial_rotary_factor=1.0),
+        [("hidden_act", "gelu"), ("rope_parameters", kind(rope_theta=40.0, partial_rotary_factor=1.0))]
+        + [("rope_parameters", kind("linear", 40.0, factor=4.0, partial_rotary_factor=0.4))],
+    ),
+    Fixture(
+        "gpt_neox-hub",
+        "stored attention.bias, attention.masked_bias and rotary_emb.inv_freq, to be ignored; sparse config.json, "
+        "gelu_new, float16",
+        {"hidden_act": "gelu_new"},
+        [("hidden_act", "relu"), ("rotary_pct", 0.5)],
+        style="old",
+        drop=("attention_bias", "attention_dropout", "hidden_dropout", "classifier_dropout", "rope_scaling")
+        + ("is_decoder", "pad_token_id"),
+        dtype="float16",
+        rewrite=hub_gpt_neox,
+        short=3,
+    ),
+    Fixture(
+        "gpt_neox-gguf",
+        "also as GGUF, with rows of q, k and v apart, without tokenizer",
+        dict(intermediate_size=48) | rope(rope_theta=1000.0, partial_rotary_factor=0.25),
+        [("rope_parameters", kind(rope_theta=10.0, partial_rotary_factor=0.25)), ("use_parallel_residual", False)],
+        gguf=True,
+    ),
+    Fixture(
+        "mixtral-plain",
+        "4 experts, 2 for each token, grouped queries, untied, bfloat16 in several shards",
+        {"rms_norm_eps": 0.02} | rope(rope_theta=50.0),
+        [("num_experts_per_tok", 1), ("num_experts_per_tok", 3), ("rms_norm_eps", 1e-6), ("rope_parameters", kind())],
+        dtype="bfloat16",
+        shard="12KB",
+        short=1,
+    ),
+    Fixture(
+        "mixtral-window",
+        "5 experts, 3 for each token, sliding window of 9, head_dim 10 with hidden_size 24 and 4 heads, tied",
+        dict(num_local_experts=5, num_experts_per_tok=3, sliding_window=9, head_dim=10, tie_word_embeddings=True)
+        | rope(rope_theta=500.0),
+        [("num_experts_per_tok", 2), ("num_experts_per_tok", 5), ("sliding_window", None), ("sliding_window", 10)]
+        + [("sliding_window", 8), ("rope_theta", 1e6)],
+        style="old",
+    ),
+    Fixture(
+        "mixtral-fused",
+        "5 experts, 1 for each token, one key-value head, exact gelu; all experts of a layer in one tensor, gate and up "
+        "in one, as transformers 5 names them when asked to",
+        dict(num_local_experts=5, num_experts_per_tok=1, num_key_value_heads=1, hidden_act="gelu"),
+        [("num_experts_per_tok", 2), ("hidden_act", "silu")],
+        fused_experts=True,
+    ),
+    Fixture(
+        "mixtral-gguf",
+        "5 experts, 2 for each token; also as GGUF, each layer's experts in one tensor, without tokenizer",
+        dict(intermediate_size=16, num_local_experts=5) | rope(rope_theta=100.0),
+        [("num_experts_per_tok", 3), ("rope_parameters", kind())],
+        gguf=True,
     ),
 ]

@@ -14,6 +14,7 @@ try:
 except ImportError:  # the comparison with llama.cpp is then left out
     llama_cpp = None
 
+ARCHITECTURES = {"gemma3_text": "gemma3", "gpt_neox": "gptneox", "mixtral": "llama"}  # the others bear one name
 BLOCK_NAMES = {
     "ln_1": "attn_norm",
     "attn.c_attn": "attn_qkv",
@@ -32,12 +33,28 @@ BLOCK_NAMES = {
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+    "attention.query_key_value": "attn_qkv",
+    "attention.dense": "attn_output",
+    "mlp.dense_h_to_4h": "ffn_up",
+    "mlp.dense_4h_to_h": "ffn_down",
+    "block_sparse_moe.gate": "ffn_gate_inp",
+    "block_sparse_moe.experts.w1": "ffn_gate_exps",
+    "block_sparse_moe.experts.w2": "ffn_down_exps",
+    "block_sparse_moe.experts.w3": "ffn_up_exps",
+}
+GEMMA_NAMES = BLOCK_NAMES | {
+    "post_attention_layernorm": "post_attention_norm",
+    "pre_feedforward_layernorm": "ffn_norm",
+    "post_feedforward_layernorm": "post_ffw_norm",
 }
 OUTER_NAMES = {
     "wte": "token_embd",
     "wpe": "position_embd",
     "ln_f": "output_norm",
     "embed_tokens": "token_embd",
+    "embed_in": "token_embd",
+    "final_layer_norm": "output_norm",
+    "embed_out": "output",
     "norm": "output_norm",
     "lm_head": "output",
 }
@@ -45,7 +62,7 @@ OUTER_NAMES = {
 
 def write_gguf(fixture, folder, path):
     config = AutoConfig.from_pretrained(folder)
-    writer = gguf.GGUFWriter(path, fixture.family)
+    writer = gguf.GGUFWriter(path, ARCHITECTURES.get(fixture.family, fixture.family))
     writer.add_name(fixture.name)
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     write_settings(writer, config)
@@ -53,8 +70,8 @@ def write_gguf(fixture, folder, path):
         write_vocabulary(writer, folder)
     else:
         writer.add_tokenizer_model("none")
-    for name, tensor in load_file(folder / "model.safetensors").items():
-        writer.add_tensor(gguf_name(name), gguf_rows(name, tensor, config).float().contiguous().numpy())
+    for name, tensor in stack_experts(load_file(folder / "model.safetensors")).items():
+        writer.add_tensor(gguf_name(name, config), gguf_rows(name, tensor, config).float().contiguous().numpy())
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type") == "llama3":
         writer.add_tensor("rope_freqs.weight", llama3_divisors(config.head_dim, rope))
@@ -74,6 +91,15 @@ def write_settings(writer, config):
         writer.add_feed_forward_length(config.n_inner or 4 * config.n_embd)
         writer.add_layer_norm_eps(config.layer_norm_epsilon)
         return
+    if config.model_type == "gpt_neox":
+        head_dim = config.hidden_size // config.num_attention_heads
+        rope = config.rope_parameters
+        writer.add_feed_forward_length(config.intermediate_size)
+        writer.add_layer_norm_eps(config.layer_norm_eps)
+        writer.add_parallel_residual(config.use_parallel_residual)
+        writer.add_rope_dimension_count(int(head_dim * rope["partial_rotary_factor"]))
+        writer.add_rope_freq_base(rope["rope_theta"])
+        return
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count_kv(config.num_key_value_heads)
@@ -82,11 +108,32 @@ def write_settings(writer, config):
     writer.add_value_length(head_dim)
     writer.add_rope_dimension_count(head_dim)
     rope = config.rope_parameters
+    if config.model_type == "gemma3_text":
+        assert config.query_pre_attn_scalar == head_dim, "a GGUF has no key for another"
+        write_gemma_settings(writer, config)
+        rope = rope["full_attention"]
+    if config.model_type == "mixtral":
+        writer.add_expert_count(config.num_local_experts)
+        writer.add_expert_used_count(config.num_experts_per_tok)
     writer.add_rope_freq_base(rope["rope_theta"])
+    if rope["rope_type"] == "linear":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(rope["factor"])
     if rope["rope_type"] == "yarn":
         writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
         writer.add_rope_scaling_factor(rope["factor"])
         writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+
+
+def write_gemma_settings(writer, config):
+    """The window, and what is not as in all published models: they leave out the pattern and the local theta."""
+    writer.add_sliding_window(config.sliding_window)
+    windows = [kind == "sliding_attention" for kind in config.layer_types]
+    if windows != [(layer + 1) % 6 != 0 for layer in range(len(windows))]:
+        writer.add_sliding_window_pattern(windows)
+    local_theta = config.rope_parameters["sliding_attention"]["rope_theta"]
+    if local_theta != 10000.0:
+        writer.add_rope_freq_base_swa(local_theta)
 
 
 def write_vocabulary(writer, folder):
@@ -108,20 +155,42 @@ def write_vocabulary(writer, folder):
     writer.add_add_bos_token(False)
 
 
-def gguf_name(name):
+def stack_experts(tensors):
+    """`experts.0.w1.weight`, `experts.1.w1.weight` and so on become one tensor, `experts.w1.weight`."""
+    stacked = {}
+    for name, tensor in tensors.items():
+        before, _, after = name.partition(".experts.")
+        number, _, rest = after.partition(".")
+        stacked.setdefault(f"{before}.experts.{rest}" if after else name, {})[int(number or 0)] = tensor
+    return {
+        name: torch.stack([parts[number] for number in sorted(parts)]) if ".experts." in name else parts[0]
+        for name, parts in stacked.items()
+    }
+
+
+def gguf_name(name, config):
     """`model.layers.3.mlp.up_proj.weight` is `blk.3.ffn_up.weight`."""
-    stem, ending = name.removeprefix("transformer.").removeprefix("model.").rsplit(".", 1)
+    names = GEMMA_NAMES if config.model_type == "gemma3_text" else BLOCK_NAMES
+    for prefix in ("transformer.", "model.", "gpt_neox."):
+        name = name.removeprefix(prefix)
+    stem, ending = name.rsplit(".", 1)
     parts = stem.split(".", 2)
     if parts[0] in ("h", "layers"):
-        return f"blk.{parts[1]}.{BLOCK_NAMES[parts[2]]}.{ending}"
+        return f"blk.{parts[1]}.{names[parts[2]]}.{ending}"
     return f"{OUTER_NAMES[stem]}.{ending}"
 
 
 def gguf_rows(name, tensor, config):
-    """[out, in] always; for the `llama` architecture the two halves of each q and k head are interleaved."""
+    """[out, in] always; for the `llama` architecture the two halves of each q and k head are interleaved, GPT-NeoX's
+    q, k and v of each head are parted, and Gemma's norms have one added."""
     if ".c_" in name and tensor.dim() == 2:
         return tensor.T
-    if config.model_type == "llama" and (".q_proj." in name or ".k_proj." in name):
+    if config.model_type == "gemma3_text" and name.endswith("norm.weight"):
+        return tensor.float() + 1
+    if ".query_key_value." in name:
+        heads = tensor.reshape(config.num_attention_heads, 3, -1, *tensor.shape[1:])
+        return heads.transpose(0, 1).reshape(tensor.shape)
+    if config.model_type in ("llama", "mixtral") and (".q_proj." in name or ".k_proj." in name):
         heads = config.num_attention_heads if ".q_proj." in name else config.num_key_value_heads
         halves = tensor.reshape(heads, 2, tensor.shape[0] // heads // 2, *tensor.shape[1:])
         return halves.transpose(1, 2).reshape(tensor.shape)
