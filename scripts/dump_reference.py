@@ -4,8 +4,8 @@
     python scripts/dump_reference.py CHECKPOINT OUT.safetensors --ids 1,2,3
     glassbox verify -m CHECKPOINT --reference OUT.safetensors
 
-CHECKPOINT is a folder in Hugging Face's layout or a GGUF file, of GPT-2, or of Llama or any model whose parts are named
-as in Llama (Mistral, Qwen 2, Qwen 3). Its weights are widened to float32, attention is the eager one, and hooks around
+CHECKPOINT is a folder in Hugging Face's layout or a GGUF file, of GPT-2, GPT-NeoX, Gemma 3, Mixtral, or of Llama or any
+model whose parts are named as in Llama (Mistral, Qwen 2, Qwen 3). Its weights are widened to float32, attention is the eager one, and hooks around
 the modules collect the values. Names and shapes are those of `glassbox trace`: a name is TransformerLens's without
 `hook_`; `ln1.normalized` and its like are what the next layer reads, so weight and bias of the norm are in it.
 
@@ -69,9 +69,11 @@ def location(checkpoint):
 def activations(model, ids):
     values = {}
     body, config = model.base_model, model.config
-    family = Gpt2 if hasattr(body, "h") else Llama if hasattr(body, "layers") else None
+    family = FAMILIES.get(config.model_type)
     if family is None:
-        sys.exit(f"{config.model_type}: neither named like GPT-2 nor like Llama")
+        sys.exit(f"{config.model_type}: not among {', '.join(FAMILIES)}")
+    if family is Mixtral:
+        model.set_experts_implementation("eager")
 
     def keep(name, value):
         values[name] = value.detach()[0].clone().contiguous()
@@ -120,15 +122,29 @@ class Family:
     def split(self, value, heads):
         return value.unflatten(-1, (heads, -1)) if heads and value.dim() == 3 else value
 
+    def watch_rotation(self):
+        """Rotation is a function of the model's Python module, called once a layer, in order."""
+        python_module = sys.modules[type(self.body).__module__]
+        rotate, layers = python_module.apply_rotary_pos_emb, iter(range(len(self.body.layers)))
+
+        def watched(*arguments, **settings):
+            rotated, at = rotate(*arguments, **settings), f"blocks.{next(layers)}"
+            for name, value in zip(("rot_q", "rot_k"), rotated):
+                self.keep(f"{at}.attn.{name}", value.transpose(1, 2))
+            return rotated
+
+        python_module.apply_rotary_pos_emb = watched
+
     def pattern(self, attention, name):
         """Keeps how much each token looks at each, which eager attention gives as its second result."""
         attention.register_forward_hook(lambda _m, _in, out: self.keep(name, out[1]))
 
-    def stream(self, block, at, attention_out, second_norm, mlp):
+    def stream(self, block, at, attention_out, second_norm, mlp, parallel=False):
         """Keeps the residual stream around a block's two parts, and what they add to it."""
         self.input(block, f"{at}.resid_pre")
         self.output(attention_out, f"{at}.attn_out")
-        self.input(second_norm, f"{at}.resid_mid")
+        if not parallel:
+            self.input(second_norm, f"{at}.resid_mid")
         self.output(second_norm, f"{at}.ln2.normalized")
         self.output(mlp, f"{at}.mlp_out")
         self.output(block, f"{at}.resid_post")
@@ -154,37 +170,94 @@ class Gpt2(Family):
             self.keep(f"{at}.attn.{name}", self.split(value, self.heads))
 
 
+class GptNeoX(Family):
+    def watch(self):
+        self.output(self.body.embed_in, "embed")
+        for n, block in enumerate(self.body.layers):
+            at, attention = f"blocks.{n}", block.attention
+            self.output(block.input_layernorm, f"{at}.ln1.normalized")
+            attention.query_key_value.register_forward_hook(lambda _m, _in, out, at=at: self.queries(at, out))
+            self.pattern(attention, f"{at}.attn.pattern")
+            self.input(attention.dense, f"{at}.attn.z", self.heads)
+            self.output(block.mlp.dense_h_to_4h, f"{at}.mlp.pre")
+            self.input(block.mlp.dense_4h_to_h, f"{at}.mlp.post")
+            parallel = block.use_parallel_residual  # then nothing lies between the two parts
+            self.stream(block, at, attention.dense, block.post_attention_layernorm, block.mlp, parallel)
+        self.output(self.body.final_layer_norm, "ln_final.normalized")
+        self.watch_rotation()
+
+    def queries(self, at, joined):
+        """Each head has its q, k and v side by side."""
+        for name, value in zip("qkv", self.split(joined, self.heads).chunk(3, dim=-1)):
+            self.keep(f"{at}.attn.{name}", value)
+
+
 class Llama(Family):
     def watch(self):
         self.output(self.body.embed_tokens, "embed")
         for n, block in enumerate(self.body.layers):
             at, attention = f"blocks.{n}", block.self_attn
             self.output(block.input_layernorm, f"{at}.ln1.normalized")
-            # Where queries and keys have a norm of their own, its result counts; it comes in heads already.
-            self.output(getattr(attention, "q_norm", attention.q_proj), f"{at}.attn.q", self.heads)
-            self.output(getattr(attention, "k_norm", attention.k_proj), f"{at}.attn.k", self.kv_heads)
+            self.queries(attention, at)
             self.output(attention.v_proj, f"{at}.attn.v", self.kv_heads)
             self.pattern(attention, f"{at}.attn.pattern")
             self.input(attention.o_proj, f"{at}.attn.z", self.heads)
-            self.output(block.mlp.gate_proj, f"{at}.mlp.pre")
-            self.output(block.mlp.up_proj, f"{at}.mlp.pre_linear")
-            self.input(block.mlp.down_proj, f"{at}.mlp.post")
-            self.stream(block, at, attention.o_proj, block.post_attention_layernorm, block.mlp)
+            self.mlp(block.mlp, at)
+            self.residual(block, at)
         self.output(self.body.norm, "ln_final.normalized")
         self.watch_rotation()
 
-    def watch_rotation(self):
-        """Rotation is a function of the model's Python module, called once a layer, in order."""
-        python_module = sys.modules[type(self.body.layers[0].self_attn).__module__]
-        rotate, layers = python_module.apply_rotary_pos_emb, iter(range(len(self.body.layers)))
+    def queries(self, attention, at):
+        """Where queries and keys have a norm of their own, its result counts; it comes in heads already."""
+        self.output(getattr(attention, "q_norm", attention.q_proj), f"{at}.attn.q", self.heads)
+        self.output(getattr(attention, "k_norm", attention.k_proj), f"{at}.attn.k", self.kv_heads)
 
-        def watched(*arguments, **settings):
-            rotated, at = rotate(*arguments, **settings), f"blocks.{next(layers)}"
-            for name, value in zip(("rot_q", "rot_k"), rotated):
-                self.keep(f"{at}.attn.{name}", value.transpose(1, 2))
-            return rotated
+    def mlp(self, mlp, at):
+        self.output(mlp.gate_proj, f"{at}.mlp.pre")
+        self.output(mlp.up_proj, f"{at}.mlp.pre_linear")
+        self.input(mlp.down_proj, f"{at}.mlp.post")
 
-        python_module.apply_rotary_pos_emb = watched
+    def residual(self, block, at):
+        self.stream(block, at, block.self_attn.o_proj, block.post_attention_layernorm, block.mlp)
+
+
+class Gemma3(Llama):
+    """Llama, except for norms behind attention and MLP: `attn.out` and `mlp.out` are their results before the norm."""
+
+    def queries(self, attention, at):
+        """The norms of q and k see `[heads, tokens, head_dim]`."""
+        for name, norm in (("q", attention.q_norm), ("k", attention.k_norm)):
+            at_name = f"{at}.attn.{name}"
+            norm.register_forward_hook(lambda _m, _in, out, name=at_name: self.keep(name, out.transpose(1, 2)))
+
+    def residual(self, block, at):
+        self.output(block.self_attn.o_proj, f"{at}.attn.out")
+        self.output(block.mlp, f"{at}.mlp.out")
+        added = (block.post_attention_layernorm, block.pre_feedforward_layernorm, block.post_feedforward_layernorm)
+        self.stream(block, at, *added)
+
+
+class Mixtral(Llama):
+    """Llama, except that a router weighs experts for each token."""
+
+    def mlp(self, mlp, at):
+        mlp.gate.register_forward_hook(lambda _m, _in, out: self.routing(at, *out))
+
+    def routing(self, at, logits, weights, chosen):
+        self.keep(f"{at}.mlp.router_logits", logits[None])
+        self.keep(f"{at}.mlp.expert_weights", torch.zeros_like(logits).scatter(1, chosen, weights)[None])
+
+
+FAMILIES = {
+    "gpt2": Gpt2,
+    "gpt_neox": GptNeoX,
+    "llama": Llama,
+    "mistral": Llama,
+    "qwen2": Llama,
+    "qwen3": Llama,
+    "gemma3_text": Gemma3,
+    "mixtral": Mixtral,
+}
 
 
 if __name__ == "__main__":
