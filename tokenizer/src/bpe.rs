@@ -281,9 +281,7 @@ fn parts_at_marks(vocab: &Vocab, merges: &Merges, options: &BpeOptions) -> bool 
     {
         return false;
     }
-    let starts = |id| vocab.token(id).is_some_and(|token| token.starts_with(MARK));
-    let ends = |id| vocab.token(id).is_some_and(|token| token.ends_with(MARK));
-    merges.pairs().all(|(left, right)| !starts(right) || ends(left))
+    !merges.join_before(MARK, vocab)
 }
 
 /// The byte that a byte token such as `<0x0A>` stands for.

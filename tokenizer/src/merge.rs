@@ -7,10 +7,14 @@
 //! [`naive`] says exactly that, and takes quadratic time. [`fast`] gives the same result with a queue of the candidate
 //! pairs and a linked row of symbols, in `n log n`.
 
+mod pieces;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::hash::{Map, map};
+use crate::vocab::Vocab;
+pub(crate) use pieces::Pieces;
 
 /// A token within a word, and the bytes of the word that it covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,14 +37,31 @@ pub struct Merge {
 }
 
 /// The pairs that may be merged.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Merges {
-    by_pair: Map<u64, Merge>,
+    pairs: Pairs,
+}
+
+#[derive(Clone)]
+enum Pairs {
+    /// All of them.
+    Listed(Map<u64, Merge>),
+    /// Those that follow from a vocabulary.
+    OfPieces(Pieces),
+}
+
+impl Default for Merges {
+    fn default() -> Merges {
+        Merges::with_capacity(0)
+    }
 }
 
 impl std::fmt::Debug for Merges {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Merges").field("len", &self.len()).finish()
+        match &self.pairs {
+            Pairs::Listed(pairs) => f.debug_struct("Merges").field("len", &pairs.len()).finish(),
+            Pairs::OfPieces(_) => f.debug_struct("Merges").finish_non_exhaustive(),
+        }
     }
 }
 
@@ -51,38 +72,69 @@ fn key(left: u32, right: u32) -> u64 {
 impl Merges {
     /// An empty list with room for `capacity` pairs.
     pub fn with_capacity(capacity: usize) -> Merges {
-        Merges { by_pair: map(capacity) }
+        Merges { pairs: Pairs::Listed(map(capacity)) }
+    }
+
+    /// Two pieces may be merged wherever their texts together are a piece.
+    pub(crate) fn of_pieces(pieces: Pieces) -> Merges {
+        Merges { pairs: Pairs::OfPieces(pieces) }
     }
 
     /// Adds a pair; where it is already there, the new merge takes its place.
     pub fn insert(&mut self, left: u32, right: u32, merge: Merge) {
-        self.by_pair.insert(key(left, right), merge);
+        if let Pairs::OfPieces(pieces) = &self.pairs {
+            let all = pieces.merges().map(|((left, right), merge)| (key(left, right), merge));
+            let mut listed = map(0);
+            listed.extend(all);
+            self.pairs = Pairs::Listed(listed);
+        }
+        if let Pairs::Listed(pairs) = &mut self.pairs {
+            pairs.insert(key(left, right), merge);
+        }
     }
 
     /// What a pair becomes, `None` where it may not be merged.
     #[inline]
     pub fn get(&self, left: u32, right: u32) -> Option<Merge> {
-        self.by_pair.get(&key(left, right)).copied()
+        match &self.pairs {
+            Pairs::Listed(pairs) => pairs.get(&key(left, right)).copied(),
+            Pairs::OfPieces(pieces) => pieces.merge(left, right),
+        }
     }
 
-    /// The number of pairs.
+    /// The number of pairs. Where they follow from the vocabulary, they are counted one by one.
     pub fn len(&self) -> usize {
-        self.by_pair.len()
+        match &self.pairs {
+            Pairs::Listed(pairs) => pairs.len(),
+            Pairs::OfPieces(pieces) => pieces.merges().count(),
+        }
     }
 
     /// Whether there is no pair.
     pub fn is_empty(&self) -> bool {
-        self.by_pair.is_empty()
-    }
-
-    /// All pairs, in no particular order.
-    pub(crate) fn pairs(&self) -> impl Iterator<Item = (u32, u32)> {
-        self.by_pair.keys().map(|&pair| ((pair >> 32) as u32, pair as u32))
+        self.all().next().is_none()
     }
 
     /// All pairs and what they become, in no particular order.
-    pub(crate) fn all(&self) -> impl Iterator<Item = ((u32, u32), Merge)> {
-        self.by_pair.iter().map(|(&pair, &merge)| (((pair >> 32) as u32, pair as u32), merge))
+    pub(crate) fn all(&self) -> Box<dyn Iterator<Item = ((u32, u32), Merge)> + '_> {
+        match &self.pairs {
+            Pairs::Listed(pairs) => {
+                Box::new(pairs.iter().map(|(&pair, &merge)| (((pair >> 32) as u32, pair as u32), merge)))
+            }
+            Pairs::OfPieces(pieces) => Box::new(pieces.merges()),
+        }
+    }
+
+    /// Whether a merge joins a `mark` at the start of its right half to another character at the end of its left half.
+    pub(crate) fn join_before(&self, mark: char, vocab: &Vocab) -> bool {
+        let starts = |id| vocab.token(id).is_some_and(|token| token.starts_with(mark));
+        let ends = |id| vocab.token(id).is_some_and(|token| token.ends_with(mark));
+        match &self.pairs {
+            Pairs::Listed(pairs) => {
+                pairs.keys().any(|&pair| starts(pair as u32) && !ends((pair >> 32) as u32))
+            }
+            Pairs::OfPieces(pieces) => pieces.join_before(mark),
+        }
     }
 
     /// All pairs in the order of their ranks.

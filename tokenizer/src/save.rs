@@ -18,9 +18,9 @@ use crate::tokenizer::Tokenizer;
 impl Tokenizer {
     /// The text of a `tokenizer.json` that any reader of such files gives the same ids with.
     ///
-    /// One thing the format cannot say: in rank files and SentencePiece models, several pairs that make the same token are
-    /// equally old, and the leftmost goes first. They are written in the order of their ids, and readers go by that order;
-    /// in rare words of repeated letters that can make a difference.
+    /// One thing the format cannot say: in rank files, several pairs that make the same token are equally old, and the
+    /// leftmost goes first. They are written in the order of their ids, and readers go by that order; in rare words of
+    /// repeated letters that can make a difference.
     pub fn to_json(&self) -> String {
         let normalizers = self.normalizers().iter().map(normalizer).collect();
         let steps = self.pre_tokenizer().steps().iter().map(step).collect();

@@ -26,7 +26,7 @@ pub(crate) fn vocabulary(file: &Gguf) -> Result<Option<GgufVocab>, Error> {
             .then(|| file.get_str("tokenizer.ggml.pre"))
             .transpose()?
             .map(str::to_owned),
-        tokens: texts("tokenizer.ggml.tokens")?,
+        tokens: file.get_str_array("tokenizer.ggml.tokens")?.into_iter().collect(),
         scores: has("tokenizer.ggml.scores")
             .then(|| file.get_f32_array("tokenizer.ggml.scores"))
             .transpose()?,

@@ -53,7 +53,8 @@ fn tokenizer(keys: &mut MetadataWriter, checkpoint: &Checkpoint) -> Result<Vec<S
     if let Some(pre) = &vocab.pre {
         keys.general("tokenizer.ggml.pre", text(pre));
     }
-    keys.general("tokenizer.ggml.tokens", Value::Array(Array::from_strings(&vocab.tokens)));
+    let texts: Vec<&str> = vocab.tokens.iter().collect();
+    keys.general("tokenizer.ggml.tokens", Value::Array(Array::from_strings(&texts)));
     if let Some(kinds) = &vocab.token_types {
         keys.general("tokenizer.ggml.token_type", Value::Array(Array::from_i32(kinds)));
     }

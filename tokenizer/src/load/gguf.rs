@@ -2,16 +2,18 @@
 //!
 //! This crate does not read GGUF containers. Whoever does fills a [`GgufVocab`] from the keys `tokenizer.ggml.*`.
 
+use std::borrow::Cow;
+
 use super::gguf_pre::{self, PreRule};
-use super::score_merges;
 use crate::added_tokens::AddedToken;
 use crate::bpe::{Bpe, BpeOptions};
 use crate::decode::{DecodeStep, Decoder};
 use crate::error::{Error, Result, Warning};
-use crate::merge::Merges;
+use crate::merge::{Merges, Pieces};
 use crate::normalize::Normalizer;
 use crate::pretokenize::{Pattern, PreTokenizer};
 use crate::template::Template;
+use crate::token_list::TokenList;
 use crate::tokenizer::{Parts, Tokenizer};
 use crate::vocab::Vocab;
 
@@ -23,7 +25,7 @@ pub struct GgufVocab {
     /// `tokenizer.ggml.pre`
     pub pre: Option<String>,
     /// `tokenizer.ggml.tokens`
-    pub tokens: Vec<String>,
+    pub tokens: TokenList,
     /// `tokenizer.ggml.scores`
     pub scores: Option<Vec<f32>>,
     /// `tokenizer.ggml.token_type`
@@ -55,6 +57,9 @@ pub(crate) mod kind {
     pub(crate) const UNUSED: i32 = 5;
     pub(crate) const BYTE: i32 = 6;
 }
+
+/// What SentencePiece writes for a space.
+pub(crate) const MARK: &str = "▁";
 
 impl GgufVocab {
     /// Makes the tokenizer.
@@ -116,20 +121,11 @@ impl GgufVocab {
         self.token_types.as_ref().map_or(kind::NORMAL, |kinds| kinds[id])
     }
 
-    fn vocab(&self) -> Vocab {
-        let mut vocab = Vocab::with_capacity(self.tokens.len());
-        for (token, id) in self.tokens.iter().zip(0..) {
-            vocab.insert(token.as_str(), id);
-        }
-        vocab
-    }
-
     /// The tokens that are found as a whole. Where the file gives no kinds, those are `bos` and `eos`.
     fn added_tokens(&self) -> Vec<AddedToken> {
         if self.token_types.is_none() {
             let ends = [self.bos, self.eos].into_iter().flatten();
-            let added =
-                ends.filter_map(|id| Some(AddedToken::special(id, self.tokens.get(id as usize)?.as_str())));
+            let added = ends.filter_map(|id| Some(AddedToken::special(id, self.tokens.get(id as usize)?)));
             return added.collect();
         }
         let added = self.tokens.iter().zip(0u32..).filter_map(|(content, id)| {
@@ -138,13 +134,13 @@ impl GgufVocab {
                 kind::USER_DEFINED => false,
                 _ => return None,
             };
-            Some(AddedToken { special, ..AddedToken::special(id, content.as_str()) })
+            Some(AddedToken { special, ..AddedToken::special(id, content) })
         });
         added.collect()
     }
 
     /// The tokenizer, and whether its family begins texts with `bos` where the file does not say.
-    fn byte_level(self) -> Result<(Tokenizer, bool)> {
+    fn byte_level(mut self) -> Result<(Tokenizer, bool)> {
         let (PreRule { steps, normalizers, ignore_merges, add_bos }, warning) = match self.pre.as_deref() {
             None => (gguf_pre::default_rule()?, Some(Warning::MissingPre)),
             Some(pre) => match gguf_pre::rule(pre)? {
@@ -152,7 +148,8 @@ impl GgufVocab {
                 None => (gguf_pre::default_rule()?, Some(Warning::UnknownPre { pre: pre.to_owned() })),
             },
         };
-        let vocab = self.vocab();
+        let added_tokens = self.added_tokens();
+        let vocab = Vocab::of_list(std::mem::take(&mut self.tokens));
         let missing = || Error::Key {
             key: "tokenizer.ggml.merges".to_owned(),
             expected: "the list of merges that gpt2 models have",
@@ -164,7 +161,7 @@ impl GgufVocab {
             normalizers,
             pre_tokenizer: PreTokenizer::new(steps),
             model: Bpe::new(vocab, merges, options)?,
-            added_tokens: self.added_tokens(),
+            added_tokens,
             template: Template::default(),
             decoder: Some(Decoder::new(vec![DecodeStep::ByteLevel])),
         })?;
@@ -172,43 +169,67 @@ impl GgufVocab {
         Ok((tokenizer, add_bos))
     }
 
+    /// Writes runs of spaces that somebody gave a token as the text is written when tokens are looked for, with marks.
+    /// llama.cpp's converter writes spaces there; the model's own tokenizer has marks.
+    fn write_marks(&mut self) {
+        let is_run = |&(id, token): &(usize, &str)| self.kind(id) == kind::USER_DEFINED && is_spaces(token);
+        if self.tokens.iter().enumerate().any(|entry| is_run(&entry)) {
+            let tokens = self.tokens.iter().enumerate().map(|entry| match is_run(&entry) {
+                true => Cow::Owned(entry.1.replace(' ', MARK)),
+                false => Cow::Borrowed(entry.1),
+            });
+            self.tokens = tokens.collect();
+        }
+    }
+
     /// SentencePiece BPE: the whole text is one word, and the pair whose token has the highest score is merged first.
-    fn sentence_piece(self) -> Result<Tokenizer> {
-        let vocab = self.vocab();
+    fn sentence_piece(mut self) -> Result<Tokenizer> {
         let missing = || Error::Key {
             key: "tokenizer.ggml.scores".to_owned(),
             expected: "the scores that llama models have",
             found: "nothing".to_owned(),
         };
-        let scores = self.scores.as_ref().ok_or_else(missing)?;
-        let normal =
-            (0..self.tokens.len()).filter(|&id| matches!(self.kind(id), kind::NORMAL | kind::USER_DEFINED));
-        let scored = normal.map(|id| (self.tokens[id].as_bytes(), id as u32, f64::from(scores[id])));
-        let merges = score_merges::by_score(scored.collect());
+        let scores = self.scores.take().ok_or_else(missing)?;
+        let unk = self.unk.and_then(|id| self.tokens.get(id as usize)).map(str::to_owned);
+        self.write_marks();
+        let added_tokens = self.added_tokens();
+        let score = |(id, score): (u32, f32)| match self.kind(id as usize) {
+            kind::NORMAL => Some((id, score)),
+            // Whoever defined a token wants it whatever the score: llama.cpp's converter writes -1000.
+            kind::USER_DEFINED => Some((id, f32::INFINITY)),
+            _ => None,
+        };
+        let scores = (0..).zip(scores).filter_map(score).collect();
+        let vocab = Vocab::of_list(std::mem::take(&mut self.tokens));
+        let merges = Merges::of_pieces(Pieces::new(vocab.clone(), scores)?);
         let space_prefix = self.add_space_prefix.unwrap_or(true);
         let space = || Pattern::text(" ");
-        let mut normalizers = vec![Normalizer::Replace { pattern: space(), content: "▁".to_owned() }];
+        let mut normalizers = vec![Normalizer::Replace { pattern: space(), content: MARK.to_owned() }];
         let mut decoding = vec![
-            DecodeStep::Replace { pattern: Pattern::text("▁"), content: " ".to_owned() },
+            DecodeStep::Replace { pattern: Pattern::text(MARK), content: " ".to_owned() },
             DecodeStep::ByteFallback,
             DecodeStep::Fuse,
         ];
         if space_prefix {
-            normalizers.insert(0, Normalizer::Prepend("▁".to_owned()));
+            normalizers.insert(0, Normalizer::Prepend(MARK.to_owned()));
             decoding.push(DecodeStep::Strip { content: ' ', start: 1, stop: 0 });
         }
-        let unk = self.unk.and_then(|id| self.tokens.get(id as usize).cloned());
         let options =
             BpeOptions { unk_token: unk, fuse_unk: true, byte_fallback: true, ..BpeOptions::default() };
         Tokenizer::new(Parts {
             normalizers,
             pre_tokenizer: PreTokenizer::default(),
             model: Bpe::new(vocab, merges, options)?,
-            added_tokens: self.added_tokens(),
+            added_tokens,
             template: Template::default(),
             decoder: Some(Decoder::new(decoding)),
         })
     }
+}
+
+/// Whether a token is a run of spaces.
+fn is_spaces(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(|byte| byte == b' ')
 }
 
 /// Merges written as `left right`, the oldest first.

@@ -7,7 +7,7 @@ mod hf_json;
 mod hf_steps;
 mod json;
 mod open;
-mod score_merges;
+mod rank_merges;
 pub(crate) mod tiktoken;
 
 use crate::error::{Error, Result};

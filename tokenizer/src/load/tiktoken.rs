@@ -2,7 +2,7 @@
 //!
 //! A rank file says neither how text is cut nor what the special tokens are; an [`Encoding`] does.
 
-use super::score_merges;
+use super::rank_merges;
 use crate::added_tokens::AddedToken;
 use crate::bpe::{Bpe, BpeOptions};
 use crate::byte_alphabet;
@@ -129,7 +129,7 @@ impl Tokenizer {
         }
         let by_rank: Vec<(&[u8], u32, u32)> =
             ranks.iter().map(|(token, rank)| (&token[..], *rank, *rank)).collect();
-        let merges = score_merges::by_rank(&by_rank);
+        let merges = rank_merges::by_rank(&by_rank);
         for (token, id) in &encoding.special_tokens {
             vocab.insert(token.as_str(), *id);
         }

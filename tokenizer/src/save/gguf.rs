@@ -7,7 +7,7 @@
 use crate::bpe::BpeOptions;
 use crate::encode::EncodeOptions;
 use crate::error::{Error, Result};
-use crate::load::gguf::{GgufVocab, kind};
+use crate::load::gguf::{GgufVocab, MARK, kind};
 use crate::load::gguf_pre;
 use crate::normalize::{Form, Normalizer};
 use crate::pretokenize::PreTokenizer;
@@ -81,7 +81,16 @@ impl GgufVocab {
                 (Some(token), None) if has_byte_tokens && is_byte_token(token) => kind::BYTE,
                 _ => kind::NORMAL,
             });
-            self.tokens.push(token.map_or_else(|| format!("[PAD{id}]"), str::to_owned));
+            match token {
+                None => self.tokens.push(&format!("[PAD{id}]")),
+                // A run of marks that has a token of its own is written with spaces in such files.
+                Some(token)
+                    if has_byte_tokens && kinds.last() == Some(&kind::USER_DEFINED) && is_marks(token) =>
+                {
+                    self.tokens.push(&token.replace(MARK, " "));
+                }
+                Some(token) => self.tokens.push(token),
+            }
         }
         self.token_types = Some(kinds);
     }
@@ -158,6 +167,10 @@ fn words(pre_tokenizer: &PreTokenizer) -> Result<Vec<String>> {
     let mut words = Vec::new();
     pre_tokenizer.words(Piece::new(PITFALLS, 0), &mut |word| words.push(word.as_str().to_owned()))?;
     Ok(words)
+}
+
+fn is_marks(token: &str) -> bool {
+    token.split(MARK).all(str::is_empty)
 }
 
 fn is_byte_token(token: &str) -> bool {

@@ -65,7 +65,7 @@ fn gguf_vocab(golden: &Value, pre: &str) -> GgufVocab {
     GgufVocab {
         model: "gpt2".to_owned(),
         pre: Some(pre.to_owned()),
-        tokens,
+        tokens: tokens.into_iter().collect(),
         token_types: Some(token_types),
         merges: Some(texts(&model["merges"])),
         ..GgufVocab::default()
@@ -88,7 +88,7 @@ pub(crate) fn sentence_piece() -> GgufVocab {
     let golden = golden("sentencepiece");
     GgufVocab {
         model: "llama".to_owned(),
-        tokens: texts(&golden["tokens"]),
+        tokens: texts(&golden["tokens"]).into_iter().collect(),
         scores: Some(
             golden["scores"].as_array().unwrap().iter().map(|score| score.as_f64().unwrap() as f32).collect(),
         ),

@@ -123,7 +123,7 @@ fn gguf(pre: Option<&str>) -> GgufVocab {
     GgufVocab {
         model: "gpt2".to_owned(),
         pre: pre.map(str::to_owned),
-        tokens: ["a", "b", "ab", "<e>"].map(str::to_owned).to_vec(),
+        tokens: ["a", "b", "ab", "<e>"].into_iter().collect(),
         token_types: Some(vec![1, 1, 1, 3]),
         merges: Some(vec!["a b".to_owned()]),
         bos: Some(3),
@@ -178,7 +178,7 @@ fn a_gguf_without_kinds_still_knows_its_ends() {
 #[test]
 fn of_a_token_that_comes_twice_the_last_id_counts() {
     let mut vocab = gguf(Some("gpt-2"));
-    vocab.tokens.push("ab".to_owned());
+    vocab.tokens.push("ab");
     vocab.token_types = Some(vec![1, 1, 1, 3, 1]);
     let tokenizer = vocab.load().unwrap();
     assert_eq!(tokenizer.encode("ab", &EncodeOptions::default()).unwrap(), [4]);

@@ -1,24 +1,10 @@
-//! Merges for vocabularies that only say how good each token is: rank files and SentencePiece models.
+//! Merges for rank files, which only say how good each token is.
 //!
 //! There, two neighbouring tokens may be merged whenever their text together is a token. So every way to cut a token
 //! into two others is a merge, as good as the token.
 
 use crate::hash::{Map, map};
 use crate::merge::{Merge, Merges};
-
-/// Merges of `(text, id, score)`, the highest score first; equal scores have the same rank.
-pub(super) fn by_score(mut tokens: Vec<(&[u8], u32, f64)>) -> Merges {
-    tokens.sort_by(|a, b| b.2.total_cmp(&a.2));
-    let mut rank = 0;
-    let mut ranked = Vec::with_capacity(tokens.len());
-    for (number, &(text, id, score)) in tokens.iter().enumerate() {
-        if number > 0 && score != tokens[number - 1].2 {
-            rank += 1;
-        }
-        ranked.push((text, id, rank));
-    }
-    by_rank(&ranked)
-}
 
 /// Merges of `(text, id, rank)`, the lowest rank first.
 pub(super) fn by_rank(tokens: &[(&[u8], u32, u32)]) -> Merges {
