@@ -221,12 +221,12 @@ pub type NameList = &'static [(Role, &'static str)];
 #[derive(Clone, Copy, Debug)]
 pub struct Names {
     /// The tensors' names without `.weight` or `.bias`; `{layer}` and `{expert}` stand for numbers. Of several lists an
-    /// earlier one wins.
+    /// earlier one wins. Nothing is appended to a name that ends with `$`, which is not part of it.
     pub lists: &'static [NameList],
     /// What some files leave out at the head of every name.
     pub prefix: &'static str,
     /// The parameters that share a tensor.
-    pub fused: Option<Fused>,
+    pub fused: &'static [Fused],
     /// Whether linear layers of the blocks are stored as `[inputs, outputs]`.
     pub transposed: bool,
     /// Whether all experts' matrices of a role are one tensor `[experts, rows, columns]`.
@@ -299,7 +299,7 @@ impl Names {
         Names {
             lists,
             prefix: "",
-            fused: None,
+            fused: &[],
             transposed: false,
             stacked_experts: false,
             interleaved_heads: false,
@@ -318,31 +318,32 @@ impl Names {
                 name = name.replace(hole, &number.to_string());
             }
         }
-        name.push_str(if parameter.is_bias { ".bias" } else { ".weight" });
+        match name.strip_suffix('$') {
+            Some(whole) => name = whole.to_owned(),
+            None => name.push_str(if parameter.is_bias { ".bias" } else { ".weight" }),
+        }
         let transposed = self.transposed && parameter.kind() == Kind::Weight;
         let mut shape = parameter.shape.clone();
         let mut rows = Rows::together(0, shape[0]);
         if self.interleaved_heads && matches!(role, Role::Q | Role::K) {
             rows = Rows { first: 0, run: config.head_dim, stride: config.head_dim, interleaved: true };
         }
-        if let Some(fused) = self.fused
-            && let Some(place) = fused.roles.iter().position(|fused| *fused == role)
-        {
-            let heads = |role: &Role| if *role == Role::Q { config.n_heads } else { config.n_kv_heads };
-            let head_dim = config.head_dim;
-            let before: usize = fused.roles[..place].iter().map(heads).sum();
-            shape[0] = fused.roles.iter().map(heads).sum::<usize>() * head_dim;
+        for fused in self.fused {
+            let Some(place) = fused.roles.iter().position(|fused| *fused == role) else { continue };
+            let before: usize = fused.roles[..place].iter().map(|role| rows_of(*role, config)).sum();
+            shape[0] = fused.roles.iter().map(|role| rows_of(*role, config)).sum();
             rows = if fused.by_head {
+                let head_dim = config.head_dim;
                 let stride = fused.roles.len() * head_dim;
                 Rows { first: place * head_dim, run: head_dim, stride, interleaved: false }
             } else {
-                Rows::together(before * head_dim, parameter.shape[0])
+                Rows::together(before, parameter.shape[0])
             };
         }
         if self.stacked_experts
             && let (Some(expert), MlpKind::Experts { count, .. }) = (expert, config.mlp)
         {
-            rows = Rows::together(expert * shape[0], shape[0]);
+            rows.first += expert * shape[0];
             shape.insert(0, count);
         }
         if transposed {
@@ -360,6 +361,16 @@ impl Names {
     /// Whether a tensor holds nothing that a forward pass needs: tables that old files stored along.
     pub fn is_table(&self, name: &str) -> bool {
         self.tables.iter().any(|table| name.ends_with(table))
+    }
+}
+
+/// Rows of a matrix that may share a tensor with others.
+fn rows_of(role: Role, config: &Config) -> usize {
+    match role {
+        Role::Q => config.n_heads * config.head_dim,
+        Role::K | Role::V => config.n_kv_heads * config.head_dim,
+        Role::Gate | Role::Up => config.d_ff,
+        _ => config.d_model,
     }
 }
 

@@ -35,6 +35,8 @@ fn both_engines_agree_with_transformers() {
         ("mistral-window", 57),
         ("qwen2-text", 39),
         ("qwen3-text", 39),
+        ("gemma3_text-plain", 143),
+        ("gpt_neox-plain", 35),
     ] {
         for engine in [Engine::Kernels(Level::detect()), Engine::Reference] {
             let model = load(&fixture(name), engine);

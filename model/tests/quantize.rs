@@ -44,9 +44,13 @@ fn relative(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// Tiny checkpoints that a GGUF cannot describe, and why.
-const INDESCRIBABLE: [(&str, &str); 8] = [
+const INDESCRIBABLE: &[(&str, &str)] = &[
+    ("gemma3_text-layer-types", "the activation function GeluErf in a gemma3"),
+    ("gemma3_text-plain", "not divided by the root"),
     ("gpt2-odd", "the activation function GeluErf"),
     ("gpt2-unscaled", "not divided by the root"),
+    ("gpt_neox-hub", "the activation function GeluTanh in a gpt_neox"),
+    ("gpt_neox-whole", "attention without biases"),
     ("llama-head-dim", "the activation function GeluTanh in a llama"),
     ("llama-mqa-biased", "the activation function GeluErf in a llama"),
     ("llama-rope-yarn-explicit", "not rounded to whole pairs"),

@@ -6,8 +6,9 @@ mod common;
 
 use std::path::Path;
 
-use common::llama_config;
+use common::llama_of;
 use glassbox_model::Config;
+use glassbox_model::config::Sizes;
 use glassbox_tensor::file::safetensors::SafeTensors;
 use glassbox_tensor::{Level, Pool};
 use glassbox_train::oracle::loss_and_gradients;
@@ -20,15 +21,13 @@ const RATES: [f64; 10] = [2e-3, 4e-3, 6e-3, 8e-3, 1e-2, 9e-3, 7e-3, 5e-3, 3e-3, 
 const VOCAB_SIZE: usize = 41;
 
 fn configs() -> [(&'static str, Config); 3] {
-    let llama = |group, tied, bias, n_layers, d_ff| Config {
-        vocab_size: VOCAB_SIZE,
-        context_length: 16,
-        d_model: 16,
-        head_dim: 16 / (2 * group),
-        d_ff,
-        n_layers,
-        windows: vec![None; n_layers],
-        ..llama_config(group, tied, bias)
+    let llama = |group, tied, bias, n_layers, d_ff| {
+        let (n_kv_heads, n_heads) = (2, 2 * group);
+        let head_dim = 16 / n_heads;
+        let (vocab_size, context_length, d_model) = (VOCAB_SIZE, 16, 16);
+        let sizes =
+            Sizes { vocab_size, context_length, d_model, n_layers, n_heads, n_kv_heads, head_dim, d_ff };
+        llama_of(sizes, tied, bias)
     };
     [
         ("gpt2", gpt2_config(VOCAB_SIZE, 16, 16, 2, 2)),

@@ -19,7 +19,7 @@ use crate::fields::Fields;
 use crate::metadata::{Metadata, MetadataWriter};
 use crate::spec::{Fused, Names, Role};
 
-const FUSED: Option<Fused> = Some(Fused { roles: &[Role::Q, Role::K, Role::V], by_head: false });
+const FUSED: &[Fused] = &[Fused { roles: &[Role::Q, Role::K, Role::V], by_head: false }];
 
 pub(super) const FAMILY: Family = Family {
     name: "gpt2",
@@ -54,6 +54,7 @@ pub(super) const FAMILY: Family = Family {
             (Role::Unembedding, "lm_head"),
         ]])
     },
+    hf_others: &[],
     gguf: Names { fused: FUSED, lists: &[FUSED_QKV, LIST], ..GGUF },
 };
 

@@ -44,18 +44,21 @@ pub(super) fn unsupported_parts(fields: &Fields, reads: Reads) -> Result<Vec<Str
 
 /// The one rotary embedding of a file without unsupported parts, turning `dims` components of each head.
 pub(super) fn read(fields: &Fields, dims: usize, context: f32) -> Result<RopeConfig, Error> {
-    read_told(fields, told(fields)?.as_ref(), dims, context)
+    read_told(fields, told(fields)?.as_ref(), dims, context, 10_000.0)
 }
 
-/// The rotary embedding that the object `told` of the file `fields` describes.
+/// The rotary embedding that the object `told` of the file `fields` describes; `default` is the base that both may leave
+/// out.
 pub(super) fn read_told(
     fields: &Fields,
     told: Option<&Fields>,
     dims: usize,
     context: f32,
+    default: f32,
 ) -> Result<RopeConfig, Error> {
+    let theta = theta(fields, told, default)?;
     let Some(told) = told else {
-        return Ok(RopeConfig { theta: theta(fields, None)?, dims, scaling: RopeScaling::Default });
+        return Ok(RopeConfig { theta, dims, scaling: RopeScaling::Default });
     };
     let need =
         |key: &str| positive(told, key)?.ok_or_else(|| told.wrong(key, "a positive number", "nothing"));
@@ -89,7 +92,7 @@ pub(super) fn read_told(
         }
         _ => RopeScaling::Default,
     };
-    Ok(RopeConfig { theta: theta(fields, Some(told))?, dims, scaling })
+    Ok(RopeConfig { theta, dims, scaling })
 }
 
 /// `rope_scaling` if it is there and says anything, else `rope_parameters`.
@@ -157,9 +160,9 @@ fn kind(told: &Fields) -> Result<&str, Error> {
     Ok(told.text("rope_type")?.or(told.text("type")?).unwrap_or("default"))
 }
 
-fn theta(fields: &Fields, told: Option<&Fields>) -> Result<f32, Error> {
+fn theta(fields: &Fields, told: Option<&Fields>, default: f32) -> Result<f32, Error> {
     let told = told.map(|told| told.number("rope_theta")).transpose()?.flatten();
-    match told.or(fields.number("rope_theta")?).unwrap_or(10_000.0) {
+    match told.or(fields.number("rope_theta")?).unwrap_or(default) {
         theta if theta > 1.0 => Ok(theta),
         theta => Err(fields.wrong("rope_theta", "a number above 1", &theta.to_string())),
     }

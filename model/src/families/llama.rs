@@ -14,7 +14,25 @@ use crate::error::Error;
 use crate::fields::Fields;
 use crate::metadata::{Metadata, MetadataWriter};
 use crate::rope::{RopeConfig, RopeScaling};
-use crate::spec::{Names, Role};
+use crate::spec::{NameList, Names, Role};
+
+/// Hugging Face's names.
+pub(super) const HF_LIST: NameList = &[
+    (Role::Embedding, "model.embed_tokens"),
+    (Role::AttentionNorm, "model.layers.{layer}.input_layernorm"),
+    (Role::Q, "model.layers.{layer}.self_attn.q_proj"),
+    (Role::K, "model.layers.{layer}.self_attn.k_proj"),
+    (Role::V, "model.layers.{layer}.self_attn.v_proj"),
+    (Role::QNorm, "model.layers.{layer}.self_attn.q_norm"),
+    (Role::KNorm, "model.layers.{layer}.self_attn.k_norm"),
+    (Role::AttentionOut, "model.layers.{layer}.self_attn.o_proj"),
+    (Role::MlpNorm, "model.layers.{layer}.post_attention_layernorm"),
+    (Role::Gate, "model.layers.{layer}.mlp.gate_proj"),
+    (Role::Up, "model.layers.{layer}.mlp.up_proj"),
+    (Role::Down, "model.layers.{layer}.mlp.down_proj"),
+    (Role::FinalNorm, "model.norm"),
+    (Role::Unembedding, "lm_head"),
+];
 
 pub(super) const FAMILY: Family = Family {
     name: "llama",
@@ -29,26 +47,8 @@ pub(super) const FAMILY: Family = Family {
     to_gguf,
     contradictions: |_| Vec::new(),
     new: Some(new),
-    hf: Names {
-        prefix: "model.",
-        tables: &["rotary_emb.inv_freq"],
-        ..Names::plain(&[&[
-            (Role::Embedding, "model.embed_tokens"),
-            (Role::AttentionNorm, "model.layers.{layer}.input_layernorm"),
-            (Role::Q, "model.layers.{layer}.self_attn.q_proj"),
-            (Role::K, "model.layers.{layer}.self_attn.k_proj"),
-            (Role::V, "model.layers.{layer}.self_attn.v_proj"),
-            (Role::QNorm, "model.layers.{layer}.self_attn.q_norm"),
-            (Role::KNorm, "model.layers.{layer}.self_attn.k_norm"),
-            (Role::AttentionOut, "model.layers.{layer}.self_attn.o_proj"),
-            (Role::MlpNorm, "model.layers.{layer}.post_attention_layernorm"),
-            (Role::Gate, "model.layers.{layer}.mlp.gate_proj"),
-            (Role::Up, "model.layers.{layer}.mlp.up_proj"),
-            (Role::Down, "model.layers.{layer}.mlp.down_proj"),
-            (Role::FinalNorm, "model.norm"),
-            (Role::Unembedding, "lm_head"),
-        ]])
-    },
+    hf: Names { prefix: "model.", tables: &["rotary_emb.inv_freq"], ..Names::plain(&[HF_LIST]) },
+    hf_others: &[],
     gguf: Names { interleaved_heads: true, ..GGUF },
 };
 

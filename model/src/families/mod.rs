@@ -8,7 +8,9 @@ mod gguf_names;
 pub(crate) mod hf;
 mod hf_rope;
 
+mod gemma3;
 mod gpt2;
+mod gpt_neox;
 mod llama;
 mod mistral;
 mod qwen2;
@@ -26,7 +28,15 @@ use crate::spec::Names;
 /// Every family that runs here.
 ///
 /// Where two share an architecture in GGUF, the first that recognises a file takes it.
-pub static ALL: &[Family] = &[gpt2::FAMILY, llama::FAMILY, mistral::FAMILY, qwen2::FAMILY, qwen3::FAMILY];
+pub static ALL: &[Family] = &[
+    gpt2::FAMILY,
+    llama::FAMILY,
+    mistral::FAMILY,
+    qwen2::FAMILY,
+    qwen3::FAMILY,
+    gemma3::FAMILY,
+    gpt_neox::FAMILY,
+];
 
 /// What is particular about a family.
 #[derive(Clone, Copy)]
@@ -53,6 +63,8 @@ pub struct Family {
     new: Option<fn(Sizes) -> Config>,
     /// How Hugging Face names the tensors.
     pub(crate) hf: Names,
+    /// Other ways in which it has named them.
+    pub(crate) hf_others: &'static [Names],
     /// How a GGUF names the tensors.
     pub(crate) gguf: Names,
 }

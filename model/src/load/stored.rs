@@ -5,10 +5,13 @@ use std::collections::BTreeSet;
 use glassbox_tensor::Tensor;
 
 use super::container::Container;
-use crate::config::Config;
+use crate::config::{Config, MlpKind};
 use crate::error::Error;
 use crate::families;
 use crate::spec::{self, Names, Parameter, Role, Rows, Site, Source};
+
+/// Experts of all layers for which a list is made without asking whether the file is large enough for them.
+const MANY_EXPERTS: usize = 1 << 12;
 
 /// The parameters of a decoder in a file.
 pub(crate) struct Stored<'a> {
@@ -26,7 +29,7 @@ impl<'a> Stored<'a> {
         let family = families::of(config);
         let names = match file {
             Container::Gguf(_) => &family.gguf,
-            Container::SafeTensors(_) => &family.hf,
+            Container::SafeTensors(_) => hf_names(file, config, family),
         };
         let bare = !file.tensors().iter().any(|tensor| tensor.name.starts_with(names.prefix));
         let mut stored = Stored { file, config, names, bare, embedding_as_unembedding: false };
@@ -102,6 +105,17 @@ impl<'a> Stored<'a> {
         if layers > tensors {
             return vec![format!("{layers} layers cannot be made of {tensors} tensors")];
         }
+        if let MlpKind::Experts { count, .. } = self.config.mlp
+            && layers.saturating_mul(count) > MANY_EXPERTS
+        {
+            let stored: usize = self.file.tensors().iter().map(|tensor| tensor.shape.elements()).sum();
+            let expert = self.config.d_model.saturating_mul(self.config.d_ff);
+            if layers.saturating_mul(count).saturating_mul(expert) > stored {
+                return vec![format!(
+                    "{layers} layers of {count} experts cannot be made of {stored} numbers"
+                )];
+            }
+        }
         let mut parameters = spec::parameters(self.config);
         let unembedding = vocabulary_matrix(self.config, Role::Unembedding);
         if self.config.tied && self.is_here(&unembedding) {
@@ -149,6 +163,16 @@ impl<'a> Stored<'a> {
             Err(Error::Tensors { path: self.file.path().into(), problems })
         }
     }
+}
+
+/// The names that a Hugging Face checkpoint uses: those under which its first feed-forward layer is found.
+fn hf_names(file: &Container, config: &Config, family: &'static families::Family) -> &'static Names {
+    let parameters = spec::parameters(&Config { n_layers: 1, ..config.clone() });
+    let mut down = parameters.into_iter().filter(|parameter| parameter.site.role == Role::Down);
+    let Some(down) = down.next() else { return &family.hf };
+    let here =
+        |names: &&Names| names.source(config, &down).is_some_and(|source| file.info(&source.name).is_some());
+    std::iter::once(&family.hf).chain(family.hf_others).find(here).unwrap_or(&family.hf)
 }
 
 /// Embedding or unembedding, whether the list of parameters has it or not.

@@ -46,11 +46,6 @@ impl Metadata<'_> {
         self.file.tensor_info(name).is_some()
     }
 
-    /// Whether the metadata have the key.
-    pub(crate) fn has(&self, key: &str) -> bool {
-        self.file.value(&self.key(key)).is_some()
-    }
-
     /// A number that has to be there.
     pub(crate) fn number(&self, key: &str) -> Result<f32, Error> {
         Ok(self.file.get_f32(&self.key(key))?)
@@ -79,6 +74,27 @@ impl Metadata<'_> {
         Ok(self.file.get_u32(&key).optional()?.filter(|&window| window > 0).map(|window| window as usize))
     }
 
+    /// For each layer whether it has the window, if it is said: as a list, or as the number of layers of which the last
+    /// has none.
+    pub(crate) fn window_pattern(&self, n_layers: usize) -> Result<Option<Vec<bool>>, Error> {
+        let key = "attention.sliding_window_pattern";
+        match self.file.value(&self.key(key)) {
+            None => Ok(None),
+            Some(Value::Array(_)) => {
+                let pattern = self.file.get_bool_array(&self.key(key))?;
+                if pattern.len() != n_layers {
+                    let expected = format!("a list of {n_layers} layers");
+                    return Err(self.wrong(key, &expected, &format!("{}", pattern.len())));
+                }
+                Ok(Some(pattern))
+            }
+            Some(_) => {
+                let period = self.size(key)?;
+                Ok(Some((0..n_layers).map(|layer| !(layer + 1).is_multiple_of(period)).collect()))
+            }
+        }
+    }
+
     /// A number, whether it is stored as a float or as an integer.
     pub(crate) fn maybe_number(&self, key: &str) -> Result<Option<f32>, Error> {
         let key = self.key(key);
@@ -92,7 +108,7 @@ impl Metadata<'_> {
     }
 
     /// A finite number above zero, if it is there.
-    fn maybe_positive(&self, key: &str) -> Result<Option<f32>, Error> {
+    pub(crate) fn maybe_positive(&self, key: &str) -> Result<Option<f32>, Error> {
         match self.maybe_number(key)? {
             Some(x) if !(x > 0.0 && x.is_finite()) => {
                 Err(self.wrong(key, "a positive number", &x.to_string()))

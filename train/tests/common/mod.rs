@@ -8,12 +8,16 @@ use glassbox_train::{Batch, LoraConfig, Network, Random, gpt2_config};
 
 /// A Llama with as many query heads a key-value head as `group` says.
 pub(crate) fn llama_config(group: usize, tied: bool, bias: bool) -> Config {
+    llama_of(sizes(2 * group), tied, bias)
+}
+
+pub(crate) fn llama_of(sizes: Sizes, tied: bool, bias: bool) -> Config {
     Config {
         tied,
         qkv_bias: bias,
         attention_out_bias: bias,
         mlp_bias: bias,
-        ..families::new_config("llama", sizes(2 * group)).unwrap()
+        ..families::new_config("llama", sizes).unwrap()
     }
 }
 
