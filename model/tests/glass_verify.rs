@@ -37,6 +37,7 @@ fn both_engines_agree_with_transformers() {
         ("qwen3-text", 39),
         ("gemma3_text-plain", 143),
         ("gpt_neox-plain", 35),
+        ("mixtral-window", 37),
     ] {
         for engine in [Engine::Kernels(Level::detect()), Engine::Reference] {
             let model = load(&fixture(name), engine);

@@ -54,6 +54,7 @@ const INDESCRIBABLE: &[(&str, &str)] = &[
     ("llama-head-dim", "the activation function GeluTanh in a llama"),
     ("llama-mqa-biased", "the activation function GeluErf in a llama"),
     ("llama-rope-yarn-explicit", "not rounded to whole pairs"),
+    ("mixtral-fused", "the activation function GeluErf in a mixtral"),
     ("qwen2-layer-types", "differ between layers"),
     ("qwen2-window", "differ between layers"),
     ("qwen3-tied", "differ between layers"),

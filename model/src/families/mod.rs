@@ -13,6 +13,7 @@ mod gpt2;
 mod gpt_neox;
 mod llama;
 mod mistral;
+mod mixtral;
 mod qwen2;
 mod qwen3;
 
@@ -30,6 +31,7 @@ use crate::spec::Names;
 /// Where two share an architecture in GGUF, the first that recognises a file takes it.
 pub static ALL: &[Family] = &[
     gpt2::FAMILY,
+    mixtral::FAMILY,
     llama::FAMILY,
     mistral::FAMILY,
     qwen2::FAMILY,
