@@ -1,4 +1,4 @@
-//! How the filters narrow a small distribution, step by step, and which token comes of it.
+//! Shows step by step how the filters narrow a small distribution, and which token is drawn.
 //!
 //! `cargo run -p glassbox-sampler --example sample -- 7` draws with seed 7.
 

@@ -1,11 +1,11 @@
-//! The tokens still in the race, which every filter narrows or changes.
+//! The candidates: the tokens that the filters have not removed.
 //!
-//! At first that is the whole vocabulary, and copying it would cost more than most filters do. So the candidates begin
-//! as a view of the caller's logits plus a short list of changed ones (biases, penalties), and become a list of their
-//! own when a filter first removes or scales them.
+//! At first they are the whole vocabulary, and copying it would cost more than most filters. So the candidates start as
+//! a view of the caller's logits plus a short list of changed ones (biases, penalties), and become an owned list when a
+//! filter first removes or scales them.
 //!
-//! The list is in one of two orders: by ascending id, or best first. *Better* is one total order everywhere: the higher
-//! logit, and between equal logits the lower id. So the same logits always give the same order, whatever the sorting
+//! The list is in one of two orders: by ascending id, or best first. *Better* is one total order everywhere: the larger
+//! logit, and among equal logits the lower id. So the same logits always give the same order, with any sorting
 //! algorithm. Tokens with logit −∞ are banned and never candidates.
 
 use std::cmp::Ordering;
@@ -13,7 +13,7 @@ use std::cmp::Ordering;
 use crate::error::Error;
 use crate::numeric::exp;
 
-/// One token and its logit. Double precision holds any f32 divided by any temperature.
+/// A token and its logit. An f64 can hold any f32 divided by any temperature.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Candidate {
     pub(crate) id: u32,
@@ -21,7 +21,7 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    /// The order in which the better candidate comes first.
+    /// The order with the better candidate first.
     pub(crate) fn best_first(&self, other: &Candidate) -> Ordering {
         other.logit.partial_cmp(&self.logit).unwrap_or(Ordering::Equal).then(self.id.cmp(&other.id))
     }
@@ -31,7 +31,7 @@ impl Candidate {
     }
 }
 
-/// What a sampler keeps between tokens so that it need not allocate for each.
+/// Scratch buffers that a sampler reuses between tokens.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scratch {
     list: Vec<Candidate>,
@@ -45,7 +45,7 @@ pub(crate) struct Candidates<'a> {
     logits: &'a [f32],
     /// The largest of the logits.
     largest: f32,
-    /// Nothing was removed yet: the candidates are `logits`, and `list` holds the changed ones by ascending id.
+    /// No candidate has been removed: the candidates are `logits`, and `list` holds the changed ones by ascending id.
     whole: bool,
     best_first: bool,
     list: Vec<Candidate>,
@@ -54,7 +54,7 @@ pub(crate) struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    /// All tokens with a finite logit. NaN, +∞ and a vocabulary without candidates are errors.
+    /// All tokens with a finite logit. It is an error if a logit is NaN or +∞, or if there is no candidate.
     pub(crate) fn new(logits: &'a [f32], scratch: &mut Scratch) -> Result<Candidates<'a>, Error> {
         if logits.is_empty() {
             return Err(Error::EmptyLogits);
@@ -83,14 +83,14 @@ impl<'a> Candidates<'a> {
         })
     }
 
-    /// Gives the memory back for the next token.
+    /// Returns the buffers for the next token.
     pub(crate) fn recycle(self, scratch: &mut Scratch) {
         scratch.list = self.list;
         scratch.spare = self.spare;
         scratch.weights = self.weights;
     }
 
-    /// The number of logits this began with.
+    /// The number of logits, which is the size of the vocabulary.
     pub(crate) fn vocab_size(&self) -> usize {
         self.logits.len()
     }
@@ -127,13 +127,13 @@ impl<'a> Candidates<'a> {
         count
     }
 
-    /// The best candidate, or none when biases have banned them all.
+    /// The best candidate; `None` if biases have banned all.
     pub(crate) fn best(&self) -> Option<Candidate> {
         if self.best_first {
             return self.list.first().copied();
         }
         if self.whole && self.list.is_empty() {
-            // The lowest id among equals: the first one that equals the largest.
+            // The lowest id among equals.
             let id = self.logits.iter().position(|&x| x == self.largest)?;
             return Some(Candidate { id: id as u32, logit: f64::from(self.largest) });
         }
@@ -146,7 +146,8 @@ impl<'a> Candidates<'a> {
         best
     }
 
-    /// Replaces the logits of the given tokens, each id once. −∞ bans the token. Ids that are no candidates stay out.
+    /// Replaces the logits of the given tokens, each id once. −∞ bans the token. Ids that are not candidates are
+    /// skipped.
     pub(crate) fn change(&mut self, ids: impl Iterator<Item = u32>, new_logit: impl Fn(u32, f64) -> f64) {
         for id in ids {
             if self.whole {
@@ -183,7 +184,7 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    /// The candidates as a list that may be changed in place, as long as their order stays true.
+    /// The candidates as a list that may be changed in place, as long as its order stays valid.
     pub(crate) fn list(&mut self) -> &mut Vec<Candidate> {
         if self.whole {
             let mut all = self.take_spare();
@@ -205,7 +206,7 @@ impl<'a> Candidates<'a> {
         spare
     }
 
-    /// Keeps the candidates that `keep` accepts, in their order. The caller sees to it that one remains.
+    /// Keeps the candidates that `keep` accepts, in their order. The caller guarantees that one remains.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(Candidate) -> bool) {
         if self.whole {
             let mut kept = self.take_spare();
@@ -220,32 +221,32 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    /// Keeps the `n` best, best first. Takes time proportional to the candidates, plus sorting the `n`.
+    /// Keeps the `n` best, best first. Takes time linear in the candidates, plus sorting `n`.
     ///
-    /// A reservoir of twice `n` collects whatever beats the worst of the best `n` seen so far; each time it is full, a
-    /// selection halves it. Most tokens then cost a single comparison.
+    /// A buffer of 2·`n` collects candidates that are better than the worst of the best `n` seen so far; when it is
+    /// full, a selection halves it. Most tokens cost a single comparison.
     pub(crate) fn keep_best(&mut self, n: usize) {
         if self.best_first {
             self.list.truncate(n);
             return;
         }
         let n = n.min(self.logits.len());
-        let mut reservoir = self.take_spare();
+        let mut buffer = self.take_spare();
         let mut worst: Option<Candidate> = None;
         self.for_each(|candidate| {
             if worst.is_some_and(|worst| !candidate.is_better_than(&worst)) {
                 return;
             }
-            reservoir.push(candidate);
-            if reservoir.len() >= 2 * n {
-                let (_, nth, _) = reservoir.select_nth_unstable_by(n - 1, Candidate::best_first);
+            buffer.push(candidate);
+            if buffer.len() >= 2 * n {
+                let (_, nth, _) = buffer.select_nth_unstable_by(n - 1, Candidate::best_first);
                 worst = Some(*nth);
-                reservoir.truncate(n);
+                buffer.truncate(n);
             }
         });
-        reservoir.sort_unstable_by(Candidate::best_first);
-        reservoir.truncate(n);
-        self.become_list(reservoir, true);
+        buffer.sort_unstable_by(Candidate::best_first);
+        buffer.truncate(n);
+        self.become_list(buffer, true);
     }
 
     /// Sorts all candidates, best first.
@@ -256,8 +257,8 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    /// Sorts the first `end` best into their places when the first `start` are there already; the rest follows in any
-    /// order. Once `end` reaches the count, the whole list is best first.
+    /// Extends a list whose first `start` candidates are sorted, best first, to `end` sorted ones; the rest follows in
+    /// any order. Once `end` reaches the count, the whole list is sorted.
     pub(crate) fn sort_further(&mut self, start: usize, end: usize) {
         if self.best_first {
             return;
@@ -273,14 +274,14 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    /// Cuts a list whose first `n` are sorted best first down to those.
+    /// Truncates a list to its first `n` candidates, which are sorted best first.
     pub(crate) fn truncate_sorted(&mut self, n: usize) {
         self.list.truncate(n);
         self.best_first = true;
     }
 
-    /// The candidates in their current order with e^(logit − best logit) of each, and the sum of these weights, added
-    /// in that order. A candidate's probability is its weight over the sum.
+    /// The candidates in their current order, their weights e^(logit − largest logit), and the sum of the weights in
+    /// that order. A candidate's probability is its weight divided by the sum.
     pub(crate) fn weigh(&mut self) -> (&[Candidate], &[f64], f64) {
         let best = self.best().map_or(0.0, |best| best.logit);
         self.list();
@@ -291,19 +292,19 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// The largest of the logits, or none where one is NaN or +∞. One pass in sixteen lanes, without an early exit.
+/// The largest logit; `None` if one is NaN or +∞. One pass over sixteen lanes, without an early exit.
 fn largest(logits: &[f32]) -> Option<f32> {
     let mut lanes = [f32::NEG_INFINITY; 16];
     let mut bad = [false; 16];
-    let mut look = |lane: usize, x: f32| {
+    let mut update = |lane: usize, x: f32| {
         lanes[lane] = if x > lanes[lane] { x } else { lanes[lane] };
         bad[lane] |= x.is_nan();
     };
     let (chunks, rest) = logits.as_chunks::<16>();
     for chunk in chunks {
-        (0..16).for_each(|lane| look(lane, chunk[lane]));
+        (0..16).for_each(|lane| update(lane, chunk[lane]));
     }
-    rest.iter().enumerate().for_each(|(lane, &x)| look(lane, x));
+    rest.iter().enumerate().for_each(|(lane, &x)| update(lane, x));
     let largest = lanes.into_iter().fold(f32::NEG_INFINITY, f32::max);
     (largest < f32::INFINITY && !bad.contains(&true)).then_some(largest)
 }

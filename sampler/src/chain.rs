@@ -1,4 +1,4 @@
-//! The chain: the filters one after the other, each narrowing or changing what the one before has left.
+//! The chain: filters in sequence, each removing candidates or changing logits.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,17 +24,17 @@ pub enum Filter {
     LogitBias(LogitBias),
     /// Makes recent tokens less likely.
     Penalties(Penalties),
-    /// Keeps the k best.
+    /// Keeps the k most likely tokens.
     TopK(TopK),
-    /// Keeps the tokens nearest to the entropy.
+    /// Keeps the tokens whose surprise is nearest to the entropy.
     Typical(Typical),
-    /// Keeps the best up to a probability.
+    /// Keeps the most likely tokens up to a probability.
     TopP(TopP),
-    /// Keeps those not far less likely than the best.
+    /// Keeps the tokens at least p times as likely as the most likely one.
     MinP(MinP),
     /// Sharpens or flattens the distribution.
     Temperature(Temperature),
-    /// Holds the surprise near a target.
+    /// Keeps the surprise near a target.
     Mirostat(Mirostat),
 }
 
@@ -67,15 +67,15 @@ impl Filter {
     }
 }
 
-/// What the filters look at besides the logits.
+/// The sampler's state that filters depend on besides the logits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Surroundings<'a> {
+pub(crate) struct State<'a> {
     pub(crate) history: &'a History,
     /// Mirostat's ceiling, in bits.
     pub(crate) ceiling: f64,
 }
 
-/// Filters in the order in which they run, each at most once, all settings checked.
+/// Filters in the order in which they run, each at most once, with checked settings.
 ///
 /// ```
 /// use glassbox_sampler::{Chain, Filter, Sampler, Temperature, TopK};
@@ -91,12 +91,15 @@ pub(crate) struct Surroundings<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chain {
     filters: Vec<Filter>,
-    /// Where the choice is greedy, how many of the first filters have a say in it.
+    /// If the choice is greedy, the number of leading filters that can affect it.
     greedy: Option<usize>,
 }
 
 impl Chain {
-    /// Checks every setting and the order. An empty chain draws from the model's own distribution.
+    /// A chain of these filters. An empty chain draws from the model's own distribution.
+    ///
+    /// # Errors
+    /// If a setting is out of range or the order is invalid.
     pub fn new(filters: Vec<Filter>) -> Result<Chain, Error> {
         filters.iter().try_for_each(Filter::check)?;
         check_order(filters.iter().map(Filter::name))?;
@@ -109,7 +112,7 @@ impl Chain {
         &self.filters
     }
 
-    /// Whether the choice is always the best token, so that neither seed nor truncation has a say.
+    /// Whether the choice is always the most likely token, so that neither the seed nor truncation affects it.
     pub fn is_greedy(&self) -> bool {
         self.greedy.is_some()
     }
@@ -121,7 +124,7 @@ impl Chain {
         }
     }
 
-    /// How far back the penalties look; 0 where the chain has none.
+    /// The penalties' window in tokens; 0 if the chain has no penalties.
     pub(crate) fn penalty_last_n(&self) -> i32 {
         let of = |filter: &Filter| match filter {
             Filter::Penalties(penalties) => Some(penalties.last_n),
@@ -130,40 +133,37 @@ impl Chain {
         self.filters.iter().find_map(of).unwrap_or(0)
     }
 
-    /// Runs every filter, and tells the recorder after each.
+    /// Runs every filter and notifies the recorder after each.
     pub(crate) fn run<R: Recorder>(
         &self,
         candidates: &mut Candidates<'_>,
-        around: Surroundings<'_>,
+        state: State<'_>,
         recorder: &mut R,
     ) -> Result<(), Error> {
         for filter in &self.filters {
-            let reason = apply(filter, candidates, around)?;
+            let reason = apply(filter, candidates, state)?;
             recorder.after(filter.name(), reason, candidates);
         }
         Ok(())
     }
 
-    /// For a greedy chain: runs the filters that have a say in which token is best. False where the chain is not greedy.
+    /// For a greedy chain: runs the filters that can change the most likely token. Returns false if the chain is not
+    /// greedy.
     pub(crate) fn run_greedy(
         &self,
         candidates: &mut Candidates<'_>,
-        around: Surroundings<'_>,
+        state: State<'_>,
     ) -> Result<bool, Error> {
         let Some(deciding) = self.greedy else { return Ok(false) };
         for filter in &self.filters[..deciding] {
-            apply(filter, candidates, around)?;
+            apply(filter, candidates, state)?;
         }
         Ok(true)
     }
 }
 
-/// Runs one filter. At least one candidate remains, or it is an error.
-fn apply(
-    filter: &Filter,
-    candidates: &mut Candidates<'_>,
-    around: Surroundings<'_>,
-) -> Result<Reason, Error> {
+/// Runs one filter. It is an error if no candidate remains.
+fn apply(filter: &Filter, candidates: &mut Candidates<'_>, state: State<'_>) -> Result<Reason, Error> {
     Ok(match filter {
         Filter::LogitBias(filter) => {
             filter.check_ids(candidates.vocab_size())?;
@@ -173,12 +173,12 @@ fn apply(
             }
             reason
         }
-        Filter::Penalties(filter) => filter.apply(candidates, around.history),
+        Filter::Penalties(filter) => filter.apply(candidates, state.history),
         Filter::TopK(filter) => filter.apply(candidates),
         Filter::Typical(filter) => filter.apply(candidates),
         Filter::TopP(filter) => filter.apply(candidates),
         Filter::MinP(filter) => filter.apply(candidates),
         Filter::Temperature(filter) => filter.apply(candidates),
-        Filter::Mirostat(filter) => filter.apply(candidates, around.ceiling),
+        Filter::Mirostat(filter) => filter.apply(candidates, state.ceiling),
     })
 }

@@ -1,4 +1,4 @@
-//! All settings of a sampler in one place, as a command line or a request states them.
+//! All settings of a sampler, as given by a command line or a request.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,38 +14,38 @@ use crate::top_k::TopK;
 use crate::top_p::TopP;
 use crate::typical::Typical;
 
-/// The settings of a sampler. The defaults are llama.cpp's; fields absent from a serialised form take them.
+/// The settings of a sampler. The defaults are llama.cpp's; they also apply to fields missing in serialised settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SamplerConfig {
-    /// Where the random sequence begins. The same seed, settings and logits give the same tokens.
+    /// Random seed. The same seed, settings and logits give the same tokens. Default 0.
     pub seed: u64,
     /// Divides the logits; 0 is greedy. Default 0.8.
     pub temperature: f32,
-    /// Keep the k best; 0 is off. Default 40.
+    /// Keep the k most likely tokens; 0 is off. Default 40.
     pub top_k: usize,
-    /// Keep the best tokens up to this probability; 1 is off. Default 0.95.
+    /// Keep the fewest most likely tokens whose probabilities reach this; 1 is off. Default 0.95.
     pub top_p: f32,
-    /// Keep tokens at least this times as likely as the best; 0 is off. Default 0.05.
+    /// Keep tokens at least this many times as likely as the most likely one; 0 is off. Default 0.05.
     pub min_p: f32,
-    /// Keep the tokens nearest to the entropy up to this probability; 1 is off. Default 1.
+    /// Keep the tokens whose surprise is nearest to the entropy, up to this probability; 1 is off. Default 1.
     pub typical_p: f32,
-    /// What top-p, min-p and typical always leave, as far as there is so much. Default 1.
+    /// Minimum number of candidates that top-p, min-p and typical keep, if there are as many. Default 1.
     pub min_keep: usize,
-    /// Divides the positive logits of recent tokens and multiplies the others; 1 is off. Default 1.
+    /// Divides positive logits of recent tokens and multiplies the others; 1 is off. Default 1.
     pub repeat_penalty: f32,
-    /// Subtracted from a recent token's logit for each time it occurred; 0 is off. Default 0.
+    /// Subtracted from a recent token's logit for each occurrence; 0 is off. Default 0.
     pub frequency_penalty: f32,
-    /// Subtracted from a recent token's logit; 0 is off. Default 0.
+    /// Subtracted once from a recent token's logit; 0 is off. Default 0.
     pub presence_penalty: f32,
-    /// How many last tokens are recent: 0 for none, −1 for all. Default 64.
+    /// Number of last tokens that count as recent: 0 for none, −1 for all. Default 64.
     pub penalty_last_n: i32,
     /// Added to the logits of chosen tokens. Default none.
     pub logit_bias: Vec<Bias>,
-    /// Steer the surprise instead of truncating. Default none.
+    /// Control the surprise instead of truncating. Default none.
     pub mirostat: Option<Mirostat>,
-    /// The filters to run, in this order. By default [`Order::default`], or [`Order::mirostat`] where that is set.
-    /// Biases are never lost: an order that leaves `logit_bias` out runs it first.
+    /// The filters to run, in this order. Default [`Order::default`], or [`Order::mirostat`] if mirostat is set. Biases
+    /// always apply: if the order does not name `logit_bias`, it runs first.
     pub order: Option<Order>,
 }
 
@@ -71,17 +71,18 @@ impl Default for SamplerConfig {
 }
 
 impl SamplerConfig {
-    /// The settings that always choose the best token.
+    /// Greedy settings: always the token with the largest logit.
     pub fn greedy() -> SamplerConfig {
         SamplerConfig { temperature: 0.0, ..SamplerConfig::default() }
     }
 
-    /// The settings under which nothing is filtered and the model's own distribution is drawn from.
+    /// Settings without filters: tokens are drawn from the model's own distribution.
     pub fn unfiltered(seed: u64) -> SamplerConfig {
         SamplerConfig { seed, temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..SamplerConfig::default() }
     }
 
-    /// The filters in the order in which they run. Every setting is checked, those of filters that do not run too.
+    /// The filters in the order in which they run. All settings are checked, including those of filters that do not
+    /// run.
     pub fn filters(&self) -> Result<Vec<Filter>, Error> {
         for name in FilterName::ALL {
             self.filter(name).check()?;

@@ -1,14 +1,14 @@
-//! Every way in which sampling can fail, each with what was expected and what was found.
+//! Errors of sampling, with what was expected and what was found.
 
 use std::fmt;
 
 use crate::order::FilterName;
 
-/// Why a sampler could not be built, or could not choose a token.
+/// Why a sampler could not be built or could not choose a token.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
-    /// A setting lies outside its range.
+    /// A setting is out of range.
     Setting {
         /// The setting's name, as in [`SamplerConfig`](crate::SamplerConfig).
         name: &'static str,
@@ -27,40 +27,40 @@ pub enum Error {
         /// The filter's name.
         filter: FilterName,
     },
-    /// Mirostat measures the token that is drawn, so that no filter can follow it.
+    /// A filter follows mirostat, which must be last because it measures the drawn token.
     AfterMirostat {
         /// The first filter that follows.
         filter: FilterName,
     },
-    /// Mirostat is configured, but the order of filters leaves it out.
+    /// Mirostat is configured, but the order of filters does not name it.
     MirostatNotInOrder,
-    /// There are no logits at all.
+    /// There are no logits.
     EmptyLogits,
     /// There are more logits than 32-bit token ids.
     TooManyLogits {
         /// How many there are.
         found: usize,
     },
-    /// A logit is NaN or +∞: the model's arithmetic has failed before the sampler saw it.
+    /// A logit is NaN or +∞: the model's arithmetic failed before sampling.
     BadLogit {
         /// The first token id with such a logit.
         id: u32,
         /// NaN or +∞.
         found: f32,
     },
-    /// Every token is banned: all logits are −∞, given so or made so by logit biases.
+    /// Every token is banned: all logits are −∞, as given or because of logit biases.
     NoCandidates {
         /// The number of logits.
         vocab_size: usize,
     },
-    /// A logit bias names a token that the vocabulary does not have.
+    /// A logit bias is for a token outside the vocabulary.
     BiasOutsideVocabulary {
         /// The token id of the bias.
         id: u32,
         /// The number of logits.
         vocab_size: usize,
     },
-    /// A record is replayed on other logits than those it was made from.
+    /// A record is replayed with logits other than those it was made from.
     OtherLogits {
         /// The fingerprint in the record.
         expected: u64,
@@ -76,7 +76,7 @@ impl fmt::Display for Error {
                 write!(f, "sampler setting `{name}`: expected {expected}, found {found}")
             }
             Error::UnknownFilter { found } => {
-                write!(f, "unknown filter `{found}` in the order of filters; known are ")?;
+                write!(f, "unknown filter `{found}` in the order of filters; expected one of ")?;
                 for (i, name) in FilterName::ALL.iter().enumerate() {
                     write!(f, "{}{name}", if i == 0 { "" } else { ", " })?;
                 }
@@ -124,7 +124,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Returns the error for a setting that is out of its range, or nothing when `good`.
+/// An error for the setting `name`, unless `good`.
 pub(crate) fn check(
     good: bool,
     name: &'static str,

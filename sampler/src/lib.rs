@@ -1,21 +1,21 @@
 //! From logits to one token id: filters, penalties, and a seeded generator.
 //!
-//! A language model ends in one number a token of its vocabulary, the *logits*. Their softmax is a probability
-//! distribution, and sampling is how one token comes out of it. This crate does that step alone; it knows nothing of
-//! models or text.
+//! A language model outputs one number per token of its vocabulary, the *logits*. Their softmax is a probability
+//! distribution; sampling chooses one token from it. This crate does only that step and is independent of models and
+//! text.
 //!
 //! ```
 //! use glassbox_sampler::{Sampler, SamplerConfig};
 //!
 //! let logits = [1.0, 4.0, 3.5, f32::NEG_INFINITY]; // −∞ bans token 3
 //!
-//! // Greedy: the best token, the lowest id among equals.
+//! // Greedy: the token with the largest logit, the lowest id among equals.
 //! assert_eq!(Sampler::new(SamplerConfig::greedy())?.sample(&logits)?, 1);
 //!
-//! // Random, and yet the same tokens for the same seed on every machine.
+//! // Random, but the same seed gives the same tokens on every machine.
 //! let config = SamplerConfig { seed: 42, top_k: 2, temperature: 0.7, repeat_penalty: 1.1, ..Default::default() };
 //! let mut sampler = Sampler::new(config)?;
-//! sampler.prime(&[0, 2]); // the prompt, which the penalties see
+//! sampler.prime(&[0, 2]); // the prompt, which counts for the penalties
 //! for _ in 0..3 {
 //!     let id = sampler.sample(&logits)?;
 //!     sampler.accept(id);
@@ -25,39 +25,39 @@
 //!
 //! # The chain
 //!
-//! Filters run one after the other, each on what the one before has left. The default order is llama.cpp's:
+//! Filters run in sequence, each on the output of the one before. The default order is llama.cpp's:
 //!
 //! | filter | what it does | off at |
 //! |---|---|---|
-//! | [`LogitBias`] | adds a number to chosen tokens' logits, or bans them | no biases |
-//! | [`Penalties`] | tokens seen recently become less likely: repeat, frequency, presence | 1, 0, 0 |
-//! | [`TopK`] | the k best stay | 0 |
-//! | [`Typical`] | the tokens stay whose surprise −ln p is nearest to the expected one, up to a probability | 1 |
-//! | [`TopP`] | the fewest best stay whose probabilities reach p | 1 |
-//! | [`MinP`] | tokens not far less likely than the best stay | 0 |
+//! | [`LogitBias`] | adds a number to the logits of chosen tokens, or bans them | no biases |
+//! | [`Penalties`] | makes recent tokens less likely: repeat, frequency, presence | 1, 0, 0 |
+//! | [`TopK`] | keeps the k most likely tokens | 0 |
+//! | [`Typical`] | keeps the tokens whose surprise −ln p is nearest to the entropy, up to a probability | 1 |
+//! | [`TopP`] | keeps the fewest most likely tokens whose probabilities reach p | 1 |
+//! | [`MinP`] | keeps tokens at least p times as likely as the most likely one | 0 |
 //! | [`Temperature`] | divides the logits; 0 is greedy | 1 |
-//! | the draw | chooses one of the rest by its probability | one candidate |
+//! | the draw | chooses one of the remaining tokens by its probability | one candidate |
 //!
-//! In llama.cpp the order is: logit bias, penalties, DRY, top-n-σ, top-k, typical, top-p, min-p, XTC, temperature, draw;
-//! DRY, top-n-σ and XTC are off there by default and have no counterpart here. [`Mirostat`] replaces the truncating
-//! filters by a controller. Another order is given as a text; for filters of your own see [`Chain`]:
+//! In llama.cpp the order is: logit bias, penalties, DRY, top-n-σ, top-k, typical, top-p, min-p, XTC, temperature,
+//! draw; DRY, top-n-σ and XTC are off there by default and have no counterpart here. [`Mirostat`] replaces the
+//! truncating filters by a controller. Another order can be given as text; to choose filters yourself, see [`Chain`]:
 //!
 //! ```
 //! use glassbox_sampler::{Order, Sampler, SamplerConfig};
 //!
 //! let order: Order = "penalties;temperature;top_p".parse()?;
 //! let sampler = Sampler::new(SamplerConfig { order: Some(order), ..Default::default() })?;
-//! assert_eq!(sampler.chain().filters().len(), 4); // biases are never lost: they run first
+//! assert_eq!(sampler.chain().filters().len(), 4); // biases always apply: they run first
 //!
 //! let error = Sampler::new(SamplerConfig { top_p: 1.5, ..Default::default() }).unwrap_err();
 //! assert_eq!(error.to_string(), "sampler setting `top_p`: expected a number from 0 to 1 (1 is off), found 1.5");
 //! # Ok::<(), glassbox_sampler::Error>(())
 //! ```
 //!
-//! # Looking on
+//! # Recording
 //!
-//! [`Sampler::sample_recorded`] chooses the same token and says how: what each filter removed and why, and where the
-//! random number fell. The record can be written with serde and [replayed](Record::replay).
+//! [`Sampler::sample_recorded`] chooses the same token and records how: what each filter removed and why, and where the
+//! random number fell. The record can be serialised with serde and [replayed](Record::replay).
 //!
 //! ```
 //! use glassbox_sampler::{Sampler, SamplerConfig};
@@ -72,9 +72,9 @@
 //!
 //! # The same tokens everywhere
 //!
-//! Sums have one order, equal logits are ranked by id, the generator is integer arithmetic ([`Rng`]), and `exp` and `ln`
-//! are our own ([`numeric`]). Logits of NaN or +∞ are an [`Error`], never a random token, and no filter can remove the
-//! last candidate.
+//! Sums have a fixed order, equal logits are ranked by id, the generator uses integer arithmetic ([`Rng`]), and `exp`
+//! and `ln` are our own ([`numeric`]). Logits of NaN or +∞ are an [`Error`], never a random token. No truncating filter
+//! removes the last candidate.
 #![forbid(unsafe_code)]
 
 mod candidates;

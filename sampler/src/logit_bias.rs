@@ -1,4 +1,4 @@
-//! Logit bias: the caller's thumb on the scale, for chosen tokens. −∞ bans a token.
+//! Logit bias: a number added to the logits of chosen tokens. −∞ bans a token.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -12,7 +12,7 @@ use crate::record::Reason;
 pub struct Bias {
     /// The token.
     pub id: u32,
-    /// What to add: finite, or −∞ to ban the token. Written as a number, or as the text `"-inf"`.
+    /// The number to add: finite, or −∞ to ban the token. Serialised as a number, or as the string `"-inf"`.
     #[serde(serialize_with = "write_bias", deserialize_with = "read_bias")]
     pub bias: f32,
 }
@@ -33,7 +33,7 @@ impl LogitBias {
         })
     }
 
-    /// Biases for tokens that the vocabulary does not have are an error: they come from another model's settings.
+    /// Checks that all biases are for tokens of the vocabulary; others come from another model's settings.
     pub(crate) fn check_ids(&self, vocab_size: usize) -> Result<(), Error> {
         match self.biases.iter().find(|entry| entry.id as usize >= vocab_size) {
             Some(entry) => Err(Error::BiasOutsideVocabulary { id: entry.id, vocab_size }),

@@ -1,4 +1,4 @@
-//! Min-p: tokens less than p times as likely as the best one go
+//! Min-p: removes tokens less than p times as likely as the most likely one
 //! (N. N. Minh et al., "Turning up the heat: min-p sampling for creative and coherent LLM outputs", 2024).
 
 use serde::{Deserialize, Serialize};
@@ -8,13 +8,13 @@ use crate::error::{Error, check};
 use crate::numeric::ln;
 use crate::record::Reason;
 
-/// Keeps the candidates whose probability is at least `p` times that of the best.
+/// Keeps the candidates whose probability is at least `p` times the largest probability.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MinP {
-    /// Between 0 and 1; 0 keeps all, 1 only the best and its equals.
+    /// Between 0 and 1; 0 keeps all, 1 only the most likely and its equals.
     pub p: f32,
-    /// At least so many stay, as far as there are so many. At least 1.
+    /// Minimum number of candidates to keep, if there are as many. At least 1.
     pub min_keep: usize,
 }
 
@@ -24,7 +24,7 @@ impl MinP {
         check(self.min_keep >= 1, "min_keep", "at least 1", self.min_keep)
     }
 
-    /// p_i ≥ p·p_best is logit_i ≥ logit_best + ln p: no probability has to be computed.
+    /// p_i ≥ p·p_max is equivalent to logit_i ≥ logit_max + ln p, so no probability is computed.
     pub(crate) fn apply(&self, candidates: &mut Candidates<'_>) -> Reason {
         if self.p <= 0.0 {
             return Reason::Off;

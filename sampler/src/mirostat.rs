@@ -1,8 +1,8 @@
-//! Mirostat, second version: a controller that holds the surprise of the text near a target
+//! Mirostat 2.0: a controller that keeps the surprise of the text near a target
 //! (S. Basu et al., "Mirostat: a neural text decoding algorithm that directly controls perplexity", 2021).
 //!
-//! Tokens whose surprise, −log₂ p, exceeds the ceiling μ go. After the draw μ moves against the error: down if the drawn
-//! token surprised more than the target τ, up if less. It begins at 2τ.
+//! Tokens whose surprise −log₂ p exceeds the ceiling μ are removed. After the draw, μ is corrected: down if the
+//! surprise of the drawn token exceeded the target τ, up if it was below. μ starts at 2τ.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,18 +11,19 @@ use crate::error::{Error, check};
 use crate::numeric::ln;
 use crate::record::Reason;
 
-/// Removes tokens of too great a surprise and steers by the surprise of the token drawn. The last filter of a chain.
+/// Removes tokens whose surprise is too large, and adapts to the surprise of the drawn token. The last filter of a
+/// chain.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mirostat {
-    /// τ, the surprise to hold, in bits: a finite number ≥ 0.
+    /// τ, the target surprise in bits: a finite number ≥ 0.
     pub target: f32,
-    /// η, the share of the error by which the ceiling moves: a finite number ≥ 0.
+    /// η, the learning rate: the fraction of the error by which the ceiling moves. A finite number ≥ 0.
     pub rate: f32,
 }
 
 impl Default for Mirostat {
-    /// The values usual elsewhere: τ = 5 bits, η = 0.1.
+    /// The usual values: τ = 5 bits, η = 0.1.
     fn default() -> Mirostat {
         Mirostat { target: 5.0, rate: 0.1 }
     }

@@ -1,14 +1,14 @@
-//! Exponential and logarithm made of additions, multiplications and divisions in one fixed order.
+//! Exponential and logarithm from additions, multiplications and divisions in a fixed order.
 //!
-//! The standard library hands `exp` and `ln` to the platform, and platforms differ in the last bit. One such bit can
-//! move a draw to the neighbouring token. IEEE 754 fixes the result of `+ − × ÷`, and Rust never fuses or reorders
-//! them, so that the functions here return the same bits on every machine.
+//! The standard library delegates `exp` and `ln` to the platform, and platforms differ in the last bit. One such bit
+//! can move a draw to the neighbouring token. IEEE 754 fixes the result of `+ − × ÷`, and Rust never fuses or reorders
+//! them, so the functions here return the same bits on every machine.
 
 /// The smallest argument of [`exp`] that does not give zero; e^−708 ≈ 3.3·10⁻³⁰⁸ is just above the subnormal numbers.
 pub const EXP_SMALLEST: f64 = -708.0;
 const EXP_LARGEST: f64 = 709.0;
 
-/// ln 2 in two parts: the first has its low 32 bits empty, so that a small integer times it is exact.
+/// ln 2 in two parts. The low 32 bits of the first are zero, so its product with a small integer is exact.
 const LN_2_HIGH: f64 = 6.931_471_803_691_238e-1;
 const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 
@@ -24,7 +24,7 @@ const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 /// ```
 #[inline]
 pub fn exp(x: f64) -> f64 {
-    // Adding 1.5·2^52 rounds to the nearest integer, which then stands in the low bits of the sum.
+    // Adding 1.5·2^52 rounds to the nearest integer, which is then in the low bits of the sum.
     const ROUND: f64 = 6_755_399_441_055_744.0;
     let rounded = x * std::f64::consts::LOG2_E + ROUND;
     let k = rounded - ROUND;
@@ -33,8 +33,8 @@ pub fn exp(x: f64) -> f64 {
     for coefficient in &EXP_TAYLOR[1..] {
         series = series * r + coefficient;
     }
-    // Within the limits k runs from −1021 to 1023, so that the exponent k + 1023 stays in 2..=2046; the shift drops
-    // all bits of the sum above it. Choosing last, without a branch, lets loops over `exp` run in vector registers.
+    // Within the limits, k is −1021 to 1023, so the exponent k + 1023 is in 2..=2046; the shift drops all higher bits
+    // of the sum. Selecting the result last, without a branch, lets loops over `exp` be vectorised.
     let power_of_two = f64::from_bits((rounded.to_bits() << 52).wrapping_add(1023 << 52));
     let result = series * power_of_two;
     let result = if x < EXP_SMALLEST { 0.0 } else { result };
@@ -73,7 +73,7 @@ pub fn ln(x: f64) -> f64 {
     if x == f64::INFINITY {
         return x;
     }
-    // A subnormal number is first scaled by 2^54 into the normal range.
+    // A subnormal number is scaled by 2^54 into the normal range first.
     let (x, scaled) = if x < f64::MIN_POSITIVE { (x * 18_014_398_509_481_984.0, -54) } else { (x, 0) };
     let bits = x.to_bits();
     let mut exponent = (bits >> 52) as i64 - 1023 + scaled;
@@ -92,9 +92,9 @@ pub fn ln(x: f64) -> f64 {
     e * LN_2_HIGH + (2.0 * s * series + e * LN_2_LOW)
 }
 
-/// ln Σ e^logit over all logits, summed in the order of the ids: what turns logits into log-probabilities.
+/// ln Σ e^logit over all logits, summed in the order of the ids. Subtracting it turns logits into log-probabilities.
 ///
-/// It is −∞ for no logits or only −∞, and NaN when a logit is NaN or +∞.
+/// It is −∞ if there are no logits or all are −∞, and NaN if a logit is NaN or +∞.
 ///
 /// ```
 /// let sum = glassbox_sampler::numeric::log_sum_exp(&[0.0, 0.0, f32::NEG_INFINITY]);

@@ -66,8 +66,8 @@ impl fmt::Display for FilterName {
 impl FromStr for FilterName {
     type Err = Error;
 
-    /// Reads a name, `-` being as good as `_`. Also llama.cpp's other names: `typ_p`, `typical_p`, `typ`, `nucleus`,
-    /// `temp`.
+    /// Parses a name; `-` and `_` are equivalent. llama.cpp's other names are accepted: `typ_p`, `typical_p`, `typ`,
+    /// `nucleus`, `temp`.
     fn from_str(text: &str) -> Result<FilterName, Error> {
         let name = text.trim().replace('-', "_");
         let known = FilterName::ALL.into_iter().find(|known| known.as_str() == name);
@@ -82,9 +82,9 @@ impl FromStr for FilterName {
     }
 }
 
-/// An order of filters, each at most once. A filter that it leaves out does not run.
+/// An order of filters, each at most once. Filters that are not named do not run.
 ///
-/// As text the names are joined by semicolons (commas are read too):
+/// As text, the names are separated by semicolons (commas are accepted too):
 ///
 /// ```
 /// use glassbox_sampler::Order;
@@ -101,14 +101,17 @@ pub struct Order {
 }
 
 impl Order {
-    /// An order of these filters; a filter named twice, or one after mirostat, is an error.
+    /// An order of these filters.
+    ///
+    /// # Errors
+    /// If a filter is named twice, or follows mirostat.
     pub fn new(names: Vec<FilterName>) -> Result<Order, Error> {
         check_order(names.iter().copied())?;
         Ok(Order { names })
     }
 
-    /// The order for mirostat, which in llama.cpp takes the place of all other truncation and of the penalties:
-    /// logit_bias, temperature, mirostat.
+    /// The order for mirostat: logit_bias, temperature, mirostat. As in llama.cpp, mirostat replaces all other
+    /// truncation and the penalties.
     pub fn mirostat() -> Order {
         Order { names: vec![FilterName::LogitBias, FilterName::Temperature, FilterName::Mirostat] }
     }
@@ -127,7 +130,7 @@ impl Default for Order {
     }
 }
 
-/// Refuses repeated filters and filters after mirostat.
+/// Checks that no filter is repeated and none follows mirostat.
 pub(crate) fn check_order(names: impl Iterator<Item = FilterName> + Clone) -> Result<(), Error> {
     for (at, filter) in names.clone().enumerate() {
         let mut earlier = names.clone().take(at);

@@ -1,6 +1,6 @@
-//! Penalties: tokens seen among the last ones become less likely.
+//! Penalties: recent tokens become less likely.
 //!
-//! - repeat: positive logits are divided by it, others multiplied, once however often the token occurred
+//! - repeat: positive logits are divided by it, others multiplied, once regardless of the number of occurrences
 //!   (N. S. Keskar et al., "CTRL: a conditional transformer language model for controllable generation", 2019);
 //! - frequency: subtracted once for each occurrence;
 //! - presence: subtracted once if the token occurred at all.
@@ -13,7 +13,7 @@ use crate::candidates::Candidates;
 use crate::error::{Error, check};
 use crate::record::Reason;
 
-/// Makes the tokens of the recent history less likely, or more so with settings on the other side of neutral.
+/// Makes recent tokens less likely, or more likely with settings on the other side of neutral.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Penalties {
@@ -23,7 +23,7 @@ pub struct Penalties {
     pub frequency: f32,
     /// Finite; 0 is neutral.
     pub presence: f32,
-    /// How many of the last tokens count: 0 for none, −1 for all.
+    /// Number of last tokens that count: 0 for none, −1 for all.
     pub last_n: i32,
 }
 
@@ -55,10 +55,10 @@ impl Penalties {
     }
 }
 
-/// How often each token occurred among the last ones.
+/// The number of occurrences of each recent token.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct History {
-    /// The tokens still counted, oldest first; stays empty where all tokens count, as none is ever forgotten.
+    /// The tokens in the window, oldest first. Empty if all tokens count, since none leaves the window.
     recent: VecDeque<u32>,
     counts: BTreeMap<u32, u64>,
     last_n: i32,
@@ -69,7 +69,7 @@ impl History {
         History { recent: VecDeque::new(), counts: BTreeMap::new(), last_n }
     }
 
-    /// A history that holds these counts. They stay: it is for looking once, not for going on.
+    /// A fixed history with these counts, for a replay; not for further tokens.
     pub(crate) fn with_counts(counts: impl IntoIterator<Item = (u32, u64)>) -> History {
         History { recent: VecDeque::new(), counts: counts.into_iter().collect(), last_n: -1 }
     }

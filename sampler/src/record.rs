@@ -1,12 +1,12 @@
-//! The record: what each filter did to the candidates and why, and where the random number fell.
+//! Records: what each filter did to the candidates and why, and where the random number fell.
 //!
-//! Recording is a type parameter of the sampler's inner function. Without it the calls below are empty and compile to
-//! nothing; with it they look at the candidates between the filters, and never change what is chosen.
+//! The recorder is a type parameter of the sampler's inner function. With [`NoRecorder`] its calls compile to nothing.
+//! With a recorder, they inspect the candidates between the filters and never change the choice.
 
 use serde::{Deserialize, Serialize};
 
 use crate::candidates::{Candidate, Candidates, Scratch};
-use crate::chain::{Chain, Filter, Surroundings};
+use crate::chain::{Chain, Filter, State};
 use crate::draw::{Draw, draw};
 use crate::error::Error;
 use crate::mirostat::Mirostat;
@@ -15,22 +15,22 @@ use crate::order::FilterName;
 use crate::penalties::{History, Penalties};
 use crate::rng::Rng;
 
-/// How many tokens each list in a [`Record`] names at most; the counts beside them are of all tokens.
+/// Maximum length of each list in a [`Record`]; the counts beside the lists cover all tokens.
 pub const LISTED: usize = 64;
 
-/// How one token was chosen, with all that is needed to choose it again from the same logits.
+/// How one token was chosen, with everything needed to replay the choice from the same logits.
 ///
-/// It holds finite numbers only, so that JSON can carry it; serde_json reads them back to the last bit when its feature
-/// `float_roundtrip` is on.
+/// All numbers are finite, so JSON can represent them. serde_json restores them exactly with its feature
+/// `float_roundtrip`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The token chosen.
     pub id: u32,
-    /// What each filter of the chain did, first to last.
+    /// What each filter of the chain did, in order.
     pub steps: Vec<Step>,
-    /// The candidates that were left, in the order in which they were laid out for the draw, at most [`LISTED`].
+    /// The remaining candidates in the order of the draw, at most [`LISTED`].
     pub candidates: Vec<Token>,
-    /// How many were left.
+    /// The number of remaining candidates.
     pub left: usize,
     /// The entropy of the model's own distribution, in nats.
     pub entropy: f64,
@@ -38,15 +38,15 @@ pub struct Record {
     pub draw: Draw,
     /// The number of logits.
     pub vocab_size: usize,
-    /// A hash of the logits, by which [`Record::replay`] knows them again.
+    /// A hash of the logits, checked by [`Record::replay`].
     pub fingerprint: u64,
     /// The chain's filters with their settings.
     pub filters: Vec<Filter>,
-    /// The recent tokens and how often each occurred, as the penalties saw them.
+    /// The recent tokens and their counts, as used by the penalties.
     pub history: Vec<(u32, u64)>,
     /// Mirostat's ceiling before this token, in bits.
     pub ceiling: f64,
-    /// The generator as it was before the draw.
+    /// The generator's state before the draw.
     pub rng: Rng,
 }
 
@@ -55,25 +55,25 @@ pub struct Record {
 pub struct Step {
     /// The filter.
     pub filter: FilterName,
-    /// Why: the numbers that decided.
+    /// The numbers that decided.
     pub reason: Reason,
-    /// How many candidates it left.
+    /// Number of candidates kept.
     pub kept: usize,
-    /// How many it removed.
+    /// Number of candidates removed.
     pub removed: usize,
-    /// The probability that the removed ones had together before.
+    /// Total probability of the removed candidates before the filter.
     pub removed_probability: f64,
-    /// The likeliest of the removed, as they were before, at most [`LISTED`].
+    /// The most likely removed candidates, as they were before the filter, at most [`LISTED`].
     pub strongest_removed: Vec<Token>,
-    /// How many logits it changed.
+    /// Number of logits changed.
     pub changed: usize,
-    /// The best of the changed, best first by their new logit, at most [`LISTED`].
+    /// The changed candidates with the largest new logits, in descending order, at most [`LISTED`].
     pub strongest_changed: Vec<Change>,
-    /// The entropy of what it left, in nats.
+    /// The entropy of the kept candidates, in nats.
     pub entropy: f64,
 }
 
-/// A token with its logit and its probability among the candidates of that moment.
+/// A token with its logit and its probability among the current candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Token {
     /// The token.
@@ -99,66 +99,69 @@ pub struct Change {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Reason {
-    /// The filter's settings make it do nothing here.
+    /// The filter has no effect with its settings.
     Off,
-    /// Biases were added to logits, −∞ banning a token.
+    /// Biases were added to logits; −∞ bans a token.
     LogitBias {
-        /// How many biases there are.
+        /// Number of biases.
         biases: usize,
     },
     /// Recent tokens were penalised.
     Penalties {
         /// The penalties.
         settings: Penalties,
-        /// How many different tokens are recent.
+        /// Number of distinct recent tokens.
         tokens: usize,
     },
-    /// Only the k best stay.
+    /// The k most likely candidates were kept.
     TopK {
-        /// How many.
+        /// k.
         k: usize,
-        /// The logit of the last one kept.
+        /// The smallest logit kept.
         worst_kept: f64,
     },
-    /// Those nearest to the entropy stay.
+    /// The candidates whose surprise is nearest to the entropy were kept.
     Typical {
         /// The probability to exceed.
         p: f32,
-        /// The entropy, in nats: the surprise that is typical.
+        /// The entropy in nats, the typical surprise.
         entropy: f64,
-        /// The probability of the kept ones together.
+        /// The total probability of the kept candidates.
         reached: f64,
     },
-    /// The best stay, until they reach a probability.
+    /// The most likely candidates were kept, up to a probability.
     TopP {
         /// The probability to reach.
         p: f32,
-        /// The probability of the kept ones together.
+        /// The total probability of the kept candidates.
         reached: f64,
     },
-    /// Those of at least a share of the best one's probability stay.
+    /// Candidates with at least a fraction of the largest probability were kept.
     MinP {
-        /// The share.
+        /// The fraction.
         p: f32,
-        /// The logit that it takes.
+        /// The smallest logit that passes.
         least_logit: f64,
     },
-    /// All logits were divided; 0 keeps the best alone.
+    /// All logits were divided; 0 keeps only the most likely candidate.
     Temperature {
         /// The divisor.
         temperature: f32,
     },
-    /// Those of too great a surprise were removed.
+    /// Candidates whose surprise is too large were removed.
     Mirostat {
         /// Target and rate.
         settings: Mirostat,
-        /// The greatest surprise allowed, in bits.
+        /// The largest surprise allowed, in bits.
         ceiling: f64,
     },
 }
 
 impl Record {
-    /// Chooses again from the same logits: the record that this returns equals the one that it is called on.
+    /// Repeats the choice from the same logits. The returned record equals this one.
+    ///
+    /// # Errors
+    /// [`Error::OtherLogits`] if the logits are not those of the record.
     pub fn replay(&self, logits: &[f32]) -> Result<Record, Error> {
         let found = fingerprint(logits);
         if found != self.fingerprint {
@@ -167,23 +170,23 @@ impl Record {
         let chain = Chain::new(self.filters.clone())?;
         let history = History::with_counts(self.history.iter().copied());
         let mut candidates = Candidates::new(logits, &mut Scratch::default())?;
-        let around = Surroundings { history: &history, ceiling: self.ceiling };
-        record(&chain, &mut candidates, around, &mut self.rng.clone(), found)
+        let state = State { history: &history, ceiling: self.ceiling };
+        record(&chain, &mut candidates, state, &mut self.rng.clone(), found)
     }
 }
 
-/// Runs the chain and the draw with a record of them.
+/// Runs the chain and the draw and records them.
 pub(crate) fn record(
     chain: &Chain,
     candidates: &mut Candidates<'_>,
-    around: Surroundings<'_>,
+    state: State<'_>,
     rng: &mut Rng,
     fingerprint: u64,
 ) -> Result<Record, Error> {
-    let before_the_draw = rng.clone();
+    let rng_before = rng.clone();
     let mut recording = Recording { candidates: snapshot(candidates), steps: Vec::new() };
     let entropy = entropy(&recording.candidates);
-    chain.run(candidates, around, &mut recording)?;
+    chain.run(candidates, state, &mut recording)?;
     let draw = draw(candidates, rng);
     let mut left = with_probabilities(candidates);
     left.truncate(LISTED);
@@ -197,26 +200,26 @@ pub(crate) fn record(
         vocab_size: candidates.vocab_size(),
         fingerprint,
         filters: chain.filters().to_vec(),
-        history: around.history.counts().collect(),
-        ceiling: around.ceiling,
-        rng: before_the_draw,
+        history: state.history.counts().collect(),
+        ceiling: state.ceiling,
+        rng: rng_before,
     })
 }
 
-/// What is told after each filter.
+/// Is notified after each filter.
 pub(crate) trait Recorder {
     fn after(&mut self, filter: FilterName, reason: Reason, candidates: &Candidates<'_>);
 }
 
-/// The recorder that does nothing.
-pub(crate) struct Unrecorded;
+/// The empty recorder.
+pub(crate) struct NoRecorder;
 
-impl Recorder for Unrecorded {
+impl Recorder for NoRecorder {
     #[inline(always)]
     fn after(&mut self, _: FilterName, _: Reason, _: &Candidates<'_>) {}
 }
 
-/// The recorder that compares the candidates before and after.
+/// The recorder that compares the candidates before and after each filter.
 struct Recording {
     /// The candidates before the next filter, by ascending id.
     candidates: Vec<Candidate>,

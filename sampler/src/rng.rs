@@ -1,20 +1,20 @@
-//! The seeded generator: xoshiro256++, started by SplitMix64.
+//! The seeded random generator: xoshiro256++, seeded by SplitMix64.
 //!
-//! Both are integer arithmetic only, so that one seed gives one sequence on every platform.
+//! Both use only integer arithmetic, so a seed gives the same sequence on every platform.
 //!
 //! - D. Blackman, S. Vigna, "Scrambled linear pseudorandom number generators", ACM TOMS 47(4), 2021.
 //! - G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
 
 use serde::{Deserialize, Serialize};
 
-/// The generator's four words of state. Serialised, it continues where it stopped.
+/// The generator's state of four words. A deserialised generator continues the sequence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rng {
     state: [u64; 4],
 }
 
 impl Rng {
-    /// A generator for this seed. Any seed is good, 0 included: SplitMix64 never yields four zeros in a row.
+    /// A generator with this seed. Any seed is valid, including 0: SplitMix64 never yields four zeros in a row.
     pub fn new(seed: u64) -> Rng {
         let mut splitmix = seed;
         Rng { state: std::array::from_fn(|_| next_splitmix64(&mut splitmix)) }

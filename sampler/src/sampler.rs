@@ -1,18 +1,18 @@
-//! The sampler: a chain, a generator and the memory of recent tokens; from it comes one token at a time.
+//! The sampler: a chain of filters, a random generator and the history of recent tokens.
 
 use crate::candidates::{Candidates, Scratch};
-use crate::chain::{Chain, Surroundings};
+use crate::chain::{Chain, State};
 use crate::config::SamplerConfig;
 use crate::draw::draw;
 use crate::error::Error;
 use crate::penalties::History;
-use crate::record::{Record, Token, Unrecorded, fingerprint, record, with_probabilities};
+use crate::record::{NoRecorder, Record, Token, fingerprint, record, with_probabilities};
 use crate::rng::Rng;
 
 /// Chooses tokens from logits.
 ///
-/// For each token call [`sample`](Sampler::sample) and then [`accept`](Sampler::accept) with the token that the text
-/// goes on with. They are apart because a caller may put another token in the place of the one chosen.
+/// For each token, call [`sample`](Sampler::sample), then [`accept`](Sampler::accept) with the token that continues the
+/// text. They are separate because a caller may replace the sampled token.
 #[derive(Clone, Debug)]
 pub struct Sampler {
     chain: Chain,
@@ -25,12 +25,15 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// A sampler with these settings; one out of its range is an error that names it.
+    /// A sampler with these settings.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names a setting that is out of range; there are further errors for invalid orders of filters.
     pub fn new(config: SamplerConfig) -> Result<Sampler, Error> {
         Ok(Sampler::from_chain(Chain::new(config.filters()?)?, config.seed))
     }
 
-    /// A sampler with this chain, its random sequence beginning at `seed`.
+    /// A sampler with this chain and random seed.
     pub fn from_chain(chain: Chain, seed: u64) -> Sampler {
         Sampler {
             seed,
@@ -42,9 +45,11 @@ impl Sampler {
         }
     }
 
-    /// Chooses one token from the logits of the whole vocabulary, `logits[id]` being that of token `id`.
+    /// Chooses one token. `logits` covers the whole vocabulary: `logits[id]` is the logit of token `id`, and −∞ bans
+    /// it.
     ///
-    /// −∞ bans a token. NaN, +∞, no logits, and nothing but −∞ are errors.
+    /// # Errors
+    /// If a logit is NaN or +∞, if there are no logits, or if all tokens are banned.
     pub fn sample(&mut self, logits: &[f32]) -> Result<u32, Error> {
         let mut candidates = Candidates::new(logits, &mut self.scratch)?;
         let id = self.choose(&mut candidates);
@@ -52,23 +57,24 @@ impl Sampler {
         id
     }
 
-    /// As [`sample`](Sampler::sample), with a record of each step: the same token, and the same tokens after it.
+    /// As [`sample`](Sampler::sample), with a record of each step. This token and all later ones are the same as with
+    /// `sample`.
     pub fn sample_recorded(&mut self, logits: &[f32]) -> Result<Record, Error> {
         let mut candidates = Candidates::new(logits, &mut self.scratch)?;
-        let around = Surroundings { history: &self.history, ceiling: self.ceiling };
-        let record = record(&self.chain, &mut candidates, around, &mut self.rng, fingerprint(logits));
+        let state = State { history: &self.history, ceiling: self.ceiling };
+        let record = record(&self.chain, &mut candidates, state, &mut self.rng, fingerprint(logits));
         candidates.recycle(&mut self.scratch);
         if let Ok(record) = &record {
-            self.steer(record.draw.probability);
+            self.update_ceiling(record.draw.probability);
         }
         record
     }
 
-    /// The candidates that the filters leave, best first, with their probabilities. Nothing is drawn.
+    /// The candidates that the filters keep, most likely first, with their probabilities. Nothing is drawn.
     pub fn distribution(&mut self, logits: &[f32]) -> Result<Vec<Token>, Error> {
         let mut candidates = Candidates::new(logits, &mut self.scratch)?;
-        let around = Surroundings { history: &self.history, ceiling: self.ceiling };
-        let result = self.chain.run(&mut candidates, around, &mut Unrecorded).map(|()| {
+        let state = State { history: &self.history, ceiling: self.ceiling };
+        let result = self.chain.run(&mut candidates, state, &mut NoRecorder).map(|()| {
             candidates.sort();
             with_probabilities(&mut candidates)
         });
@@ -76,7 +82,7 @@ impl Sampler {
         result
     }
 
-    /// Adds a token of the text to the history that the penalties look at.
+    /// Adds a token of the text to the history for the penalties.
     pub fn accept(&mut self, id: u32) {
         self.history.push(id);
     }
@@ -86,7 +92,7 @@ impl Sampler {
         prompt.iter().for_each(|&id| self.accept(id));
     }
 
-    /// Begins again: the random sequence at the seed, no history, mirostat's ceiling at its start.
+    /// Resets the random generator to the seed, the history to empty and mirostat's ceiling to its initial value.
     pub fn reset(&mut self) {
         self.rng = Rng::new(self.seed);
         self.history.clear();
@@ -99,21 +105,21 @@ impl Sampler {
     }
 
     fn choose(&mut self, candidates: &mut Candidates<'_>) -> Result<u32, Error> {
-        let around = Surroundings { history: &self.history, ceiling: self.ceiling };
-        if self.chain.run_greedy(candidates, around)? {
+        let state = State { history: &self.history, ceiling: self.ceiling };
+        if self.chain.run_greedy(candidates, state)? {
             let best = candidates.best();
             return best
                 .map(|best| best.id)
                 .ok_or(Error::NoCandidates { vocab_size: candidates.vocab_size() });
         }
-        self.chain.run(candidates, around, &mut Unrecorded)?;
+        self.chain.run(candidates, state, &mut NoRecorder)?;
         let draw = draw(candidates, &mut self.rng);
-        self.steer(draw.probability);
+        self.update_ceiling(draw.probability);
         Ok(draw.id)
     }
 
-    /// Lets mirostat answer to the token drawn.
-    fn steer(&mut self, probability: f64) {
+    /// Updates mirostat's ceiling after a token of this probability was drawn.
+    fn update_ceiling(&mut self, probability: f64) {
         if let Some(mirostat) = self.chain.mirostat() {
             self.ceiling = mirostat.next_ceiling(self.ceiling, probability);
         }

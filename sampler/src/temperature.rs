@@ -1,6 +1,6 @@
-//! Temperature: how boldly to choose. Every logit is divided by it.
+//! Temperature: divides every logit.
 //!
-//! Below 1 the likely tokens gain, above 1 the unlikely ones; 0 keeps the best token alone, which is greedy choice.
+//! Below 1 the likely tokens gain probability, above 1 the unlikely ones. 0 keeps only the most likely token (greedy).
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,8 @@ use crate::candidates::Candidates;
 use crate::error::{Error, check};
 use crate::record::Reason;
 
-/// Divides each logit by the temperature; 0 keeps only the best candidate, the lowest id among equals.
+/// Divides each logit by the temperature; 0 keeps only the candidate with the largest logit, the lowest id among
+/// equals.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Temperature {

@@ -1,15 +1,15 @@
-//! Top-k: only the k best tokens stay (A. Fan, M. Lewis, Y. Dauphin, "Hierarchical neural story generation", 2018).
+//! Top-k: keeps the k most likely tokens (A. Fan, M. Lewis, Y. Dauphin, "Hierarchical neural story generation", 2018).
 
 use serde::{Deserialize, Serialize};
 
 use crate::candidates::Candidates;
 use crate::record::Reason;
 
-/// Keeps the `k` candidates with the highest logits, the lower id first among equals.
+/// Keeps the `k` candidates with the largest logits, the lower id first among equals.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopK {
-    /// How many stay; 0 keeps all.
+    /// Number of candidates to keep; 0 keeps all.
     pub k: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Top-p, or nucleus: the fewest best tokens that together reach probability p stay
+//! Top-p (nucleus) sampling: keeps the fewest most likely tokens whose probabilities reach p
 //! (A. Holtzman et al., "The curious case of neural text degeneration", 2020).
 
 use serde::{Deserialize, Serialize};
@@ -8,13 +8,13 @@ use crate::error::{Error, check};
 use crate::numeric::exp;
 use crate::record::Reason;
 
-/// Keeps the best candidates up to and with the one at which their summed probability reaches `p`.
+/// Keeps the most likely candidates, up to and including the one at which their summed probability reaches `p`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopP {
-    /// Between 0 and 1; 1 keeps all, 0 the best alone.
+    /// Between 0 and 1; 1 keeps all, 0 only the most likely.
     pub p: f32,
-    /// At least so many stay, as far as there are so many. At least 1.
+    /// Minimum number of candidates to keep, if there are as many. At least 1.
     pub min_keep: usize,
 }
 
@@ -24,8 +24,8 @@ impl TopP {
         check(self.min_keep >= 1, "min_keep", "at least 1", self.min_keep)
     }
 
-    /// The total is summed in the candidates' current order, the share that is reached from the best downwards. A few
-    /// hundred tokens mostly reach it, so that the list is sorted only as far as the sum has to go.
+    /// The total is summed in the candidates' current order, the kept share from the most likely downwards. A few
+    /// hundred tokens usually reach `p`, so the list is sorted only as far as needed.
     pub(crate) fn apply(&self, candidates: &mut Candidates<'_>) -> Reason {
         if self.p >= 1.0 {
             return Reason::Off;

@@ -1,8 +1,9 @@
-//! Locally typical sampling: tokens whose surprise is close to the expected surprise stay
+//! Locally typical sampling: keeps tokens whose surprise is close to the entropy
 //! (C. Meister et al., "Locally typical sampling", 2023).
 //!
-//! People seldom say the most predictable word, nor the least. The surprise of a token is −ln p, and its expectation
-//! is the entropy of the distribution. Tokens are taken by their distance from it until they hold probability p.
+//! People seldom use the most predictable word, or the least predictable one. The surprise of a token is −ln p, and its
+//! expectation is the entropy of the distribution. Tokens are kept in order of their distance from it until their
+//! summed probability exceeds p.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,13 +12,13 @@ use crate::error::{Error, check};
 use crate::numeric::ln;
 use crate::record::Reason;
 
-/// Keeps the candidates nearest to the entropy, until their summed probability exceeds `p`.
+/// Keeps the candidates whose surprise is nearest to the entropy, until their summed probability exceeds `p`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Typical {
     /// Between 0 and 1; 1 keeps all.
     pub p: f32,
-    /// At least so many stay, as far as there are so many. At least 1.
+    /// Minimum number of candidates to keep, if there are as many. At least 1.
     pub min_keep: usize,
 }
 
@@ -35,7 +36,7 @@ impl Typical {
         let (list, weights, total) = candidates.weigh();
         let ln_total = ln(total);
         let best = list.first().map_or(0.0, |best| best.logit);
-        // −ln p, from the logits: it stays finite where the probability underflows to zero.
+        // −ln p from the logits: it stays finite even if the probability underflows to zero.
         let surprise = |candidate: &Candidate| ln_total - (candidate.logit - best);
         let entropy: f64 = list.iter().zip(weights).map(|(c, weight)| weight / total * surprise(c)).sum();
 

@@ -1,4 +1,4 @@
-//! Each filter, and any chain of them, against the plain version.
+//! Each filter and any chain of filters against the naive version.
 
 mod naive;
 
@@ -8,7 +8,7 @@ use glassbox_sampler::{
 };
 use proptest::prelude::*;
 
-/// Logits of every kind: spread out, with many equal ones, with banned ones, extreme, of every length from 1.
+/// Logits of every kind: spread out, with many ties, with banned tokens, extreme, of any length from 1.
 fn logits() -> impl Strategy<Value = Vec<f32>> {
     let one = prop_oneof![
         6 => -12.0f32..12.0,
@@ -51,7 +51,7 @@ fn one_filter() -> impl Strategy<Value = Filter> {
     ]
 }
 
-/// Chains of up to five filters, each kind once, mirostat last; biases within the vocabulary.
+/// A chain with each kind of filter at most once, mirostat last, and biases within the vocabulary.
 fn chain(vocab_size: usize, filters: Vec<Filter>) -> Vec<Filter> {
     let mut chain: Vec<Filter> = Vec::new();
     for mut filter in filters {
@@ -77,7 +77,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
-    fn any_chain_leaves_what_the_plain_version_leaves(
+    fn any_chain_keeps_what_the_naive_version_keeps(
         logits in logits(),
         filters in prop::collection::vec(one_filter(), 0..5),
         history in prop::collection::vec(0u32..60, 0..20),
@@ -210,7 +210,7 @@ fn a_large_vocabulary_is_cut_to_the_same_candidates() {
 }
 
 #[test]
-fn a_bias_after_top_k_does_not_bring_a_token_back() {
+fn a_bias_after_top_k_does_not_restore_a_token() {
     let filters = vec![
         Filter::TopK(TopK { k: 1 }),
         Filter::LogitBias(LogitBias { biases: vec![Bias { id: 0, bias: 6.0 }] }),
@@ -243,7 +243,7 @@ fn mirostat_lowers_its_ceiling_after_a_surprise() {
         assert_eq!(record.ceiling, ceiling);
         ceiling -= 0.5 * (-record.draw.probability.log2() - 1.0);
         assert!((ceiling - sampler.sample_recorded(&[0.0]).unwrap().ceiling).abs() < 1e-12);
-        // The token without alternative surprises by 0 bits, and so raises the ceiling by half a bit.
+        // A single candidate has a surprise of 0 bits, which raises the ceiling by half a bit.
         ceiling = sampler.clone().sample_recorded(&[0.0]).unwrap().ceiling;
     }
 }

@@ -1,4 +1,4 @@
-//! The sampler as a whole: its draw, its errors, its settings and its record as text.
+//! The sampler as a whole: the draw, errors, settings, and records as JSON.
 
 use glassbox_sampler::{
     Bias, Chain, Error, Filter, FilterName, Mirostat, Order, Record, Rng, Sampler, SamplerConfig,
@@ -34,7 +34,7 @@ fn the_draw_follows_the_probabilities() {
 }
 
 #[test]
-fn the_same_seed_gives_these_very_tokens() {
+fn a_seed_gives_these_exact_tokens() {
     let mut rng = Rng::new(99);
     let logits: Vec<f32> = (0..1000).map(|_| (rng.next_unit() * 12.0) as f32).collect();
     let tokens = |seed| -> Vec<u32> {
@@ -49,7 +49,7 @@ fn the_same_seed_gives_these_very_tokens() {
     assert_eq!(sampler.sample(&logits).unwrap(), TOKENS_OF_SEED_1[0]);
 }
 
-/// What a plain reading of the documentation gives when it is programmed in Python.
+/// From an independent implementation in Python, written from the documentation.
 const TOKENS_OF_SEED_1: [u32; 8] = [6, 518, 248, 518, 112, 955, 407, 111];
 
 #[test]
@@ -206,7 +206,7 @@ fn settings_and_records_survive_json() {
 }
 
 #[test]
-fn the_record_says_what_each_filter_did() {
+fn a_record_has_the_effect_of_each_filter() {
     let config = SamplerConfig {
         top_k: 3,
         temperature: 0.5,

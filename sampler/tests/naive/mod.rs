@@ -1,4 +1,4 @@
-//! The filters in their plainest form: sort everything, remove one by one. The oracle for the real ones.
+//! Naive filters: sort everything, remove one by one. The oracle for the real ones.
 //!
 //! The sums run in the order that the crate documents (the total in the current order of the candidates, the share
 //! reached from the best downwards), so that the results can be compared with `==`.
