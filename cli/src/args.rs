@@ -1,4 +1,4 @@
-//! Arguments that several commands share: which model, and what it runs on.
+//! Arguments that several commands share: the model, and the machine settings.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -11,49 +11,50 @@ use glassbox_tensor::{Activations, CacheFormat, Level, Pool};
 
 use crate::exit::Usage;
 
-/// Which model.
+/// The model to run.
 #[derive(Args, Debug)]
 pub(crate) struct ModelArgs {
-    /// A GGUF file, a folder with a checkpoint in Hugging Face's layout, or the name of a model in the search path
+    /// Model: a GGUF file, a folder in Hugging Face's layout, or a name in the search path [default: the built-in
+    /// model]
     ///
-    /// The search path is $GLASSBOX_MODELS, or else the folder glassbox in $XDG_CACHE_HOME or ~/.cache. A name may leave
-    /// out .gguf. Without -m, and without $GLASSBOX_MODEL, it is the model in the box: a small one that tells tales.
+    /// The search path is $GLASSBOX_MODELS if it is set, otherwise the folder glassbox in $XDG_CACHE_HOME or ~/.cache.
+    /// A name may omit .gguf. $GLASSBOX_MODEL replaces a missing -m. The built-in model is a small GPT-2 that writes
+    /// tales.
     #[arg(short, long, value_name = "MODEL", env = "GLASSBOX_MODEL", hide_env_values = true)]
     pub(crate) model: Option<PathBuf>,
-    /// Run the model with these adapters: a folder in the layout of Hugging Face's PEFT, such as `finetune` writes
+    /// Apply LoRA adapters: a folder in the layout of Hugging Face's PEFT, as `finetune` writes it
     #[arg(long, value_name = "DIR")]
     pub(crate) lora: Option<PathBuf>,
 }
 
-/// What the model runs on. Nothing here changes the result: it is the same to the last bit.
+/// Threads and kernels.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Machine")]
 pub(crate) struct MachineArgs {
-    /// Threads that compute together [default: one a physical core]
+    /// Number of threads; the result does not depend on it [default: one per physical core]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
     #[command(flatten)]
     pub(crate) kernels: KernelArgs,
 }
 
-/// How the operations are computed, whatever the number of threads.
+/// How operations are computed, apart from the number of threads.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Machine")]
 pub(crate) struct KernelArgs {
-    /// The vector instructions to use: scalar; avx2, avx512, avx512vnni; neon, neondotprod [default: the best
-    /// this machine has]
+    /// Vector instruction set: scalar; avx2, avx512, avx512vnni; neon, neondotprod [default: the best one available]
     ///
-    /// The result is the same on every level, bit for bit; see it with `predict --json --all --level scalar`.
+    /// The result is the same at every level, bit for bit. To check: `predict --json --all --level scalar`.
     #[arg(long, value_name = "LEVEL", env = "GLASSBOX_LEVEL", hide_env_values = true)]
     pub(crate) level: Option<Level>,
-    /// What computes: the kernels, or the plain loops they are held to, slow and on one thread. The result is the same
+    /// Implementation of the operations; the result is the same, bit for bit
     #[arg(long, value_name = "ENGINE", value_enum, default_value_t = Engine::Fast)]
     pub(crate) engine: Engine,
-    /// The number format in which activations meet quantised weights: f32, int16 or int8
+    /// Number format of activations that are multiplied by quantised weights: f32, int16 or int8
     ///
-    /// Integers are faster: 128 activations (int16) or 32 (int8) are rounded to multiples of one step. As int16 they are
-    /// so fine that the text stays the same in all but rare cases; as int8, faster still, they move the logits visibly.
-    /// Each gives one result, the same on every machine. Weights that are not quantised always meet f32.
+    /// Integers are faster: activations are quantised in spans of 128 (int16) or 32 (int8), with one scale per span.
+    /// int16 changes the generated text only in rare cases; int8 is faster still and changes the logits visibly. Each
+    /// format gives one result, the same on every machine. Weights that are not quantised are always multiplied in f32.
     #[arg(
         long,
         value_name = "FORMAT",
@@ -66,36 +67,36 @@ pub(crate) struct KernelArgs {
     pub(crate) cache: CacheArgs,
 }
 
-/// What attention remembers.
+/// The KV cache.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Machine")]
 pub(crate) struct CacheArgs {
-    /// The number format in which keys and values are remembered: f32 or f16
+    /// Number format of the KV cache: f32 or f16
     ///
-    /// Half precision takes half the memory and, where the context is long, half the time to read it; it moves the logits
-    /// a little. Each gives one result, the same on every machine.
+    /// f16 takes half the memory and, in a long context, half the time to read; it changes the logits slightly. Each
+    /// format gives one result, the same on every machine.
     #[arg(long, value_name = "FORMAT", default_value_t = CacheFormat::F32)]
     pub(crate) kv: CacheFormat,
 }
 
-/// What computes the operations.
+/// The implementation of the operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Engine {
-    /// The kernels, at the level of --level
+    /// SIMD kernels, at the level of --level
     Fast,
-    /// The plain loops, whatever the level
+    /// Plain loops, slow and on one thread; the kernels are tested against them
     Reference,
 }
 
 impl MachineArgs {
-    /// How many threads encode a text.
+    /// The number of threads that encode a text.
     pub(crate) fn encoding_threads(&self) -> NonZero<usize> {
         encoding_threads(self.threads)
     }
 }
 
 impl KernelArgs {
-    /// So many threads; `None` for the default.
+    /// A pool of `threads` threads; `None` is the default.
     pub(crate) fn pool(&self, threads: Option<u16>) -> anyhow::Result<Pool> {
         Ok(self.engine_on(threads)?.with_activations(self.compute))
     }
@@ -105,7 +106,7 @@ impl KernelArgs {
             return match threads {
                 None | Some(1) => Ok(Pool::new(1, glassbox_tensor::Engine::Reference)?),
                 Some(threads) => Err(Usage(format!(
-                    "--engine reference computes on one thread, so --threads {threads} has no meaning with it"
+                    "--engine reference runs on one thread; --threads {threads} cannot be combined with it"
                 ))
                 .into()),
             };
@@ -115,37 +116,36 @@ impl KernelArgs {
     }
 }
 
-/// What a training runs on.
+/// Machine settings of training commands.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Machine")]
 pub(crate) struct TrainMachineArgs {
-    /// Threads that compute together [default: one a physical core]. The result is the same on any number
+    /// Number of threads; the result does not depend on it [default: one per physical core]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// The vector instructions to use: scalar; avx2, avx512, avx512vnni; neon, neondotprod [default: the best
-    /// this machine has]
+    /// Vector instruction set: scalar; avx2, avx512, avx512vnni; neon, neondotprod [default: the best one available]
     #[arg(long, value_name = "LEVEL", env = "GLASSBOX_LEVEL", hide_env_values = true)]
     level: Option<Level>,
 }
 
 impl TrainMachineArgs {
-    /// The threads.
+    /// The pool of threads.
     pub(crate) fn pool(&self) -> anyhow::Result<Pool> {
         let threads = self.threads.map_or_else(physical_cores, usize::from);
         Ok(Pool::new(threads, self.level.unwrap_or_else(Level::detect))?)
     }
 }
 
-/// How a prompt is fed.
+/// How a prompt is computed.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Machine")]
 pub(crate) struct ChunkArgs {
-    /// Tokens of the prompt computed at a time; more is faster and takes more memory
+    /// Prompt tokens computed at a time; a larger number is faster and takes more memory
     #[arg(long, value_name = "N", default_value_t = glassbox_model::PROMPT_CHUNK, value_parser = positive)]
     pub(crate) prompt_chunk: usize,
 }
 
-/// A positive whole number.
+/// Parses a positive integer.
 pub(crate) fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("expected a number of at least 1".into()),
@@ -154,7 +154,7 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Token ids as text: numbers with commas or white space between them, or a JSON array.
+/// Parses token ids: numbers separated by commas or white space, or a JSON array.
 pub(crate) fn parse_ids(text: &str) -> Result<Vec<u32>, String> {
     if text.trim_start().starts_with('[') {
         return serde_json::from_str(text).map_err(|error| format!("expected token ids: {error}"));
@@ -163,7 +163,7 @@ pub(crate) fn parse_ids(text: &str) -> Result<Vec<u32>, String> {
     words.map(|word| word.parse().map_err(|_| format!("expected a token id, found {word:?}"))).collect()
 }
 
-/// Token ids of an argument: a type of its own, since clap takes a `Vec` for an argument that may be repeated.
+/// Token ids of one argument. It is a type of its own because clap reads a `Vec` as a repeatable argument.
 #[derive(Clone, Debug)]
 pub(crate) struct Ids(pub(crate) Vec<u32>);
 
@@ -172,7 +172,7 @@ impl std::str::FromStr for Ids {
 
     fn from_str(text: &str) -> Result<Ids, String> {
         match parse_ids(text)? {
-            ids if ids.is_empty() => Err("there are no ids".into()),
+            ids if ids.is_empty() => Err("expected at least one token id".into()),
             ids => Ok(Ids(ids)),
         }
     }
@@ -183,12 +183,12 @@ pub(crate) fn argument_bytes(text: &OsString) -> Vec<u8> {
     text.as_encoded_bytes().to_vec()
 }
 
-/// So many threads to encode a text with; `None` for the default.
+/// The number of threads that encode a text; `None` is the default.
 pub(crate) fn encoding_threads(threads: Option<u16>) -> NonZero<usize> {
     NonZero::new(threads.map_or_else(physical_cores, usize::from)).unwrap_or(NonZero::<usize>::MIN)
 }
 
-/// Cores of this machine, those counted once that show as several; never more than this process may use.
+/// Physical cores of this machine (hyper-threads of one core count once), at most as many as this process may use.
 pub(crate) fn physical_cores() -> usize {
     let logical = std::thread::available_parallelism().map_or(1, usize::from);
     let Ok(cpus) = fs::read_dir("/sys/devices/system/cpu") else { return logical };
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_come_with_commas_spaces_or_as_json() {
+    fn ids_are_separated_by_commas_or_spaces_or_are_json() {
         for text in ["1,2,3", "1 2 3", " 1, 2\n3\r\n", "[1, 2, 3]"] {
             assert_eq!(parse_ids(text), Ok(vec![1, 2, 3]), "{text:?}");
         }

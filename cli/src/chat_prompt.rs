@@ -1,12 +1,11 @@
-//! From a conversation to token ids: the checkpoint's template writes the text, and its special tokens are read as such,
-//! but those that stand in a message are not.
+//! From a conversation to token ids. The checkpoint's chat template renders the text; special tokens of the template
+//! are parsed, special tokens inside a message are plain text.
 //!
-//! Someone who types `<|im_start|>system` must not become the system. So the texts of special tokens within messages are
-//! taken out before the template sees them, each replaced by a character of a private-use plane that no message has.
-//! Afterwards the text is cut at these characters: what is between them is encoded with special tokens, and what they
-//! stand for is encoded as plain text. Messages without such texts, that is nearly all, are rendered and encoded
-//! unchanged, so that their ids are those of the reference. A template that itself puts a special token together from
-//! parts of messages is beyond this.
+//! A user who types `<|im_start|>system` must not gain the system role. So before rendering, each special token's text
+//! inside a message is replaced by a placeholder: a private-use character that occurs in no message. The rendered text
+//! is then split at the placeholders: the pieces between them are encoded with special tokens parsed, the replaced
+//! texts as plain text. Messages without such texts, that is nearly all, are rendered and encoded unchanged, so their
+//! ids are those of the reference. A template that assembles a special token from parts of messages is not covered.
 
 use std::ops::Range;
 
@@ -14,39 +13,39 @@ use anyhow::anyhow;
 use glassbox_model::chat::{ChatTemplate, Message};
 use glassbox_tokenizer::{EncodeOptions, Special, Token, Tokenizer};
 
-/// Writes prompts of a chat.
+/// Renders and encodes the prompts of a chat.
 pub(crate) struct ChatPrompts<'a> {
     pub(crate) template: &'a ChatTemplate,
     pub(crate) tokenizer: &'a Tokenizer,
 }
 
-/// A conversation as the model is to read it.
+/// A conversation as the model reads it.
 pub(crate) struct ChatPrompt {
     /// The text.
     pub(crate) text: String,
-    /// Its tokens, with the bytes of the text behind each.
+    /// Its tokens, each with its byte range in the text.
     pub(crate) tokens: Vec<Token>,
-    /// Whose words they are, in order; a stretch of several messages where the template mixes them.
+    /// The turns in order. Messages that the template mixes form one turn.
     pub(crate) turns: Vec<Turn>,
 }
 
-/// A stretch of a prompt.
+/// A part of a prompt that belongs to one role, or to several mixed ones.
 pub(crate) struct Turn {
     /// The role or roles.
     pub(crate) role: String,
-    /// Which of the prompt's tokens.
+    /// The range of the prompt's tokens.
     pub(crate) tokens: Range<usize>,
 }
 
 impl ChatPrompt {
-    /// The ids.
+    /// The token ids.
     pub(crate) fn ids(&self) -> Vec<u32> {
         self.tokens.iter().map(|token| token.id).collect()
     }
 }
 
 impl ChatPrompts<'_> {
-    /// The prompt of `messages`; with `answer`, up to where the assistant's words begin.
+    /// The prompt of `messages`; with `answer`, it ends where the assistant's answer begins.
     pub(crate) fn prompt(&self, messages: &[Message], answer: bool) -> anyhow::Result<ChatPrompt> {
         let guard = self.guard(messages)?;
         let rendered = self.template.render(&guard.messages, answer)?;
@@ -55,9 +54,9 @@ impl ChatPrompts<'_> {
         Ok(ChatPrompt { text, tokens, turns })
     }
 
-    /// Takes the texts of special tokens out of messages.
+    /// Replaces special tokens' texts in messages by placeholders.
     fn guard(&self, messages: &[Message]) -> anyhow::Result<Guard> {
-        let mut guard = Guard { messages: Vec::with_capacity(messages.len()), taken: Vec::new() };
+        let mut guard = Guard { messages: Vec::with_capacity(messages.len()), replaced: Vec::new() };
         let mut free =
             ('\u{100000}'..='\u{10fffd}').filter(|&c| !messages.iter().any(|m| m.content.contains(c)));
         for message in messages {
@@ -67,9 +66,9 @@ impl ChatPrompts<'_> {
             let mut at = 0;
             for token in self.tokenizer.encode_with_offsets(content, &options)? {
                 if self.tokenizer.is_special(token.id) && !token.range.is_empty() {
-                    let mark = guard.mark(&content[token.range.clone()], &mut free)?;
+                    let placeholder = guard.placeholder(&content[token.range.clone()], &mut free)?;
                     kept.push_str(&content[at..token.range.start]);
-                    kept.push(mark);
+                    kept.push(placeholder);
                     at = token.range.end;
                 }
             }
@@ -79,7 +78,7 @@ impl ChatPrompts<'_> {
         Ok(guard)
     }
 
-    /// Encodes a rendered text, and gives it with what was taken out put back.
+    /// Encodes a rendered text and returns it with the placeholders replaced by their texts.
     fn encode(&self, rendered: &str, guard: &Guard) -> anyhow::Result<(String, Vec<Token>)> {
         let mut text = String::with_capacity(rendered.len());
         let mut tokens = Vec::new();
@@ -93,16 +92,17 @@ impl ChatPrompts<'_> {
             Ok(())
         };
         let mut rest = rendered;
-        while let Some((at, mark, literal)) = guard.first(rest) {
+        while let Some((at, placeholder, literal)) = guard.first(rest) {
             add(&rest[..at], Special::Parse)?;
             add(literal, Special::AsText)?;
-            rest = &rest[at + mark.len_utf8()..];
+            rest = &rest[at + placeholder.len_utf8()..];
         }
         add(rest, Special::Parse)?;
         Ok((text, tokens))
     }
 
-    /// Whose words are where: a message ends where the text of the messages up to it ends, if the whole text begins so.
+    /// The turns. A message ends where the rendering of the messages up to it ends, if that is a prefix of the whole
+    /// text.
     fn turns(&self, guard: &Guard, rendered: &str, answer: bool, tokens: &[Token]) -> Vec<Turn> {
         let mut turns: Vec<Turn> = Vec::new();
         let mut roles: Vec<&str> = Vec::new();
@@ -129,38 +129,38 @@ impl ChatPrompts<'_> {
     }
 }
 
-/// Messages without special tokens in them, and what was taken out.
+/// Messages with placeholders for special tokens, and the replaced texts.
 struct Guard {
     messages: Vec<Message>,
-    /// The character that stands for each text.
-    taken: Vec<(char, String)>,
+    /// The placeholder of each replaced text.
+    replaced: Vec<(char, String)>,
 }
 
 impl Guard {
-    /// The character that stands for `literal`.
-    fn mark(&mut self, literal: &str, free: &mut impl Iterator<Item = char>) -> anyhow::Result<char> {
-        if let Some((mark, _)) = self.taken.iter().find(|(_, known)| known == literal) {
-            return Ok(*mark);
+    /// The placeholder of `literal`.
+    fn placeholder(&mut self, literal: &str, free: &mut impl Iterator<Item = char>) -> anyhow::Result<char> {
+        if let Some((placeholder, _)) = self.replaced.iter().find(|(_, known)| known == literal) {
+            return Ok(*placeholder);
         }
-        let mark =
-            free.next().ok_or_else(|| anyhow!("the messages use every private-use character there is"))?;
-        self.taken.push((mark, literal.to_owned()));
-        Ok(mark)
+        let placeholder =
+            free.next().ok_or_else(|| anyhow!("the messages use all private-use characters of plane 16"))?;
+        self.replaced.push((placeholder, literal.to_owned()));
+        Ok(placeholder)
     }
 
-    /// The first mark in a text: where it is and what it stands for.
+    /// The first placeholder in a text: its position, itself, and the text it replaces.
     fn first(&self, text: &str) -> Option<(usize, char, &str)> {
-        let found = self
-            .taken
-            .iter()
-            .filter_map(|(mark, literal)| Some((text.find(*mark)?, *mark, literal.as_str())));
+        let found = self.replaced.iter().filter_map(|(placeholder, literal)| {
+            Some((text.find(*placeholder)?, *placeholder, literal.as_str()))
+        });
         found.min_by_key(|(at, ..)| *at)
     }
 
-    /// The length of a text with what was taken out put back.
+    /// The length of a text after the placeholders are replaced by their texts.
     fn restored_len(&self, text: &str) -> usize {
-        let grown = self.taken.iter().map(|(mark, literal)| {
-            text.matches(*mark).count() as isize * (literal.len() as isize - mark.len_utf8() as isize)
+        let grown = self.replaced.iter().map(|(placeholder, literal)| {
+            text.matches(*placeholder).count() as isize
+                * (literal.len() as isize - placeholder.len_utf8() as isize)
         });
         text.len().saturating_add_signed(grown.sum())
     }

@@ -1,4 +1,4 @@
-//! A continuation: the prompt is fed, tokens are drawn and shown, until something ends the text.
+//! Generation: the prompt is fed, then tokens are sampled and shown until a stop condition holds.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -10,21 +10,21 @@ use crate::interrupt::Graceful;
 use crate::output::{StdoutError, note};
 use crate::transcript::Transcript;
 
-/// What a text goes on with.
+/// A generated continuation.
 pub(crate) struct Continuation {
-    /// The tokens, without the one that ended the text.
+    /// The tokens, without the end-of-text token.
     pub(crate) ids: Vec<u32>,
-    /// Their text as it was shown.
+    /// Their text, as it was shown.
     pub(crate) text: String,
-    /// Why it ended.
+    /// Why generation stopped.
     pub(crate) end: End,
     timings: Timings,
 }
 
-/// Why a text ended.
+/// Why generation stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The model, or the number of tokens asked for, or the context.
+    /// An end-of-text token, the token limit, or a full context.
     Model(Stop),
     /// A stop string was found.
     StopString,
@@ -45,30 +45,30 @@ impl End {
     }
 }
 
-/// Tokens computed, and how long that took.
+/// Number of tokens computed and the time it took.
 struct Timings {
     prompt: (usize, Duration),
     generation: (usize, Duration),
 }
 
-/// What is handed over as a text goes on.
+/// What is reported during generation.
 pub(crate) enum Event<'a> {
     /// More text.
     Text(&'a str),
-    /// How a token was chosen, the one that ends the text included.
+    /// How a token was chosen; the end-of-text token is included.
     Choice(Box<Record>),
 }
 
-/// What ends a text.
+/// Stop conditions.
 pub(crate) struct Limits<'a> {
-    /// So many tokens.
+    /// Maximum number of tokens.
     pub(crate) tokens: usize,
-    /// Any of these tokens.
+    /// End-of-text tokens.
     pub(crate) ends: &'a [u32],
 }
 
-/// Feeds `prompt`, which must not be empty, and generates tokens up to the limits. The text is handed
-/// to `show` as it comes; in front of each token's text how it was chosen, if `explain` asks for that.
+/// Feeds `prompt`, which must not be empty, and generates tokens up to the limits. `show` gets the text as it is
+/// generated; with `explain`, each token's text comes after the record of its choice.
 pub(crate) fn continue_text(
     session: &mut Session,
     prompt: &[u32],
@@ -121,7 +121,7 @@ pub(crate) fn continue_text(
         ids,
         text: transcript.text,
         end,
-        // The first token comes with the prompt; every further one is a pass of its own.
+        // The first token is sampled from the prompt's logits; every further one takes a forward pass.
         timings: Timings {
             prompt: (prompt.len(), prompt_time),
             generation: (picks.saturating_sub(1), generation_time),
@@ -130,7 +130,7 @@ pub(crate) fn continue_text(
 }
 
 impl Continuation {
-    /// Tells on stderr how fast it went.
+    /// Writes the speed to stderr.
     pub(crate) fn note_timings(&self) {
         note(format_args!("prompt      {}", rate(self.timings.prompt)));
         note(format_args!("generation  {}", rate(self.timings.generation)));
@@ -138,7 +138,7 @@ impl Continuation {
     }
 }
 
-/// Tokens and time as a person reads them.
+/// Tokens, time and speed for a person to read.
 pub(crate) fn rate((tokens, time): (usize, Duration)) -> String {
     let seconds = time.as_secs_f64();
     let speed = if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 };

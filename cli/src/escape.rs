@@ -1,9 +1,9 @@
-//! Tokens made visible: one line, no control characters, white space at the ends to be seen.
+//! Printable tokens: one line, no control characters, visible white space at both ends.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// The bytes of a token for a table: spaces at its ends as `␣`, controls and invisible characters as escapes, bytes that
-/// are no whole character as `\xNN`.
+/// The bytes of a token for a table: spaces at its ends as `␣`, control and invisible characters as escapes, bytes of
+/// incomplete characters as `\xNN`.
 pub(crate) fn visible(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len() + 8);
     for chunk in bytes.utf8_chunks() {
@@ -27,13 +27,13 @@ pub(crate) fn visible(bytes: &[u8]) -> String {
     format!("{}{inner}{}", "␣".repeat(leading), "␣".repeat(trailing))
 }
 
-/// Characters that leave no trace on a terminal, or that turn the direction of the others.
+/// Characters that are invisible on a terminal, or that change the direction of others.
 fn is_invisible(c: char) -> bool {
     (c.is_whitespace() && c != ' ')
         || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// `text` in exactly `columns` columns, cut or filled.
+/// `text` in exactly `columns` columns, truncated or padded.
 pub(crate) fn fit(text: &str, columns: usize) -> String {
     let width = text.width();
     if width <= columns {
@@ -53,7 +53,7 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
     format!("{cut}{}", " ".repeat(columns.saturating_sub(used + 1)))
 }
 
-/// Columns that `text` takes.
+/// The width of `text` in columns.
 pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn white_space_controls_and_halves_are_seen() {
+    fn white_space_controls_and_partial_characters_are_visible() {
         let cases: [(&[u8], &str); 8] = [
             (b" the", "␣the"),
             (b"a b ", "a b␣"),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_have_their_width() {
+    fn cells_have_exactly_the_requested_width() {
         for (text, fitted) in
             [("ab", "ab  "), ("abcd", "abcd"), ("abcde", "abc…"), ("你好吗", "你… "), ("", "    ")]
         {

@@ -1,5 +1,5 @@
-//! Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. A closed pipe is no failure: whoever reads has read
-//! enough.
+//! Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted. A closed pipe counts as success: the reader has
+//! read enough.
 
 use std::fmt;
 use std::io;
@@ -9,10 +9,10 @@ use crate::output::{self, StdoutError};
 
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
-/// 128 and the number of SIGINT, as shells have it.
+/// 128 + the number of SIGINT, as in shells.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// The command was called in a way that makes no sense: an error that ends with exit code 2.
+/// The command was called with invalid arguments; exit code 2.
 #[derive(Debug)]
 pub(crate) struct Usage(pub(crate) String);
 
@@ -24,7 +24,7 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// The user pressed Ctrl-C and all that there was to say has been said.
+/// The user pressed Ctrl-C; everything to report has been reported.
 #[derive(Debug)]
 pub(crate) struct Interrupted;
 
@@ -36,7 +36,7 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// The exit code of a command that ended with `result`, whose error is printed.
+/// The exit code for `result`; an error is printed.
 pub(crate) fn of(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     if error.downcast_ref::<StdoutError>().is_some_and(StdoutError::is_closed_pipe) {
@@ -49,7 +49,7 @@ pub(crate) fn of(result: anyhow::Result<()>) -> ExitCode {
     ExitCode::from(if error.is::<Usage>() { WRONG_USAGE } else { FAILED })
 }
 
-/// The exit code of arguments that clap did not take, or that asked for help.
+/// The exit code for arguments that clap rejected, or that asked for help.
 pub(crate) fn of_arguments(error: &clap::Error) -> ExitCode {
     match error.print() {
         Err(failure) if failure.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(FAILED),
@@ -58,7 +58,7 @@ pub(crate) fn of_arguments(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// The error and its causes, without those that the sentence before has told already.
+/// The error and its causes, without causes that the text before already contains.
 fn chain(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1) {
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_is_told_once() {
+    fn a_cause_is_printed_once() {
         let io = io::Error::other("disk on fire");
         let error = anyhow::Error::new(io).context("notes.txt: disk on fire").context("reading");
         assert_eq!(chain(&error), "reading: notes.txt: disk on fire");

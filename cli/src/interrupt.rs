@@ -1,4 +1,4 @@
-//! Ctrl-C: ends the program at once, except while a text is being generated, which then ends in good order.
+//! Ctrl-C: it ends the program at once, except during generation or training, which then stop cleanly.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -6,30 +6,30 @@ use glassbox_tensor::file::temporary;
 
 use crate::exit;
 
-/// What a Ctrl-C would meet. One value, so that the listener's look and its answer are one step: with two, a text that
-/// ends in between would leave it a Ctrl-C to end the program with.
+/// What the program is doing when Ctrl-C comes. One atomic value, so that the handler reads and updates it in one step:
+/// with two, generation could end in between and the Ctrl-C would end the program.
 static STATE: AtomicU8 = AtomicU8::new(IDLE);
 
-/// Nothing that needs a good end.
+/// Nothing that needs a clean stop.
 const IDLE: u8 = 0;
-/// A text is being generated.
+/// Generation or training is running.
 const GENERATING: u8 = 1;
-/// A text is being generated, and Ctrl-C was pressed.
+/// Generation or training is running, and Ctrl-C was pressed.
 const PRESSED: u8 = 2;
 
-/// Begins to listen.
+/// Installs the handler.
 pub(crate) fn install() -> anyhow::Result<()> {
     Ok(ctrlc::set_handler(|| {
         if STATE.compare_exchange(GENERATING, PRESSED, Ordering::SeqCst, Ordering::SeqCst).is_err() {
-            // Exiting drops nothing, so half-written files would stay.
+            // `exit` runs no destructors, so half-written files must be removed here.
             let _none_left = temporary::remove_all();
             std::process::exit(exit::INTERRUPTED.into());
         }
     })?)
 }
 
-/// While this lives, the first Ctrl-C only sets [`Graceful::pressed`]; the second ends the program all the same. One may
-/// live inside another: they are one text's.
+/// While a value of this type lives, the first Ctrl-C only sets [`Graceful::pressed`]; the second ends the program.
+/// Nested values act as one.
 pub(crate) struct Graceful {
     outermost: bool,
 }

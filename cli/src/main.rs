@@ -1,6 +1,6 @@
 //! `glassbox`: a GPT you can see through, from the command line.
 //!
-//! Every command is a file of [`commands`]: arguments become calls of the library crates, their results text.
+//! Each command is a file in [`commands`]: it turns arguments into calls of the library crates and prints the results.
 #![forbid(unsafe_code)]
 
 mod args;

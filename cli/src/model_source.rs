@@ -1,4 +1,4 @@
-//! From `-m` to a model: finding it, reading its headers, loading its weights.
+//! From `-m` to a model: find it, read its headers, load its weights.
 
 use std::env;
 use std::fs;
@@ -14,10 +14,10 @@ use glassbox_tokenizer::Tokenizer;
 use crate::args::{KernelArgs, MachineArgs, ModelArgs};
 use crate::output::warn;
 
-/// A checkpoint whose headers are read, with its tokenizer.
+/// An opened checkpoint (headers read, weights not loaded) with its tokenizer.
 pub(crate) struct Source {
     pub(crate) checkpoint: Checkpoint,
-    /// The adapters to run it with.
+    /// The LoRA adapters to apply.
     pub(crate) lora: Option<Lora>,
     tokenizer: Result<Option<Tokenizer>, glassbox_model::Error>,
     opening: Duration,
@@ -36,18 +36,18 @@ impl Source {
         Ok(Source { checkpoint, lora, tokenizer, opening: start.elapsed() })
     }
 
-    /// The tokenizer, if there is one that can be used. One that cannot is a warning: token ids do without.
+    /// The tokenizer, if there is a usable one. An unusable one causes a warning, since token ids work without it.
     pub(crate) fn maybe_tokenizer(&self) -> Option<&Tokenizer> {
         match &self.tokenizer {
             Ok(tokenizer) => tokenizer.as_ref(),
             Err(error) => {
-                warn(format_args!("{error}; going on without a tokenizer"));
+                warn(format_args!("{error}; continuing without a tokenizer"));
                 None
             }
         }
     }
 
-    /// The tokenizer, without which text means nothing.
+    /// The tokenizer, or an error if there is no usable one.
     pub(crate) fn tokenizer(&self) -> anyhow::Result<&Tokenizer> {
         match &self.tokenizer {
             Ok(Some(tokenizer)) => Ok(tokenizer),
@@ -59,12 +59,12 @@ impl Source {
         }
     }
 
-    /// Loads the weights; also how long that took, with the opening.
+    /// Loads the weights. Also returns the time taken, opening included.
     pub(crate) fn load(&self, machine: &MachineArgs) -> anyhow::Result<(Runtime, Duration)> {
         self.load_on(&machine.kernels, machine.threads)
     }
 
-    /// As [`Source::load`], on so many threads; `None` for the default.
+    /// As [`Source::load`], with `threads` threads; `None` is the default.
     pub(crate) fn load_on(
         &self,
         kernels: &KernelArgs,
@@ -78,25 +78,25 @@ impl Source {
         Ok((model, self.opening + start.elapsed()))
     }
 
-    /// What to call the model: its file or folder.
+    /// The model's display name: its file or folder name.
     pub(crate) fn name(&self) -> String {
         let path = self.checkpoint.path();
         path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
     }
 
-    /// The number of tokens that fit: `wanted`, or else all that the model was made for.
+    /// The context length in tokens: `wanted`, or by default the model's own.
     pub(crate) fn context(&self, wanted: Option<usize>) -> anyhow::Result<usize> {
         let longest = self.checkpoint.config().context_length;
         match wanted {
             Some(wanted) if wanted > longest => {
-                bail!("-c {wanted} is longer than the context that the model was made for, {longest} tokens")
+                bail!("-c {wanted} exceeds the model's context length of {longest} tokens")
             }
             wanted => Ok(wanted.unwrap_or(longest)),
         }
     }
 }
 
-/// The folders in which a bare name is looked for.
+/// The folders in which a bare model name is searched.
 pub(crate) fn search_path() -> Vec<PathBuf> {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
     if let Some(folders) = set("GLASSBOX_MODELS") {
@@ -107,7 +107,7 @@ pub(crate) fn search_path() -> Vec<PathBuf> {
     cache.into_iter().map(|cache| cache.join("glassbox")).collect()
 }
 
-/// The models in the search path: GGUF files, and folders with a `config.json`; sorted within each folder.
+/// The models in the search path: GGUF files and folders with a `config.json`, sorted within each folder.
 pub(crate) fn models_in_search_path() -> Vec<PathBuf> {
     let is_model = |path: &Path| {
         let gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
@@ -124,34 +124,34 @@ pub(crate) fn models_in_search_path() -> Vec<PathBuf> {
     models
 }
 
-/// The model that the program carries: a GPT-2 that has read 48 old books of tales (see cli/models/README.md).
+/// The built-in model: a GPT-2 trained on 48 old books of tales (see cli/models/README.md).
 static TALES: &[u8] = include_bytes!("../models/tales.gguf");
 
-/// What [`TALES`] is called where others have a path.
-const TALES_NAME: &str = "tales, the model in the box";
+/// The name of [`TALES`] where other models have a path.
+const TALES_NAME: &str = "tales (built-in model)";
 
-/// Where a model is.
+/// Where a model was found.
 pub(crate) enum Found {
-    /// In a file or a folder.
+    /// A file or a folder.
     At(PathBuf),
-    /// In the program.
-    InTheBox,
+    /// The built-in model.
+    BuiltIn,
 }
 
 impl Found {
-    /// The model of that name, or the one in the box.
+    /// The model called `name`, or the built-in one.
     pub(crate) fn by(name: Option<&Path>) -> anyhow::Result<Found> {
         match name.filter(|name| !name.as_os_str().is_empty()) {
             Some(name) => find(name).map(Found::At),
-            None => Ok(Found::InTheBox),
+            None => Ok(Found::BuiltIn),
         }
     }
 
-    /// Its headers, read.
+    /// Opens it: reads the headers.
     pub(crate) fn open(&self) -> anyhow::Result<Checkpoint> {
         Ok(match self {
             Found::At(path) => Checkpoint::open(path)?,
-            Found::InTheBox => Checkpoint::open_gguf(in_the_box()?)?,
+            Found::BuiltIn => Checkpoint::open_gguf(built_in()?)?,
         })
     }
 
@@ -159,13 +159,13 @@ impl Found {
     pub(crate) fn path(&self) -> &Path {
         match self {
             Found::At(path) => path,
-            Found::InTheBox => Path::new(TALES_NAME),
+            Found::BuiltIn => Path::new(TALES_NAME),
         }
     }
 }
 
-/// The model in the box, read where it lies: it takes no memory of its own.
-pub(crate) fn in_the_box() -> anyhow::Result<Gguf> {
+/// The built-in model, read in place: it takes no extra memory.
+pub(crate) fn built_in() -> anyhow::Result<Gguf> {
     Ok(Gguf::from_bytes(TALES_NAME, TALES)?)
 }
 
@@ -184,7 +184,7 @@ pub(crate) fn find(name: &Path) -> anyhow::Result<PathBuf> {
             }
         }
     }
-    let error = fs::metadata(name).err().context("it was there a moment ago")?;
-    let looked = folders.iter().map(|folder| format!(", nor is it in {}", folder.display()));
-    Err(anyhow!("model {}: {error}{}", name.display(), looked.collect::<String>()))
+    let error = fs::metadata(name).err().context("the model appeared while it was searched for")?;
+    let searched = folders.iter().map(|folder| format!("; not found in {}", folder.display()));
+    Err(anyhow!("model {}: {error}{}", name.display(), searched.collect::<String>()))
 }

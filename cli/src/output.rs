@@ -1,16 +1,16 @@
-//! Where text goes: the result alone to stdout, everything else to stderr, colour only to a terminal.
+//! Output: results to stdout, everything else to stderr, colour only on a terminal.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
-/// Stdout could not be written.
+/// Writing to stdout failed.
 #[derive(Debug)]
 pub(crate) struct StdoutError(io::Error);
 
 impl StdoutError {
-    /// Whether the reader has gone.
+    /// Whether the reader has closed the pipe.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         self.0.kind() == io::ErrorKind::BrokenPipe
     }
@@ -24,7 +24,7 @@ impl fmt::Display for StdoutError {
 
 impl std::error::Error for StdoutError {}
 
-/// Stdout, and what is known about it.
+/// Stdout, and whether it is a terminal with colours.
 pub(crate) struct Out {
     stdout: io::StdoutLock<'static>,
     terminal: bool,
@@ -40,18 +40,18 @@ impl Out {
         Out { stdout: stdout.lock(), terminal, colour: terminal && wanted }
     }
 
-    /// Whether a person looks on.
+    /// Whether stdout is a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         self.terminal
     }
 
-    /// Columns of the terminal; `None` where there is none and lines may be as long as they are.
+    /// Width of the terminal in columns; `None` if stdout is not a terminal, where lines have no limit.
     pub(crate) fn width(&self) -> Option<usize> {
         let size = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
         if self.terminal { Some(size.unwrap_or(80).max(20)) } else { None }
     }
 
-    /// `text` between the codes of an SGR colour (`36` is cyan), where there are colours.
+    /// `text` in an SGR colour (`36` is cyan) if colours are enabled.
     pub(crate) fn paint(&self, sgr: u8, text: &str) -> String {
         if self.colour { format!("\x1b[{sgr}m{text}\x1b[0m") } else { text.to_owned() }
     }
@@ -72,8 +72,8 @@ impl Out {
         Ok(self.line(line)?)
     }
 
-    /// Writes text of a model at once. A terminal is spared control characters other than line breaks and tabs: a model
-    /// must not be able to move its cursor or change its title.
+    /// Writes generated text and flushes. On a terminal, control characters other than line breaks and tabs are
+    /// replaced: a model must not move the cursor or change the title.
     pub(crate) fn stream(&mut self, text: &str) -> Result<(), StdoutError> {
         if text.is_empty() {
             return Ok(());
@@ -88,13 +88,13 @@ impl Out {
         self.flush()
     }
 
-    /// Hands everything to the system.
+    /// Flushes the buffer.
     pub(crate) fn flush(&mut self) -> Result<(), StdoutError> {
         self.stdout.flush().map_err(StdoutError)
     }
 }
 
-/// Writes a line to stderr. That stderr is closed is no reason to stop.
+/// Writes a line to stderr. A closed stderr is ignored.
 pub(crate) fn note(line: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }

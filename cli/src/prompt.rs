@@ -1,4 +1,4 @@
-//! The prompt: where its text or ids come from, and how it becomes the ids that are fed.
+//! The prompt: its source, and its conversion to token ids.
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,25 +14,25 @@ use crate::exit::Usage;
 use crate::model_source::Source;
 use crate::output::warn;
 
-/// Where a prompt comes from: one of these, or else standard input.
+/// The source of a prompt: one of these, otherwise standard input.
 #[derive(Args, Debug)]
 #[group(multiple = false)]
 pub(crate) struct PromptArgs {
-    /// The text to go on from; without it, text is read from standard input, byte for byte
+    /// Prompt; without it, the prompt is read from standard input, byte for byte
     #[arg(value_name = "PROMPT")]
     text: Option<OsString>,
-    /// The same, for a text that begins with a dash
+    /// Prompt that may begin with a dash
     #[arg(short, long, value_name = "PROMPT", allow_hyphen_values = true)]
     prompt: Option<OsString>,
-    /// A file with the text, read byte for byte
+    /// Read the prompt from a file, byte for byte
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Token ids in place of text, such as 1,2,3: fed as they are, nothing is put in front of them
+    /// Prompt as token ids, such as 1,2,3; no special tokens are added
     #[arg(long, value_name = "IDS")]
     ids: Option<Ids>,
 }
 
-/// A prompt as it was given.
+/// A prompt as given by the user.
 #[derive(Clone)]
 pub(crate) enum Prompt {
     Text(Vec<u8>),
@@ -50,14 +50,14 @@ impl PromptArgs {
         }
         Ok(Prompt::Text(match &self.file {
             Some(file) => read_file(file)?,
-            None => read_stdin("give a prompt, or -f FILE, or --ids, or text on standard input")?,
+            None => read_stdin("give a prompt, -f FILE or --ids, or pipe text to standard input")?,
         }))
     }
 }
 
 impl Prompt {
-    /// The ids to feed. Text gets the special tokens around it that the model was trained with. Of no text at all the
-    /// token that begins a sequence remains, where there is one.
+    /// The token ids to feed. Text gets the special tokens that the model was trained with; empty text becomes the
+    /// beginning-of-sequence token, if there is one.
     pub(crate) fn ids(self, source: &Source, special: Special) -> anyhow::Result<Vec<u32>> {
         let text = match self {
             Prompt::Ids(ids) => return Ok(ids),
@@ -69,19 +69,21 @@ impl Prompt {
             && first == second
             && Some(first) == tokenizer.bos_id()
         {
-            warn("the prompt begins with the beginning-of-sequence token that is put in front of it anyway");
+            warn(
+                "the prompt begins with a beginning-of-sequence token, and another one was added in front of it",
+            );
         }
         match (ids.is_empty(), tokenizer.bos_id()) {
             (false, _) => Ok(ids),
             (true, Some(bos)) => Ok(vec![bos]),
             (true, None) => bail!(
-                "the prompt is empty, and this model has no token that begins a sequence to start from: give it some text"
+                "the prompt is empty, and this model has no beginning-of-sequence token to start from: give some text"
             ),
         }
     }
 }
 
-/// How special tokens in a text are read under `--special`.
+/// How special tokens in a text are read, given `--special`.
 pub(crate) fn special(parse: bool) -> Special {
     if parse { Special::Parse } else { Special::AsText }
 }
@@ -90,11 +92,11 @@ pub(crate) fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("reading {}", path.display()))
 }
 
-/// All of standard input. Where that is a terminal, nobody meant it: `otherwise` says what to do instead.
-pub(crate) fn read_stdin(otherwise: &str) -> anyhow::Result<Vec<u8>> {
+/// All of standard input. If that is a terminal, an error with the message `hint`: waiting for input was not intended.
+pub(crate) fn read_stdin(hint: &str) -> anyhow::Result<Vec<u8>> {
     let mut stdin = io::stdin().lock();
     if stdin.is_terminal() {
-        return Err(Usage(otherwise.to_owned()).into());
+        return Err(Usage(hint.to_owned()).into());
     }
     let mut bytes = Vec::new();
     stdin.read_to_end(&mut bytes).context("reading standard input")?;

@@ -1,4 +1,4 @@
-//! Sampling flags: a flag beats the checkpoint's generation_config, which beats the defaults.
+//! Sampling flags. A flag overrides the checkpoint's generation_config, which overrides the default.
 
 use std::hash::{BuildHasher, RandomState};
 use std::str::FromStr;
@@ -11,52 +11,50 @@ use crate::exit::Usage;
 
 /// How tokens are chosen.
 ///
-/// What no flag says, the checkpoint's generation_config.json says (an explicit `"do_sample": false` is greedy); what
-/// that leaves open is as in llama.cpp.
+/// Settings without a flag come from the checkpoint's generation_config.json (an explicit `"do_sample": false` means
+/// greedy); the remaining defaults are llama.cpp's.
 #[derive(Args, Clone, Debug)]
-#[command(
-    next_help_heading = "Sampling (a flag beats the checkpoint's generation_config, which beats the default)"
-)]
+#[command(next_help_heading = "Sampling (flags override the checkpoint's generation_config)")]
 pub(crate) struct SamplingArgs {
-    /// Divide the logits: below 1 is more certain, above 1 bolder, 0 always takes the likeliest token [default: 0.8]
+    /// Temperature: divide the logits by T; below 1 sharpens, above 1 flattens, 0 is greedy [default: 0.8]
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     temp: Option<f32>,
-    /// Keep the K likeliest tokens; 0 keeps all [default: 40]
+    /// Keep the K most likely tokens; 0 keeps all [default: 40]
     #[arg(long, value_name = "K")]
     top_k: Option<usize>,
-    /// Keep the likeliest tokens that together have probability P; 1 keeps all [default: 0.95]
+    /// Keep the fewest most likely tokens whose probabilities reach P; 1 keeps all [default: 0.95]
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     top_p: Option<f32>,
-    /// Keep tokens at least P times as likely as the likeliest; 0 keeps all [default: 0.05]
+    /// Keep tokens at least P times as likely as the most likely one; 0 keeps all [default: 0.05]
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     min_p: Option<f32>,
-    /// Keep tokens of about the expected surprise, up to probability P; 1 keeps all [default: 1]
+    /// Keep the tokens whose surprise is nearest to the entropy, up to probability P; 1 keeps all [default: 1]
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     typical: Option<f32>,
-    /// Divide the logits of recent tokens by X (multiply those below 0); 1 is off [default: 1]
+    /// Divide positive logits of recent tokens by X and multiply negative ones; 1 is off [default: 1]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     repeat_penalty: Option<f32>,
-    /// Subtract X from a recent token's logit for each time it occurred [default: 0]
+    /// Subtract X from a recent token's logit for each occurrence; 0 is off [default: 0]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     frequency_penalty: Option<f32>,
-    /// Subtract X from a recent token's logit once [default: 0]
+    /// Subtract X from the logit of every recent token, once; 0 is off [default: 0]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     presence_penalty: Option<f32>,
-    /// How many of the last tokens are recent; -1 is all [default: 64, or -1 with a repetition_penalty of the checkpoint]
+    /// Number of last tokens that count as recent; -1 is all [default: 64; -1 with the checkpoint's repetition_penalty]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     repeat_last_n: Option<i32>,
-    /// Add BIAS to the logit of token ID, such as 42=-1.5; 42=-inf bans it. May be repeated
+    /// Add BIAS to the logit of token ID, such as 42=-1.5; 42=-inf bans the token. May be repeated
     #[arg(long, value_name = "ID=BIAS", value_parser = parse_bias)]
     logit_bias: Vec<Bias>,
-    /// Which filters run, in this order [default: logit_bias;penalties;top_k;typical;top_p;min_p;temperature]
+    /// Filters to run, in this order [default: logit_bias;penalties;top_k;typical;top_p;min_p;temperature]
     #[arg(long, value_name = "ORDER", value_parser = Order::from_str)]
     samplers: Option<Order>,
-    /// Where the random sequence begins: the same seed, the same tokens [default: a new one each time]
+    /// Random seed; the same seed gives the same tokens [default: a random one]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
 
-/// What one text among many may say for itself.
+/// Settings that one line of `--json-lines` may override.
 #[derive(Debug, Default)]
 pub(crate) struct Overrides {
     pub(crate) seed: Option<u64>,
@@ -67,13 +65,13 @@ pub(crate) struct Overrides {
 }
 
 impl SamplingArgs {
-    /// The same with a seed, a new one if there is none yet; also the seed.
+    /// These settings with a seed, random if none was given, and that seed.
     pub(crate) fn seeded(&self) -> (SamplingArgs, u64) {
         let seed = self.seed.unwrap_or_else(random_seed);
         (SamplingArgs { seed: Some(seed), ..self.clone() }, seed)
     }
 
-    /// The same but for what a text says for itself.
+    /// These settings with overrides applied.
     pub(crate) fn overridden(&self, by: &Overrides) -> SamplingArgs {
         SamplingArgs {
             seed: by.seed.or(self.seed),
@@ -95,7 +93,7 @@ impl SamplingArgs {
     fn config(&self, checkpoint: &GenerationConfig) -> SamplerConfig {
         let default = SamplerConfig::default();
         let greedy = (checkpoint.do_sample == Some(false)).then_some(0.0);
-        // Hugging Face's penalty looks at the whole text, llama.cpp's at the end of it.
+        // Hugging Face's penalty covers the whole text, llama.cpp's only its last tokens.
         let whole_text =
             (self.repeat_penalty.is_none() && checkpoint.repetition_penalty.is_some()).then_some(-1);
         SamplerConfig {
@@ -148,9 +146,9 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_beats_the_checkpoint_which_beats_the_default() {
+    fn a_flag_overrides_the_checkpoint_which_overrides_the_default() {
         let silent = GenerationConfig::default();
-        let told = GenerationConfig {
+        let configured = GenerationConfig {
             temperature: Some(0.5),
             top_k: Some(7),
             repetition_penalty: Some(1.2),
@@ -158,19 +156,19 @@ mod tests {
         };
         let plain = config(&["--seed", "1"], &silent);
         assert_eq!(plain, SamplerConfig { seed: 1, ..SamplerConfig::default() });
-        let from_checkpoint = config(&[], &told);
+        let from_checkpoint = config(&[], &configured);
         assert_eq!((from_checkpoint.temperature, from_checkpoint.top_k), (0.5, 7));
         assert_eq!((from_checkpoint.repeat_penalty, from_checkpoint.penalty_last_n), (1.2, -1));
-        let flagged = config(&["--temp", "0.9", "--repeat-penalty", "1.1"], &told);
+        let flagged = config(&["--temp", "0.9", "--repeat-penalty", "1.1"], &configured);
         assert_eq!((flagged.temperature, flagged.top_k), (0.9, 7));
         assert_eq!((flagged.repeat_penalty, flagged.penalty_last_n), (1.1, 64));
     }
 
     #[test]
     fn a_checkpoint_that_says_do_not_sample_is_greedy() {
-        let told = GenerationConfig { do_sample: Some(false), ..GenerationConfig::default() };
-        assert_eq!(config(&[], &told).temperature, 0.0);
-        assert_eq!(config(&["--temp", "1"], &told).temperature, 1.0);
+        let configured = GenerationConfig { do_sample: Some(false), ..GenerationConfig::default() };
+        assert_eq!(config(&[], &configured).temperature, 0.0);
+        assert_eq!(config(&["--temp", "1"], &configured).temperature, 1.0);
     }
 
     #[test]

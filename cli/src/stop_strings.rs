@@ -1,19 +1,19 @@
-//! Stop strings: text that ends a generation, found even where it spans tokens.
+//! Stop strings: text that ends generation, found even if it spans several tokens.
 
 use crate::exit::Usage;
 
-/// Looks for stop strings in a text that comes in pieces, and holds back what may become one.
+/// Searches for stop strings in a text that arrives in pieces, and holds back text that may become one.
 #[derive(Debug, Default)]
 pub(crate) struct StopStrings {
     stops: Vec<String>,
-    /// Text not given out yet: it may be the beginning of a stop string.
+    /// Text not returned yet: it may be the beginning of a stop string.
     held: String,
 }
 
 impl StopStrings {
     pub(crate) fn new(stops: &[String]) -> anyhow::Result<StopStrings> {
         if stops.iter().any(String::is_empty) {
-            return Err(Usage("--stop: an empty text is nowhere and everywhere".into()).into());
+            return Err(Usage("--stop: the text must not be empty".into()).into());
         }
         Ok(StopStrings { stops: stops.to_vec(), held: String::new() })
     }
@@ -22,7 +22,7 @@ impl StopStrings {
         self.stops.is_empty()
     }
 
-    /// Takes a piece of text and gives the text that is safe to show, and whether a stop string was found behind it.
+    /// Takes a piece of text. Returns the text that is safe to show, and whether a stop string follows it.
     pub(crate) fn push(&mut self, piece: &str) -> (String, bool) {
         self.held.push_str(piece);
         let found = self.stops.iter().filter_map(|stop| self.held.find(stop)).min();
@@ -40,7 +40,7 @@ impl StopStrings {
         (std::mem::replace(&mut self.held, rest), false)
     }
 
-    /// Gives what was held back: no more text comes.
+    /// Returns the text held back; no more text follows.
     pub(crate) fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_stop_string_ends_the_text_however_it_is_cut() {
+    fn the_first_stop_string_ends_the_text_however_it_is_split() {
         let cases: [(&[&str], &str, &str, bool); 7] = [
             (&["###"], "a # b ## c ### d", "a # b ## c ", true),
             (&["###"], "a # b ##", "a # b ##", false),

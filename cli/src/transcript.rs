@@ -1,5 +1,5 @@
-//! A text as it is generated: tokens in, text out once it is whole characters and no stop string can be in it. Without a
-//! tokenizer the text is the ids.
+//! Generated text: takes tokens and returns text as soon as its characters are complete and no stop string can be in
+//! it. Without a tokenizer the text is the ids.
 
 use glassbox_tokenizer::{StreamDecoder, Tokenizer};
 
@@ -9,7 +9,7 @@ use crate::stop_strings::StopStrings;
 pub(crate) struct Transcript<'t> {
     decoder: Option<StreamDecoder<'t>>,
     stops: StopStrings,
-    /// Everything that was shown.
+    /// All text shown so far.
     pub(crate) text: String,
     stopped: bool,
 }
@@ -24,7 +24,7 @@ impl<'t> Transcript<'t> {
         Transcript { decoder, stops, text: String::new(), stopped: false }
     }
 
-    /// Takes a token and gives the text to show.
+    /// Takes a token and returns the text to show.
     pub(crate) fn push(&mut self, id: u32) -> &str {
         let piece = match &mut self.decoder {
             Some(decoder) => decoder.push(id),
@@ -39,7 +39,7 @@ impl<'t> Transcript<'t> {
         self.stopped
     }
 
-    /// Gives what was held back, unless a stop string has cut it off.
+    /// Returns the text held back, unless a stop string has cut it off.
     pub(crate) fn finish(&mut self) -> &str {
         let from = self.text.len();
         if !self.stopped {

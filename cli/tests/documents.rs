@@ -1,4 +1,4 @@
-//! What the repository's documents point at is there: links, examples, benches, scripts.
+//! The links, examples, benches and scripts that the repository's documents refer to exist.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Every document in `folder`, but for those of folders that are made, not written.
+/// Every document in `folder`, except in hidden and build folders.
 fn documents(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
@@ -22,7 +22,7 @@ fn documents(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The words that follow `mark`, each up to what cannot be in a name.
+/// The names that follow `mark`, each up to the first character that cannot be in a name.
 fn names_after<'t>(text: &'t str, mark: &'t str) -> impl Iterator<Item = &'t str> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
     text.split(mark).skip(1).map(move |rest| {
@@ -32,17 +32,22 @@ fn names_after<'t>(text: &'t str, mark: &'t str) -> impl Iterator<Item = &'t str
 }
 
 #[test]
-fn what_documents_point_at_is_there() {
+fn references_in_documents_exist() {
     let root = repository();
     let mut found = Vec::new();
     documents(&root, &mut found);
     assert!(found.len() >= 5, "{found:?}");
-    let mut pointed = 0;
+    let mut references = 0;
     for document in found {
         let text = std::fs::read_to_string(&document).unwrap();
         let mut check = |path: PathBuf| {
-            pointed += 1;
-            assert!(path.exists(), "{} points at {}", document.display(), path.display());
+            references += 1;
+            assert!(
+                path.exists(),
+                "{} refers to {}, which does not exist",
+                document.display(),
+                path.display()
+            );
         };
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let path = link.split('#').next().unwrap();
@@ -60,5 +65,5 @@ fn what_documents_point_at_is_there() {
         }
         names_after(&text, "scripts/").for_each(|name| check(root.join("scripts").join(name)));
     }
-    assert!(pointed >= 40, "only {pointed} things are pointed at");
+    assert!(references >= 40, "only {references} references found");
 }

@@ -1,6 +1,6 @@
-//! The real model against Hugging Face transformers in float32: `GLASSBOX_SMOLLM2` is the path of
-//! SmolLM2-135M-Instruct.Q4_1.gguf (`scripts/fetch-smollm2.sh` brings it). Without it there is nothing to test, which is
-//! an error where `CI` is set.
+//! The real model against Hugging Face transformers in float32. `GLASSBOX_SMOLLM2` is the path of
+//! SmolLM2-135M-Instruct.Q4_1.gguf, which `scripts/fetch-smollm2.sh` downloads. Without it the tests are skipped; if
+//! `CI` is set, that is an error.
 
 #[path = "commands/process.rs"]
 #[allow(dead_code)]
@@ -16,11 +16,11 @@ use serde_json::Value;
 
 use process::{fixture, glassbox, ids};
 
-/// The model's path and the reference's numbers.
+/// The model's path and the reference values.
 fn golden() -> Option<(String, Value)> {
     let Ok(model) = std::env::var("GLASSBOX_SMOLLM2") else {
-        assert!(std::env::var_os("CI").is_none(), "GLASSBOX_SMOLLM2 must be set where CI is");
-        println!("skipped: GLASSBOX_SMOLLM2 is not set; scripts/fetch-smollm2.sh brings the model");
+        assert!(std::env::var_os("CI").is_none(), "GLASSBOX_SMOLLM2 must be set in CI");
+        println!("skipped: GLASSBOX_SMOLLM2 is not set; scripts/fetch-smollm2.sh downloads the model");
         return None;
     };
     let golden = std::fs::read_to_string(fixture("smollm2/goldens.json")).unwrap();
@@ -67,7 +67,7 @@ fn greedy_tokens_are_the_references() {
 }
 
 #[test]
-fn a_chat_is_written_as_the_reference_writes_it() {
+fn a_chat_is_rendered_as_by_the_reference() {
     let Some((model, golden)) = golden() else { return };
     let prompts = golden["prompts"].as_array().unwrap();
     let expected = prompts.iter().find(|prompt| prompt["name"] == "chat").unwrap();
@@ -121,7 +121,7 @@ fn perplexity_is_the_references() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_ends_a_text_in_good_order() {
+fn ctrl_c_stops_generation_cleanly() {
     let Some((model, _)) = golden() else { return };
     let call = ["generate", "-m", &model, "--temp", "0", "-n", "4000", "--ignore-eos", "Once upon a time"];
     let mut command = glassbox(call).command();
@@ -154,10 +154,10 @@ fn lines_have_the_references_greedy_tokens() {
     }
 }
 
-/// Texts in progress are written as far as they have come, in order; no further line is begun.
+/// Sequences in progress are written up to their last token, in order; no further line is begun.
 #[cfg(unix)]
 #[test]
-fn ctrl_c_ends_lines_in_good_order() {
+fn ctrl_c_stops_json_lines_cleanly() {
     let Some((model, _)) = golden() else { return };
     let call =
         ["generate", "-m", &model, "--json-lines", "--temp", "0", "-n", "4000", "--ignore-eos", "-b", "3"];
@@ -171,7 +171,7 @@ fn ctrl_c_ends_lines_in_good_order() {
     }
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut text = String::new();
-    // The first line has been answered, so the second is on its way.
+    // The first line has been answered, so the second is in progress.
     stdout.read_line(&mut text).unwrap();
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     stdout.read_to_string(&mut text).unwrap();
@@ -184,18 +184,18 @@ fn ctrl_c_ends_lines_in_good_order() {
     }
 }
 
-/// The line editor once kept Ctrl-C to itself, even while an answer was being written.
+/// Regression: the line editor captured Ctrl-C even during an answer.
 #[cfg(target_os = "linux")]
 #[test]
-fn ctrl_c_on_a_terminal_cuts_an_answer_short_and_the_chat_goes_on() {
+fn ctrl_c_on_a_terminal_stops_an_answer_and_the_chat_continues() {
     let Some((model, _)) = golden() else { return };
-    // Without the token that would end it, the answer goes on until it is cut.
+    // Without end-of-text tokens, the answer continues until it is stopped.
     let endless = "--temp 0 -n 8000 --logit-bias 0=-inf --logit-bias 2=-inf";
     let command = format!("{} chat -m {model} {endless}", env!("CARGO_BIN_EXE_glassbox"));
     let Some(mut terminal) = terminal::Terminal::start(&command, &[]) else { return };
     terminal.waits_for_prompt();
     terminal.types("Tell me a long story.\r");
-    // What is loaded is told first, the answer follows.
+    // The load time is written first, then the answer.
     terminal.waits(|shown| shown.split_once("load").is_some_and(|(_, answer)| answer.len() > 100));
     terminal.types("\x03");
     let rest = terminal.waits_for_prompt();

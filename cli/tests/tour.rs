@@ -1,4 +1,4 @@
-//! `docs/tour.md`, run: every command in it prints what stands below it. Needs SmolLM2, as `smollm2.rs` does.
+//! Runs `docs/tour.md`: every command in it prints the lines below it. Needs SmolLM2, as `smollm2.rs` does.
 
 #[path = "commands/process.rs"]
 #[allow(dead_code)]
@@ -8,10 +8,10 @@ use std::path::Path;
 
 use process::glassbox;
 
-/// A command and the lines that stand below it.
+/// A command and the lines below it.
 type Step = (Vec<String>, Vec<String>);
 
-/// What lies between "```console" and "```".
+/// The commands between "```console" and "```".
 fn steps(page: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut inside = false;
@@ -26,7 +26,7 @@ fn steps(page: &str) -> Vec<Step> {
     steps
 }
 
-/// The words of a command line; double quotes keep one together.
+/// The words of a command line; double quotes group words.
 fn words(command: &str) -> Vec<String> {
     let split = command.split('"').enumerate();
     let words =
@@ -34,21 +34,23 @@ fn words(command: &str) -> Vec<String> {
     words.map(str::to_owned).collect()
 }
 
-/// Whether `found` is `expected`, in which "…" stands for any number of lines.
-fn fits(expected: &[String], found: &[&str]) -> bool {
+/// Whether `found` matches `expected`, in which "…" stands for any number of lines.
+fn matches(expected: &[String], found: &[&str]) -> bool {
     match expected.split_first() {
         None => found.is_empty(),
-        Some((line, rest)) if line == "…" => (0..=found.len()).any(|skipped| fits(rest, &found[skipped..])),
+        Some((line, rest)) if line == "…" => {
+            (0..=found.len()).any(|skipped| matches(rest, &found[skipped..]))
+        }
         Some((line, rest)) => {
-            found.first().is_some_and(|first| first.trim_end() == line) && fits(rest, &found[1..])
+            found.first().is_some_and(|first| first.trim_end() == line) && matches(rest, &found[1..])
         }
     }
 }
 
 #[test]
-fn lines_left_out_are_left_out_and_no_others() {
+fn an_ellipsis_matches_any_lines_and_nothing_else_does() {
     let expected = |lines: &[&str]| lines.iter().map(|line| line.to_string()).collect::<Vec<_>>();
-    for (page, found, fit) in [
+    for (page, found, expected_match) in [
         (&["a", "…", "c"][..], &["a", "b", "b", "c"][..], true),
         (&["a", "…", "c"], &["a", "c"], true),
         (&["a", "…"], &["a"], true),
@@ -57,17 +59,17 @@ fn lines_left_out_are_left_out_and_no_others() {
         (&["a", "b"], &["a"], false),
         (&[], &["a"], false),
     ] {
-        assert_eq!(fits(&expected(page), found), fit, "{page:?} {found:?}");
+        assert_eq!(matches(&expected(page), found), expected_match, "{page:?} {found:?}");
     }
     let read = steps("$ glassbox no\n```console\n$ glassbox a \"b c\" d\nx\n$ glassbox e\n```\n");
     assert_eq!(read, [(expected(&["a", "b c", "d"]), expected(&["x"])), (expected(&["e"]), vec![])]);
 }
 
 #[test]
-fn the_tour_is_what_the_commands_print() {
+fn the_commands_of_the_tour_print_what_it_shows() {
     let Ok(model) = std::env::var("GLASSBOX_SMOLLM2") else {
-        assert!(std::env::var_os("CI").is_none(), "GLASSBOX_SMOLLM2 must be set where CI is");
-        println!("skipped: GLASSBOX_SMOLLM2 is not set; scripts/fetch-smollm2.sh brings the model");
+        assert!(std::env::var_os("CI").is_none(), "GLASSBOX_SMOLLM2 must be set in CI");
+        println!("skipped: GLASSBOX_SMOLLM2 is not set; scripts/fetch-smollm2.sh downloads the model");
         return;
     };
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/tour.md");
@@ -76,6 +78,6 @@ fn the_tour_is_what_the_commands_print() {
     for (command, expected) in steps {
         let run = glassbox(&command).env("GLASSBOX_MODEL", &model).env("GLASSBOX_COMPUTE", "f32");
         let found = run.text();
-        assert!(fits(&expected, &found.lines().collect::<Vec<_>>()), "{command:?} printed\n{found}");
+        assert!(matches(&expected, &found.lines().collect::<Vec<_>>()), "{command:?} printed\n{found}");
     }
 }

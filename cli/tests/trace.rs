@@ -1,4 +1,4 @@
-//! `trace` as a process: a file that `verify` and others read, lines, JSON, and what goes wrong.
+//! Runs `trace`: the file that `verify` reads, lines, JSON, and errors.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ fn fixture(name: &str) -> PathBuf {
 fn glassbox(command: &str, model: &str, arguments: &[&str]) -> Output {
     let mut process = Command::new(env!("CARGO_BIN_EXE_glassbox"));
     process.env_remove("GLASSBOX_LEVEL").arg(command).arg("-m").arg(fixture(model));
-    // As `verify` does: integers would be one more thing that departs.
+    // As in `verify`: integer activations would be another source of differences.
     process.args(["--compute", "f32"]).args(arguments).output().unwrap()
 }
 
@@ -25,7 +25,7 @@ fn stdout(output: Output) -> String {
 }
 
 #[test]
-fn a_trace_goes_on_with_the_text_of_generate() {
+fn a_trace_continues_the_text_as_generate_does() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("trace.safetensors");
     let path = out.to_str().unwrap();
@@ -66,7 +66,7 @@ fn lines_and_json_say_the_same() {
         serde_json::from_str(&stdout(glassbox("trace", "llama-gqa", &[&ids[..], &["--json"]].concat())))
             .unwrap();
     assert_eq!(json["ids"], serde_json::json!([5, 17, 3]));
-    assert_eq!(json["tokens"], Value::Null, "there is no tokenizer");
+    assert_eq!(json["tokens"], Value::Null, "the checkpoint has no tokenizer");
     let activations = json["activations"].as_array().unwrap();
     assert_eq!(activations.len() + 1, lines.lines().count());
     for (line, activation) in lines.lines().skip(1).zip(activations) {
@@ -81,9 +81,9 @@ fn lines_and_json_say_the_same() {
 }
 
 #[test]
-fn what_goes_wrong_is_told() {
+fn errors_name_their_cause() {
     let ids = ["--ids", "1,2"];
-    for (more, code, told) in [
+    for (more, code, expected) in [
         (&["--names", "blocks.99.*"][..], 1, "blocks.99.*"),
         (&["--names", "["], 2, "not closed"),
         (&["--out", "/no/such/folder/x.safetensors"], 1, "/no/such/folder/x.safetensors"),
@@ -95,6 +95,6 @@ fn what_goes_wrong_is_told() {
         let output = glassbox("trace", "gpt2-plain", &[&ids[..], more].concat());
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{more:?}: {stderr}");
-        assert!(stderr.contains(told) && output.stdout.is_empty(), "{more:?}: {stderr}");
+        assert!(stderr.contains(expected) && output.stdout.is_empty(), "{more:?}: {stderr}");
     }
 }

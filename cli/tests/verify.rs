@@ -1,4 +1,4 @@
-//! `verify` as a process: transformers' own values agree, others do not and are named, the exit code says which.
+//! Runs `verify`: values of transformers agree, differing values are named, and the exit code says which.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -32,7 +32,7 @@ fn transformers_values_agree_on_directories_and_ggufs() {
             assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
             let lines = text(&output.stdout);
             assert_eq!(lines.matches("  agrees").count(), values, "{lines}");
-            assert!(lines.contains(&format!("all of {values} agree")) && !lines.contains("departs"));
+            assert!(lines.contains(&format!("all {values} values agree")) && !lines.contains("departs"));
         }
         let output = verify(model, reference, &["--json"]);
         let json: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -44,14 +44,14 @@ fn transformers_values_agree_on_directories_and_ggufs() {
 
 #[test]
 fn a_departure_is_named_and_fails() {
-    // Nothing agrees to the last bit with sums made in another order.
+    // Sums in another order never agree to the last bit.
     let output = verify("gpt2-text", "gpt2-text.safetensors", &["--tolerance", "0"]);
     let (lines, stderr) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(1));
     let first = lines.lines().find(|line| line.ends_with("departs")).unwrap();
     let first = first.split_whitespace().next().unwrap();
     assert!(lines.contains(&format!("{first} is the first that departs")), "{lines}");
-    assert!(lines.contains(" instead of ") && stderr.contains(first), "{lines}{stderr}");
+    assert!(lines.contains(", expected ") && stderr.contains(first), "{lines}{stderr}");
     let output = verify("gpt2-text", "gpt2-text.safetensors", &["--tolerance", "0", "--json"]);
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -59,20 +59,20 @@ fn a_departure_is_named_and_fails() {
 }
 
 #[test]
-fn what_goes_wrong_is_told() {
-    for (model, reference, more, code, told) in [
+fn errors_name_their_cause() {
+    for (model, reference, more, code, expected) in [
         ("gpt2-text", "qwen3-text.safetensors", &[][..], 1, "blocks.0.attn.rot_q"),
         ("gpt2-odd", "gpt2-text.safetensors", &[], 1, "shape"),
         ("gpt2-text", "no-such-file", &[], 1, "no-such-file"),
         ("gpt2-text", "../tiny/gpt2-text/model.safetensors", &[], 1, "which tokens"),
         ("gpt2-text", "../tiny/manifest.json", &[], 1, "manifest.json"),
         ("no-such-model", "gpt2-text.safetensors", &[], 1, "no-such-model"),
-        ("gpt2-text", "gpt2-text.safetensors", &["--tolerance", "-1"], 2, "from 0 up"),
-        ("gpt2-text", "gpt2-text.safetensors", &["--tolerance", "nan"], 2, "from 0 up"),
+        ("gpt2-text", "gpt2-text.safetensors", &["--tolerance", "-1"], 2, "at least 0"),
+        ("gpt2-text", "gpt2-text.safetensors", &["--tolerance", "nan"], 2, "at least 0"),
     ] {
         let output = verify(model, reference, more);
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{model} {reference}: {stderr}");
-        assert!(stderr.contains(told) && output.stdout.is_empty(), "{model} {reference}: {stderr}");
+        assert!(stderr.contains(expected) && output.stdout.is_empty(), "{model} {reference}: {stderr}");
     }
 }

@@ -1,5 +1,5 @@
-//! `lens`, `attention`, `attribute`, `compare` and `neighbors --context`, the binary being run as a process: GGUF files
-//! and directories, GPT-2 and Llama, tables and JSON, and what makes no sense.
+//! Runs `lens`, `attention`, `attribute`, `compare` and `neighbors --context`: GGUF files and folders, GPT-2 and Llama,
+//! tables and JSON, and wrong usage.
 
 #[path = "commands/process.rs"]
 #[allow(dead_code)]
@@ -25,7 +25,7 @@ fn list(value: &Value) -> &Vec<Value> {
 }
 
 #[test]
-fn every_view_explains_itself() {
+fn every_view_has_help() {
     for view in ["lens", "attention", "attribute", "compare", "neighbors"] {
         let help = glassbox([view, "--help"]).text();
         for words in ["Usage: glassbox", "Examples:", "--json", "--threads"] {
@@ -90,7 +90,7 @@ fn a_pattern_is_shaded() {
     let rows: Vec<&str> = matrix.lines().collect();
     assert_eq!(rows.len(), 5);
     assert!(rows[0].ends_with(" 0 1 2 3"));
-    // The first token has only itself to look at.
+    // The first token can attend only to itself.
     assert!(rows[1].ends_with("██") && rows[1].matches('█').count() == 2);
     assert!(rows[2..].iter().all(|row| row.contains(['░', '▒', '▓', '█'])));
 }
@@ -203,7 +203,7 @@ fn models_without_a_tokenizer_take_ids() {
 }
 
 #[test]
-fn nonsense_is_told_apart() {
+fn wrong_usage_and_missing_parts_are_named() {
     let call = |flags: &[&str]| glassbox([flags, &["-m", &tiny("llama-text")]].concat());
     call(&["lens", "x", "--layer", "99"]).fails(1, &["layer 99", "0 to 1"]);
     call(&["attention", "x", "--layer", "2"]).fails(1, &["layer 2"]);

@@ -1,14 +1,14 @@
-//! Shows how a text becomes tokens: the words, every merge in them, and the ids with their bytes.
+//! Shows how a text becomes tokens: the words, every merge in them, and the ids with their byte ranges.
 //!
 //! ```sh
 //! cargo run -p glassbox-tokenizer --example encode -- "some text" path/to/tokenizer.json
 //! ```
 //!
-//! Without a file, a small tokenizer is trained on the spot.
+//! Without a file, a small tokenizer is trained first.
 
 use std::error::Error;
 
-use glassbox_tokenizer::{EncodeOptions, How, Special, Tokenizer, TrainOptions, Trainer};
+use glassbox_tokenizer::{Derivation, EncodeOptions, Special, Tokenizer, TrainOptions, Trainer};
 
 const CORPUS: &str = "The cat sat on the mat. The other cat sat on the other mat. That cat, this cat, every cat: \
     all the cats sat together on the one mat that there was.";
@@ -32,10 +32,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let name = |id| tokenizer.id_to_token(id).unwrap_or("?");
     for word in tokenizer.explain(&text, &options)? {
         println!("{:?}", word.text);
-        match word.how {
-            How::AddedToken => println!("    is an added token"),
-            How::WholeWord => println!("    is a token as a whole"),
-            How::Merged { symbols, merges } => {
+        match word.derivation {
+            Derivation::AddedToken => println!("    an added token"),
+            Derivation::WholeWord => println!("    in the vocabulary as a whole"),
+            Derivation::Merged { symbols, merges } => {
                 let row = |ids: &[u32]| ids.iter().map(|&id| name(id)).collect::<Vec<_>>().join(" ");
                 println!("    {:>6}  {}", "", row(&symbols));
                 merges.iter().for_each(|merge| println!("    {:>6}  {}", merge.rank, row(&merge.after)));
@@ -50,6 +50,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{:>6}  {range:<7}  {}", token.id, name(token.id));
     }
     let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
-    println!("\n{} tokens, back to text: {:?}", ids.len(), tokenizer.decode(&ids, false));
+    println!("\n{} tokens, decoded: {:?}", ids.len(), tokenizer.decode(&ids, false));
     Ok(())
 }

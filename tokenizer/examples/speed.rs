@@ -1,11 +1,11 @@
-//! Times encoding: megabytes a second for each text, the best of twenty runs, as one JSON object a line.
+//! Times encoding: megabytes per second for each text, the best of twenty runs, one JSON object per line.
 //!
 //! ```sh
 //! cargo run --release -p glassbox-tokenizer --example speed -- path/to/cl100k_base.tiktoken 1 text.txt other.txt
 //! ```
 //!
-//! The tokenizer is any file that this crate opens; 1 is the number of threads. Before it is timed, the answer is
-//! compared with that of the encoder that also knows where each token stands, which goes another way.
+//! The tokenizer is any file that this crate opens; 1 is the number of threads. Before timing, the ids are compared
+//! with those of the encoder with offsets, which is a separate implementation.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -17,7 +17,7 @@ use glassbox_tokenizer::{EncodeOptions, Tokenizer};
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [tokenizer, threads, texts @ ..] = &arguments[..] else {
-        return Err("give a tokenizer, a number of threads and texts".into());
+        return Err("usage: speed TOKENIZER THREADS TEXT...".into());
     };
     let tokenizer = Tokenizer::from_file(tokenizer)?;
     let threads: NonZero<usize> = threads.parse()?;
@@ -48,8 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// How long this thread has been on a processor, where Linux tells: on a busy machine the steadier measure, if one thread
-/// does all.
+/// CPU time of this thread in seconds, on Linux. On a busy machine it is the steadier measure for a single thread.
 fn busy_seconds() -> Option<f64> {
     let all = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     Some(all.split(' ').next()?.parse::<f64>().ok()? / 1e9)

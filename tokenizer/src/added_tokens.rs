@@ -1,7 +1,7 @@
-//! Added tokens: whole strings that are found in the text before anything is cut or merged.
+//! Added tokens: strings that are matched in the text before it is split and merged.
 //!
-//! Special tokens (`<|im_end|>`, `</s>`) are among them; so are words that somebody gave a token of its own. The longest
-//! token that begins at a place is taken, the leftmost place first.
+//! They are special tokens (`<|im_end|>`, `</s>`) and words that were given their own token. Matching is
+//! leftmost-longest: the longest token at the leftmost position.
 
 use std::ops::Range;
 
@@ -13,27 +13,27 @@ use crate::text::Piece;
 use crate::unicode::is_word;
 use crate::vocab::Vocab;
 
-/// A token that is found as a whole.
+/// A token that is matched as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddedToken {
     /// Its id.
     pub id: u32,
     /// Its text.
     pub content: String,
-    /// Whether it is found only where no word character touches it.
+    /// Whether it matches only if no word character is adjacent.
     pub single_word: bool,
-    /// Whether it swallows the white space to its left.
+    /// Whether it absorbs the white space to its left.
     pub lstrip: bool,
-    /// Whether it swallows the white space to its right.
+    /// Whether it absorbs the white space to its right.
     pub rstrip: bool,
-    /// Whether it is looked for in the normalized text, itself normalized.
+    /// Whether it is normalized and matched in the normalized text.
     pub normalized: bool,
-    /// Whether it is a special token: found only on demand, and left out of decoded text on demand.
+    /// Whether it is a special token: matched only if requested, and omitted from decoded text if requested.
     pub special: bool,
 }
 
 impl AddedToken {
-    /// A special token, found exactly as it is written.
+    /// A special token, matched exactly as written.
     pub fn special(id: u32, content: impl Into<String>) -> AddedToken {
         AddedToken {
             id,
@@ -56,7 +56,7 @@ pub struct AddedTokens {
     in_normalized_text: Matcher,
 }
 
-/// A part of a text: an added token, or what stands between two.
+/// A part of a text: an added token, or the text between two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Part {
     pub token: Option<u32>,
@@ -64,8 +64,8 @@ pub(crate) struct Part {
 }
 
 impl AddedTokens {
-    /// Takes tokens in. As in the reference, a token that the vocabulary knows has the vocabulary's id, and the others
-    /// are numbered from the end of the vocabulary; a warning says where that is not the id they came with.
+    /// Collects the tokens. As in the reference, a token in the vocabulary has its id there, and the others are
+    /// numbered from the end of the vocabulary. A warning reports ids that differ from those in `list`.
     pub(crate) fn new(
         list: Vec<AddedToken>,
         vocab: &Vocab,
@@ -76,7 +76,7 @@ impl AddedTokens {
             AddedTokens { tokens: map(list.len()), ids: map(list.len()), ..AddedTokens::default() };
         let mut next = u32::try_from(vocab.len()).unwrap_or(u32::MAX);
         for mut token in list.into_iter().filter(|token| !token.content.is_empty()) {
-            limits::check_mark("added_tokens.content", &token.content)?;
+            limits::check_marker("added_tokens.content", &token.content)?;
             let known = added.ids.get(&*token.content).copied().or_else(|| vocab.id(&token.content));
             let id = known.unwrap_or_else(|| {
                 next = next.saturating_add(1);
@@ -123,14 +123,14 @@ impl AddedTokens {
         self.ids.get(content).copied()
     }
 
-    /// All tokens in the order of their ids.
+    /// All tokens, sorted by id.
     pub fn sorted(&self) -> Vec<&AddedToken> {
         let mut all: Vec<_> = self.tokens.values().collect();
         all.sort_by_key(|token| token.id);
         all
     }
 
-    /// Cuts a text at the tokens that are found in raw text, or at those found in normalized text.
+    /// Splits a text at the tokens that are matched in raw text, or at those matched in normalized text.
     pub(crate) fn split(&self, text: &str, normalized: bool, parse_special: bool) -> Vec<Part> {
         let matcher = if normalized { &self.in_normalized_text } else { &self.in_raw_text };
         if matcher.ends.is_empty() || (!matcher.has_ordinary && !parse_special) {
@@ -140,7 +140,7 @@ impl AddedTokens {
         let mut parts = Vec::new();
         let mut done = 0;
         let mut from = 0;
-        // The white space behind a token, which is looked through once even where tokens lie in it.
+        // The white space after a token. It is scanned once, even if there are tokens in it.
         let mut white = 0..0;
         while let Some((found, id)) = matcher.find(text, from) {
             from = found.end;
@@ -153,14 +153,14 @@ impl AddedTokens {
             let mut range = found;
             if token.rstrip {
                 if !(white.start..=white.end).contains(&range.end) {
-                    let behind = &text[range.end..];
-                    white = range.end..range.end + behind.len() - behind.trim_start().len();
+                    let rest = &text[range.end..];
+                    white = range.end..range.end + rest.len() - rest.trim_start().len();
                 }
                 range.end = white.end;
             }
             if token.lstrip {
                 let before = &text[done.min(range.start)..range.start];
-                // What an earlier token has swallowed cannot be swallowed again.
+                // White space that an earlier token has absorbed is not available.
                 range.start = (range.start - before.len() + before.trim_end().len()).max(done).min(range.end);
             }
             if done < range.start {
@@ -176,16 +176,16 @@ impl AddedTokens {
     }
 }
 
-/// Finds the longest of many strings at the leftmost place: a tree of bytes.
+/// A trie of bytes for leftmost-longest matching of many strings.
 #[derive(Debug, Clone, Default)]
 struct Matcher {
-    /// `(node, byte)` to the next node; the root is 0.
+    /// Maps `(node, byte)` to the next node; the root is 0.
     edges: Map<(u32, u8), u32>,
     ends: Map<u32, u32>,
     first_bytes: Vec<bool>,
-    /// The first character of all, where it is one in ASCII.
+    /// The first character of all strings, if they share it and it is ASCII.
     only_first: Option<char>,
-    /// Whether one of them is not special.
+    /// Whether any string is not a special token.
     has_ordinary: bool,
 }
 
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_token_at_the_leftmost_place_is_found() {
+    fn matching_is_leftmost_longest() {
         let mut matcher = Matcher::default();
         for (id, text) in ["ab", "abcd", "bcdef", "é"].iter().enumerate() {
             matcher.insert(text, id as u32, false);

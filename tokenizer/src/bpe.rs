@@ -1,6 +1,6 @@
-//! The model: a word goes in, its tokens come out.
+//! The BPE model: converts a word to its tokens.
 //!
-//! A word is first written as the smallest tokens there are, one for each byte or character, then those are merged.
+//! A word starts as a sequence of symbols, one per byte or character, which are then merged.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -12,25 +12,25 @@ use crate::limits;
 use crate::merge::{self, Merges, Symbol};
 use crate::vocab::Vocab;
 
-/// What a [`Bpe`] is made from, besides its vocabulary and merges; the names are those of tokenizer.json.
+/// The options of a [`Bpe`]; the names are those of tokenizer.json.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BpeOptions {
-    /// The token for characters that have none.
+    /// The token for unknown characters.
     pub unk_token: Option<String>,
-    /// Whether neighbouring unknown characters share one unknown token.
+    /// Whether adjacent unknown characters share one unknown token.
     pub fuse_unk: bool,
-    /// Whether characters without a token are written as byte tokens, `<0x41>`.
+    /// Whether unknown characters become byte tokens, such as `<0x41>`.
     pub byte_fallback: bool,
-    /// Whether a word that is a token as a whole is that token, whatever the merges say.
+    /// Whether a word in the vocabulary is one token, regardless of the merges.
     pub ignore_merges: bool,
-    /// Marks symbols that are not at the start of a word.
+    /// Prefix of symbols that are not at the start of a word.
     pub continuing_subword_prefix: String,
-    /// Marks the symbol at the end of a word.
+    /// Suffix of the symbol at the end of a word.
     pub end_of_word_suffix: String,
 }
 
 impl BpeOptions {
-    fn writes_no_marks(&self) -> bool {
+    fn has_no_affixes(&self) -> bool {
         self.continuing_subword_prefix.is_empty() && self.end_of_word_suffix.is_empty()
     }
 }
@@ -42,26 +42,26 @@ pub struct Bpe {
     merges: Merges,
     options: BpeOptions,
     unk: Option<u32>,
-    /// The id of each byte's character of the byte alphabet.
+    /// The id of each byte's character in the byte alphabet.
     byte_ids: Vec<Option<u32>>,
     /// The ids of `<0x00>` to `<0xFF>`.
     fallback_ids: Vec<Option<u32>>,
-    /// The same where every byte has one and words are written without marks for their ends.
+    /// `byte_ids`, if every byte has one and words have no prefix or suffix.
     all_byte_ids: Option<Box<[u32; 256]>>,
-    /// Whether nothing is ever merged across the front of a [`MARK`] that follows another character.
-    parts_at_marks: bool,
+    /// Whether no merge crosses the boundary in front of a [`SPACE_MARK`] that follows another character.
+    splits_at_space_marks: bool,
     joins: OnceLock<Option<Joins>>,
 }
 
-/// What SentencePiece writes for a space.
-const MARK: char = '▁';
+/// SentencePiece's character for a space.
+const SPACE_MARK: char = '▁';
 
-/// A word as the pre-tokenizer leaves it.
+/// A word from the pre-tokenizer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Word<'w> {
-    /// Characters of the vocabulary's own kind.
+    /// Characters as in the vocabulary.
     Text(&'w str),
-    /// Bytes, to be written in the byte alphabet.
+    /// Bytes, which the vocabulary writes in the byte alphabet.
     Bytes(&'w [u8]),
 }
 
@@ -75,14 +75,14 @@ impl Word<'_> {
 }
 
 impl Bpe {
-    /// Puts a model together.
+    /// A model of these parts.
     ///
     /// # Errors
-    /// [`Error::UnknownToken`] where the unknown token is not in the vocabulary, [`Error::TooLarge`] where prefix or suffix
-    /// is absurdly long.
+    /// [`Error::UnknownToken`] if the unknown token is not in the vocabulary, [`Error::TooLarge`] if the prefix or
+    /// suffix is too long.
     pub fn new(vocab: Vocab, merges: Merges, options: BpeOptions) -> Result<Bpe> {
-        limits::check_mark("continuing_subword_prefix", &options.continuing_subword_prefix)?;
-        limits::check_mark("end_of_word_suffix", &options.end_of_word_suffix)?;
+        limits::check_marker("continuing_subword_prefix", &options.continuing_subword_prefix)?;
+        limits::check_marker("end_of_word_suffix", &options.end_of_word_suffix)?;
         let unk = match &options.unk_token {
             None => None,
             Some(token) => Some(vocab.id(token).ok_or_else(|| Error::UnknownToken {
@@ -93,11 +93,21 @@ impl Bpe {
         let byte_ids: Vec<_> =
             (0..=255).map(|byte| vocab.id(byte_to_char(byte).encode_utf8(&mut [0; 4]))).collect();
         let fallback_ids = (0..=255u8).map(|byte| vocab.id(&format!("<0x{byte:02X}>"))).collect();
-        let parts_at_marks = parts_at_marks(&vocab, &merges, &options);
+        let splits_at_space_marks = splits_at_space_marks(&vocab, &merges, &options);
         let all: Option<Vec<u32>> = byte_ids.iter().copied().collect();
-        let all_byte_ids = all.and_then(|ids| ids.try_into().ok()).filter(|_| options.writes_no_marks());
+        let all_byte_ids = all.and_then(|ids| ids.try_into().ok()).filter(|_| options.has_no_affixes());
         let joins = OnceLock::new();
-        Ok(Bpe { vocab, merges, options, unk, byte_ids, fallback_ids, all_byte_ids, parts_at_marks, joins })
+        Ok(Bpe {
+            vocab,
+            merges,
+            options,
+            unk,
+            byte_ids,
+            fallback_ids,
+            all_byte_ids,
+            splits_at_space_marks,
+            joins,
+        })
     }
 
     /// The vocabulary.
@@ -120,14 +130,14 @@ impl Bpe {
         self.unk
     }
 
-    /// The token for one byte of a byte-level model, or the byte token of one with byte fallback.
+    /// The token of a single byte: in byte-level models its character, otherwise its byte token.
     pub(crate) fn byte_token(&self, byte: u8, byte_level: bool) -> Option<u32> {
         let ids = if byte_level { &self.byte_ids } else { &self.fallback_ids };
         ids[usize::from(byte)]
     }
 
-    /// Cuts a word where nothing can be merged across. SentencePiece models take a whole text for one word; in parts it
-    /// is merged faster, and parts that come again need not be merged again.
+    /// Splits a word at boundaries that no merge crosses. To SentencePiece models a whole text is one word; its parts
+    /// are merged faster, and the results for repeated parts are reused.
     pub(crate) fn independent_parts(&self, word: &str) -> impl Iterator<Item = Range<usize>> {
         let mut start = 0;
         std::iter::from_fn(move || {
@@ -135,8 +145,8 @@ impl Bpe {
             if rest.is_empty() {
                 return None;
             }
-            let letters = if self.parts_at_marks { rest.find(|c| c != MARK) } else { None };
-            let end = letters.and_then(|at| Some(at + rest[at..].find(MARK)?));
+            let letters = if self.splits_at_space_marks { rest.find(|c| c != SPACE_MARK) } else { None };
+            let end = letters.and_then(|at| Some(at + rest[at..].find(SPACE_MARK)?));
             start += end.unwrap_or(rest.len());
             Some(start - end.unwrap_or(rest.len())..start)
         })
@@ -152,28 +162,28 @@ impl Bpe {
         symbols
     }
 
-    /// Whether every word of bytes can be written as tokens of single bytes, which [`Bpe::push_ids`] needs.
-    pub(crate) fn knows_all_bytes(&self) -> bool {
+    /// Whether every byte has a token of its own, which [`Bpe::push_ids`] needs.
+    pub(crate) fn has_all_bytes(&self) -> bool {
         self.all_byte_ids.is_some()
     }
 
-    /// Which neighbouring characters a token can join, `None` where that cannot be told.
+    /// Which adjacent characters a merge can join, `None` if that cannot be determined.
     pub(crate) fn joins(&self) -> Option<&Joins> {
         self.joins.get_or_init(|| Joins::new(&self.vocab, &self.merges)).as_ref()
     }
 
-    /// The same if it has been found out before.
+    /// As [`Bpe::joins`], if it has been computed before.
     pub(crate) fn known_joins(&self) -> Option<&Joins> {
         self.joins.get()?.as_ref()
     }
 
-    /// Appends the ids that [`Bpe::tokens`] gives for a word of bytes; a piece of a word is never a token as a whole.
+    /// Appends the ids of [`Bpe::tokens`] for a word of bytes. For a piece of a word, `ignore_merges` does not apply.
     pub(crate) fn push_ids(&self, bytes: &[u8], is_piece: bool, ids: &mut Vec<u32>) {
         let whole = if is_piece { None } else { self.whole(Word::Bytes(bytes)) };
         if let Some(symbol) = whole {
             return ids.push(symbol.id);
         }
-        let mut row = [0; merge::IN_PLACE];
+        let mut row = [0; merge::MAX_IN_PLACE];
         match (row.get_mut(..bytes.len()), &self.all_byte_ids) {
             (Some(row), Some(byte_ids)) => {
                 row.iter_mut().zip(bytes).for_each(|(id, &byte)| *id = byte_ids[usize::from(byte)]);
@@ -188,7 +198,7 @@ impl Bpe {
         }
     }
 
-    /// The whole word as one token, where `ignore_merges` allows it.
+    /// The whole word as one token, if `ignore_merges` applies.
     pub(crate) fn whole(&self, word: Word<'_>) -> Option<Symbol> {
         if !self.options.ignore_merges {
             return None;
@@ -200,9 +210,9 @@ impl Bpe {
         Some(Symbol { id, start: 0, end: word.bytes().len() })
     }
 
-    /// The word before any merge.
+    /// The initial symbols of a word, before any merge.
     pub(crate) fn symbols(&self, word: Word<'_>) -> Vec<Symbol> {
-        if let (Word::Bytes(bytes), true) = (word, self.options.writes_no_marks()) {
+        if let (Word::Bytes(bytes), true) = (word, self.options.has_no_affixes()) {
             let row = bytes.iter().zip(0..).map(|(&byte, start)| {
                 self.byte_ids[usize::from(byte)].map(|id| Symbol { id, start, end: start + 1 })
             });
@@ -219,7 +229,7 @@ impl Bpe {
         }
     }
 
-    /// The symbols of `(character, start, end)`, with everything that can befall a character that has no token.
+    /// The symbols of `(character, start, end)`, including the handling of unknown characters.
     fn char_symbols(&self, chars: impl Iterator<Item = (char, usize, usize)>) -> Vec<Symbol> {
         let mut row = Vec::new();
         let mut unknown: Option<Symbol> = None;
@@ -248,7 +258,7 @@ impl Bpe {
         row
     }
 
-    /// Writes a character with the marks of its place in the word.
+    /// Writes a character with the prefix or suffix of its position in the word.
     fn write(&self, c: char, is_first: bool, is_last: bool, written: &mut String) {
         written.clear();
         if !is_first {
@@ -260,7 +270,7 @@ impl Bpe {
         }
     }
 
-    /// Byte tokens for a character, where there is one for each of its bytes.
+    /// The byte tokens of a character, if each of its bytes has one.
     fn byte_symbols(&self, written: &[u8], start: usize, end: usize) -> Option<Vec<Symbol>> {
         let symbol = |(at, &byte): (usize, &u8)| {
             let first = (start + at).min(end);
@@ -274,17 +284,17 @@ impl Bpe {
     }
 }
 
-fn parts_at_marks(vocab: &Vocab, merges: &Merges, options: &BpeOptions) -> bool {
-    if !options.writes_no_marks()
+fn splits_at_space_marks(vocab: &Vocab, merges: &Merges, options: &BpeOptions) -> bool {
+    if !options.has_no_affixes()
         || options.ignore_merges
-        || vocab.id(MARK.encode_utf8(&mut [0; 4])).is_none()
+        || vocab.id(SPACE_MARK.encode_utf8(&mut [0; 4])).is_none()
     {
         return false;
     }
     !merges.join_before(MARK, vocab)
 }
 
-/// The byte that a byte token such as `<0x0A>` stands for.
+/// The byte of a byte token such as `<0x0A>`.
 pub(crate) fn byte_of_fallback(token: &str) -> Option<u8> {
     let hex = token.strip_prefix("<0x")?.strip_suffix('>')?;
     if hex.len() != 2 {
@@ -293,7 +303,7 @@ pub(crate) fn byte_of_fallback(token: &str) -> Option<u8> {
     u8::from_str_radix(hex, 16).ok()
 }
 
-/// The bytes of a token in the byte alphabet; a token with characters outside of it stands for itself.
+/// The bytes of a token in the byte alphabet. A token with characters outside the alphabet is its own UTF-8 bytes.
 pub(crate) fn alphabet_bytes(token: &str) -> Vec<u8> {
     let bytes: Option<Vec<u8>> = token.chars().map(char_to_byte).collect();
     bytes.unwrap_or_else(|| token.as_bytes().to_vec())

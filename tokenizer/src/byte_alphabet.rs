@@ -1,10 +1,10 @@
 //! GPT-2's byte alphabet: one printable character for each of the 256 bytes.
 //!
-//! Byte-level BPE works on bytes, but its vocabulary files hold text. GPT-2 therefore writes each byte as a visible
-//! character: the printable ones of Latin-1 as themselves, the others, in order, as U+0100, U+0101 and so on. A space
-//! is `Ġ` (U+0120), a line feed `Ċ` (U+010A).
+//! Byte-level BPE works on bytes, but its vocabulary files contain text. So GPT-2 writes each byte as a printable
+//! character: printable Latin-1 characters as themselves, the others in order as U+0100, U+0101 and so on. A space is
+//! `Ġ` (U+0120), a line feed is `Ċ` (U+010A).
 
-/// The bytes that stand for themselves: printable ASCII and printable Latin-1 but the soft hyphen.
+/// Whether a byte is written as itself: printable ASCII and printable Latin-1 except the soft hyphen.
 const fn is_plain(byte: u8) -> bool {
     matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff)
 }
@@ -28,7 +28,7 @@ const CHARS: [char; 256] = {
     chars
 };
 
-/// The bytes behind the characters U+0000..=U+0143, `None` for a character outside the alphabet.
+/// The bytes of the characters U+0000..=U+0143, `None` for a character outside the alphabet.
 const BYTES: [Option<u8>; 0x144] = {
     let mut bytes = [None; 0x144];
     let mut byte = 0;
@@ -39,12 +39,12 @@ const BYTES: [Option<u8>; 0x144] = {
     bytes
 };
 
-/// The character that stands for a byte.
+/// The character of a byte.
 pub const fn byte_to_char(byte: u8) -> char {
     CHARS[byte as usize]
 }
 
-/// The byte a character stands for, `None` where it is not in the alphabet.
+/// The byte of a character, `None` if it is not in the alphabet.
 pub fn char_to_byte(c: char) -> Option<u8> {
     BYTES.get(c as usize).copied().flatten()
 }
@@ -60,7 +60,7 @@ pub fn encode(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes a text in the alphabet stands for, `None` where a character is not in it.
+/// The bytes of a text in the alphabet, `None` if a character is not in it.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     text.chars().map(char_to_byte).collect()
 }

@@ -1,9 +1,9 @@
-//! Everything that can go wrong, with what was expected and what was found.
+//! Errors and warnings, with what was expected and what was found.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Why a tokenizer could not be read, or a text not be encoded.
+/// Why a tokenizer could not be loaded, saved or trained, or a text could not be encoded.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -11,69 +11,69 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Something is wrong inside a file.
+    /// The content of a file is invalid.
     InFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The error in it.
         error: Box<Error>,
     },
-    /// The text is not JSON.
+    /// The text is not valid JSON.
     Json(serde_json::Error),
-    /// A key is absent, or its value is not what it must be.
+    /// A key is missing or has an invalid value.
     Key {
-        /// The way to the key, as in `model.vocab`.
+        /// The path of the key, such as `model.vocab`.
         key: String,
-        /// What must be there.
+        /// The expected value.
         expected: &'static str,
-        /// What is there.
+        /// The value found.
         found: String,
     },
-    /// A part of the tokenizer is of a kind that this crate does not know.
+    /// A part of the tokenizer has an unsupported type.
     Unsupported {
-        /// The part, as in `model` or `pre_tokenizer`.
+        /// The part, such as `model` or `pre_tokenizer`.
         part: String,
-        /// The kind it is.
+        /// Its type.
         found: String,
-        /// The kinds that are known.
+        /// The supported types.
         supported: &'static str,
     },
-    /// A line of a merges or rank file cannot be read.
+    /// A line of a merges or rank file is invalid.
     Line {
         /// The kind of file.
         file: &'static str,
-        /// Counted from one.
+        /// The line number, counted from one.
         line: usize,
-        /// What must be there.
+        /// The expected value.
         expected: &'static str,
-        /// What is there.
+        /// The value found.
         found: String,
     },
-    /// A merge names a token, or makes one, that the vocabulary lacks.
+    /// A merge uses or produces a token that is not in the vocabulary.
     MergeOutOfVocabulary {
-        /// The place of the merge in the list, counted from zero.
+        /// The index of the merge in the list, counted from zero.
         merge: usize,
-        /// The token that is not in the vocabulary.
+        /// The missing token.
         token: String,
     },
-    /// A token that another part relies on is not in the vocabulary.
+    /// A token that is used elsewhere is not in the vocabulary.
     UnknownToken {
-        /// What relies on it, as in `unk_token`.
+        /// Where it is used, such as `unk_token`.
         used_by: String,
         /// The token.
         token: String,
     },
-    /// An id that has no token.
+    /// An id without a token.
     UnknownId {
-        /// What relies on it, as in `bos`.
+        /// Where it is used, such as `bos`.
         used_by: String,
         /// The id.
         id: u32,
     },
-    /// Two lists that must be equally long are not.
+    /// Two lists that must have the same length do not.
     Lengths {
         /// The lists.
         lists: &'static str,
@@ -82,43 +82,43 @@ pub enum Error {
         /// Length of the second.
         found: usize,
     },
-    /// A part is larger than any honest file needs, and could exhaust memory or time.
+    /// A size exceeds its limit. Limits are far above what real tokenizers need; more could exhaust memory or time.
     TooLarge {
         /// The quantity.
         what: String,
-        /// Its bound.
-        most: usize,
-        /// What the file asks for.
+        /// The limit.
+        max: usize,
+        /// The size in the file.
         found: usize,
     },
-    /// A regular expression cannot be compiled.
+    /// A regular expression does not compile.
     Pattern {
         /// The expression.
         pattern: String,
-        /// What the regex engine said.
+        /// The regex engine's error.
         reason: Box<fancy_regex::Error>,
     },
-    /// A regular expression gave up on a text (its backtracking has a limit).
+    /// A regular expression reached its backtracking limit on a text.
     Search {
         /// The expression.
         pattern: String,
-        /// What the regex engine said.
+        /// The regex engine's error.
         reason: Box<fancy_regex::Error>,
     },
-    /// A byte that no token stands for, in bytes that are not UTF-8.
+    /// A byte that is not part of valid UTF-8 and has no token.
     NoByteToken {
         /// The byte.
         byte: u8,
-        /// Where it stands.
+        /// Its offset in the input.
         at: usize,
     },
-    /// The training settings ask for something impossible.
+    /// A training setting is invalid.
     Training {
         /// The setting.
         setting: &'static str,
-        /// What it must be.
+        /// The expected value.
         expected: String,
-        /// What it is.
+        /// The value found.
         found: String,
     },
 }
@@ -127,7 +127,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// The same error, saying which file it is in.
+    /// This error with the file it occurred in.
     pub(crate) fn in_file(self, path: &std::path::Path) -> Error {
         match self {
             Error::Io { .. } | Error::InFile { .. } => self,
@@ -144,7 +144,7 @@ impl fmt::Display for Error {
             Error::Json(error) => write!(f, "not valid JSON: {error}"),
             Error::Key { key, expected, found } => write!(f, "`{key}`: expected {expected}, found {found}"),
             Error::Unsupported { part, found, supported } => {
-                write!(f, "`{part}` is of the unsupported kind {found}; supported: {supported}")
+                write!(f, "`{part}` has the unsupported type {found}; supported: {supported}")
             }
             Error::Line { file, line, expected, found } => {
                 write!(f, "{file}, line {line}: expected {expected}, found {found:?}")
@@ -157,22 +157,22 @@ impl fmt::Display for Error {
             }
             Error::UnknownId { used_by, id } => write!(f, "`{used_by}`: no token has the id {id}"),
             Error::Lengths { lists, expected, found } => {
-                write!(f, "{lists} must be equally long: {expected} and {found} entries found")
+                write!(f, "{lists} must have the same length: found {expected} and {found} entries")
             }
-            Error::TooLarge { what, most, found } => {
-                write!(f, "{what} is {found}; at most {most} is allowed")
+            Error::TooLarge { what, max, found } => {
+                write!(f, "{what} is {found}; the limit is {max}")
             }
             Error::Pattern { pattern, reason } => {
-                write!(f, "the pattern {pattern:?} cannot be compiled: {reason}")
+                write!(f, "the pattern {pattern:?} does not compile: {reason}")
             }
             Error::Search { pattern, reason } => {
-                write!(f, "the pattern {pattern:?} gave up on this text: {reason}")
+                write!(f, "matching the pattern {pattern:?} failed on this text: {reason}")
             }
             Error::NoByteToken { byte, at } => {
-                write!(f, "byte {at} (0x{byte:02x}) is not UTF-8 and no token stands for it")
+                write!(f, "byte {at} (0x{byte:02x}) is not valid UTF-8 and has no token")
             }
             Error::Training { setting, expected, found } => {
-                write!(f, "training: `{setting}` must be {expected}, it is {found}")
+                write!(f, "training: `{setting}`: expected {expected}, found {found}")
             }
         }
     }
@@ -190,37 +190,37 @@ impl std::error::Error for Error {
     }
 }
 
-/// Something in a file that does not stop the loading, but that the user must see.
+/// A problem in a file that does not prevent loading. Show it to the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// The GGUF names a splitting rule (`tokenizer.ggml.pre`) that is not known; the default rule stands in for it and
-    /// ids may differ from the model's own.
+    /// The GGUF names an unknown splitting rule (`tokenizer.ggml.pre`). The default rule is used, and ids may differ
+    /// from the model's own.
     UnknownPre {
         /// The name.
         pre: String,
     },
-    /// The GGUF names no splitting rule at all; the default rule is used.
+    /// The GGUF names no splitting rule; the default rule is used.
     MissingPre,
-    /// An added token's id in the file is not the id that it gets.
+    /// An added token's id in the file differs from the id in use.
     AddedTokenId {
         /// The token.
         token: String,
-        /// The id that the file gives.
+        /// The id in the file.
         in_file: u32,
         /// The id in use.
         used: u32,
     },
-    /// A setting of the file that has no effect here.
+    /// A setting of the file is ignored.
     Ignored {
         /// The setting.
         setting: String,
-        /// Why.
+        /// The reason.
         reason: &'static str,
     },
     /// A rank file's pattern was guessed from its name or size.
     GuessedEncoding {
-        /// The encoding taken.
+        /// The encoding used.
         encoding: &'static str,
     },
 }
@@ -230,17 +230,17 @@ impl fmt::Display for Warning {
         match self {
             Warning::UnknownPre { pre } => write!(
                 f,
-                "unknown pre-tokenizer {pre:?} (tokenizer.ggml.pre): the default one is used, ids may be wrong"
+                "unknown pre-tokenizer {pre:?} (tokenizer.ggml.pre): using the default one; ids may be wrong"
             ),
             Warning::MissingPre => {
-                write!(f, "the file names no pre-tokenizer (tokenizer.ggml.pre): the default one is used")
+                write!(f, "the file names no pre-tokenizer (tokenizer.ggml.pre): using the default one")
             }
             Warning::AddedTokenId { token, in_file, used } => {
-                write!(f, "added token {token:?}: the file says id {in_file}, but its id is {used}")
+                write!(f, "added token {token:?}: the file says id {in_file}, the id in use is {used}")
             }
             Warning::Ignored { setting, reason } => write!(f, "`{setting}` is ignored: {reason}"),
             Warning::GuessedEncoding { encoding } => {
-                write!(f, "the rank file does not say how to split text: taken for {encoding}")
+                write!(f, "the rank file does not name its encoding: assuming {encoding}")
             }
         }
     }

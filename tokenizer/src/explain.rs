@@ -1,4 +1,4 @@
-//! How a text becomes tokens, told step by step: the words, and within each word every merge.
+//! How a text becomes tokens, step by step: the words, and every merge in each word.
 
 use std::ops::Range;
 
@@ -8,62 +8,62 @@ use crate::merge::{self, Symbol};
 use crate::text::Piece;
 use crate::tokenizer::Tokenizer;
 
-/// One merge: two neighbouring tokens become one.
+/// One merge: two adjacent tokens become one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MergeStep {
-    /// The age of the merge; among all that are possible, the lowest goes first.
+    /// The rank of the merge; of all possible merges, the lowest rank is applied first.
     pub rank: u32,
-    /// Which of the word's tokens, before the merge, is the left half.
+    /// The index of the left token in the word before the merge.
     pub position: usize,
-    /// The left half.
+    /// The left token.
     pub left: u32,
-    /// The right half.
+    /// The right token.
     pub right: u32,
-    /// What they become.
+    /// The resulting token.
     pub result: u32,
     /// All tokens of the word after the merge.
     pub after: Vec<u32>,
 }
 
-/// How a part of the text became tokens.
+/// How a word became tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum How {
-    /// It is an added token, found as a whole.
+pub enum Derivation {
+    /// It is an added token, matched as a whole.
     AddedToken,
-    /// It is a word that is a token as a whole, and the tokenizer ignores merges for those.
+    /// The whole word is in the vocabulary, and the tokenizer ignores merges for such words.
     WholeWord,
-    /// It is a word that was merged.
+    /// Merging produced its tokens.
     Merged {
-        /// The smallest tokens that it began as.
+        /// The initial symbols, one per byte or character.
         symbols: Vec<u32>,
-        /// The merges in their order.
+        /// The merges in order.
         merges: Vec<MergeStep>,
     },
 }
 
-/// A part of the text: an added token or a word.
+/// A word of the text, or an added token in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExplainedWord {
-    /// Its bytes in the original text.
+    /// Its byte range in the original text.
     pub range: Range<usize>,
     /// Its text, normalized.
     pub text: String,
     /// How it became tokens.
-    pub how: How,
+    pub derivation: Derivation,
     /// The tokens.
     pub ids: Vec<u32>,
 }
 
 impl Tokenizer {
-    /// The words of a text and every merge in them. The ids of all words together are what [`Tokenizer::encode`] gives
-    /// without special tokens around the text. A SentencePiece model takes the whole text for one word; it is told in
-    /// the parts that nothing is merged across.
+    /// The words of a text and every merge in them. The ids of all words together are those of [`Tokenizer::encode`]
+    /// without special tokens around the text. To a SentencePiece model the whole text is one word; it is split into
+    /// parts that no merge crosses.
     ///
-    /// The time grows with the square of a word's length: this is for looking, not for encoding.
+    /// Takes time quadratic in a word's length: meant for inspection, not for encoding.
     pub fn explain(&self, text: &str, options: &EncodeOptions) -> Result<Vec<ExplainedWord>> {
         let mut words = Vec::new();
         self.segments(text, 0, options, &mut |segment| match segment {
-            Segment::Added(id, piece) => words.push(explained(&piece, How::AddedToken, vec![id])),
+            Segment::Added(id, piece) => words.push(explained(&piece, Derivation::AddedToken, vec![id])),
             Segment::Word(piece) => {
                 let parts = self.model().independent_parts(piece.as_str());
                 words.extend(parts.map(|part| self.explain_word(&piece.slice(part))));
@@ -75,7 +75,7 @@ impl Tokenizer {
     fn explain_word(&self, piece: &Piece<'_>) -> ExplainedWord {
         let (model, word) = (self.model(), self.word(piece.as_str()));
         if let Some(symbol) = model.whole(word) {
-            return explained(piece, How::WholeWord, vec![symbol.id]);
+            return explained(piece, Derivation::WholeWord, vec![symbol.id]);
         }
         let mut row = model.symbols(word);
         let symbols = ids(&row);
@@ -92,7 +92,7 @@ impl Tokenizer {
                 after: ids(&row),
             });
         }
-        explained(piece, How::Merged { symbols, merges }, ids(&row))
+        explained(piece, Derivation::Merged { symbols, merges }, ids(&row))
     }
 }
 
@@ -100,7 +100,7 @@ fn ids(row: &[Symbol]) -> Vec<u32> {
     row.iter().map(|symbol| symbol.id).collect()
 }
 
-fn explained(piece: &Piece<'_>, how: How, ids: Vec<u32>) -> ExplainedWord {
+fn explained(piece: &Piece<'_>, derivation: Derivation, ids: Vec<u32>) -> ExplainedWord {
     let text = piece.as_str().to_owned();
-    ExplainedWord { range: piece.origin(0..text.len()), text, how, ids }
+    ExplainedWord { range: piece.origin(0..text.len()), text, derivation, ids }
 }

@@ -1,15 +1,15 @@
-//! A fast hash map: keys are folded with one wide multiplication, from a seed drawn anew for each map.
+//! A hash map with a fast hash function: keys are folded with one wide multiplication, from a random seed for each map.
 //!
-//! The look-ups of merges and words are the inner loop of the encoder, where the standard library's hash is most of the
-//! time. The seed keeps a crafted vocabulary from making all keys collide. Nothing here depends on the order in which
-//! a map lists its keys, so results do not depend on the seed.
+//! Looking up merges and words is the encoder's inner loop, where the standard library's hash would take most of the
+//! time. The seed prevents a crafted vocabulary from making all keys collide. No result depends on the iteration order
+//! of a map, so results do not depend on the seed.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 pub(crate) type Map<K, V> = HashMap<K, V, Seed>;
 
-/// An empty map with room for `capacity` keys.
+/// An empty map with capacity for `capacity` keys.
 pub(crate) fn map<K, V>(capacity: usize) -> Map<K, V> {
     HashMap::with_capacity_and_hasher(capacity, Seed::default())
 }

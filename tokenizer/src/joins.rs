@@ -1,13 +1,13 @@
-//! Which neighbouring characters a token can join. Between two that none joins, a word falls apart into pieces that are
-//! merged each alone.
+//! Which adjacent characters a merge can join. Between two characters that none can join, a word is split into pieces
+//! that are merged independently.
 //!
-//! A merge of `left` and `right` joins two characters where `left` ends with the first, or with some last bytes of it,
-//! and `right` begins with the second, or with some first bytes of it. All merges are entered into a set of bits by a
-//! hash of those ends, so that a question costs four bits. The answer "joined" may be wrong, which costs nothing but time;
-//! "not joined" is certain.
+//! A merge of `left` and `right` joins two characters if `left` ends with the first character, or with some of its last
+//! bytes, and `right` begins with the second, or with some of its first bytes. All merges are inserted into a Bloom
+//! filter by these ends; a query reads up to four bits. The answer "joined" may be wrong, which only costs time; "not
+//! joined" is always right.
 //!
-//! Chinese gains most: its words are whole clauses, of which none comes twice, but few of its characters are joined, and
-//! the pieces come again and again. Two ASCII characters always count as joined.
+//! Chinese gains most: its words are whole clauses, which rarely repeat, but few adjacent characters can be joined, and
+//! the pieces repeat often. Two ASCII characters always count as joined.
 
 use std::ops::Range;
 
@@ -16,30 +16,31 @@ use crate::hash::{Map, map};
 use crate::merge::Merges;
 use crate::vocab::Vocab;
 
-/// The joined pairs of characters.
+/// The pairs of characters that a merge can join.
 #[derive(Debug, Clone)]
 pub(crate) struct Joins {
     bits: Vec<u64>,
-    /// By the last byte of the first character and the first byte of the second: whether a token may end inside them.
+    /// Indexed by the last byte of the first character and the first byte of the second: whether a merge joins parts of
+    /// such characters.
     parts: Vec<bool>,
-    /// Tokens longer than this have no place where their characters are not joined.
-    pub longest_divided: usize,
+    /// Length of the longest token that is split into pieces; longer tokens are never split.
+    pub max_split_token: usize,
 }
 
-/// A character as its bytes, the first one highest, with as many bytes as it has.
+/// A character's UTF-8 bytes, the first one in the highest place.
 pub(crate) type Packed = u32;
 
-/// Tells the one byte that is known of a character cut short from whole characters, none of which begins like this.
-const PART: Packed = 0xff00_0000;
+/// Tag for a partial character, of which one byte is known. No complete character begins with this byte.
+const PARTIAL: Packed = 0xff00_0000;
 
 impl Joins {
-    /// The joins of a byte-level vocabulary, `None` where a merge gives another text than its halves together.
+    /// The joins of a byte-level vocabulary; `None` if a merge's result is not the concatenation of its halves.
     pub(crate) fn new(vocab: &Vocab, merges: &Merges) -> Option<Joins> {
         let size = (merges.len() * 64).next_power_of_two().clamp(1 << 12, 1 << 21);
-        let mut joins = Joins { bits: vec![0; size / 64], parts: vec![false; 1 << 16], longest_divided: 0 };
-        let texts = Texts::of(vocab);
+        let mut joins = Joins { bits: vec![0; size / 64], parts: vec![false; 1 << 16], max_split_token: 0 };
+        let tokens = TokenBytes::of(vocab);
         for ((left, right), merge) in merges.all() {
-            let (left, right, result) = (texts.get(left)?, texts.get(right)?, texts.get(merge.result)?);
+            let (left, right, result) = (tokens.get(left)?, tokens.get(right)?, tokens.get(merge.result)?);
             if result.strip_prefix(left) != Some(right) {
                 return None;
             }
@@ -47,18 +48,18 @@ impl Joins {
                 joins.insert(before, after);
             }
         }
-        let divided = texts.all().filter(|bytes| {
+        let split = tokens.all().filter(|bytes| {
             let mut pieces = 0;
             if let (false, Ok(text)) = (bytes.is_ascii(), str::from_utf8(bytes)) {
                 joins.each_piece(text, 0..text.len(), |_| pieces += 1);
             }
             pieces > 1
         });
-        joins.longest_divided = divided.map(|bytes| bytes.len()).max().unwrap_or(0);
+        joins.max_split_token = split.map(|bytes| bytes.len()).max().unwrap_or(0);
         Some(joins)
     }
 
-    /// Tells `emit` the pieces that `text[range]` falls into, in order.
+    /// Calls `emit` with the pieces of `text[range]`, in order.
     #[inline]
     pub(crate) fn each_piece(&self, text: &str, range: Range<usize>, mut emit: impl FnMut(Range<usize>)) {
         let bytes = &text.as_bytes()[..range.end];
@@ -85,80 +86,80 @@ impl Joins {
         }
         let (part, lead) = (part_of_end(before), part_of_start(after));
         self.has(before, after)
-            || self.parts[between(part, lead)]
+            || self.parts[part_index(part, lead)]
                 && (self.has(before, lead) || self.has(part, after) || self.has(part, lead))
     }
 
     #[inline]
     fn has(&self, before: Packed, after: Packed) -> bool {
-        let (word, bit) = self.place(before, after);
+        let (word, bit) = self.bit(before, after);
         self.bits[word] & bit != 0
     }
 
     fn insert(&mut self, before: Packed, after: Packed) {
-        if before >= PART || after >= PART {
-            let lead = if after >= PART { after } else { part_of_start(after) };
-            self.parts[between(part_of_end(before), lead)] = true;
+        if before >= PARTIAL || after >= PARTIAL {
+            let lead = if after >= PARTIAL { after } else { part_of_start(after) };
+            self.parts[part_index(part_of_end(before), lead)] = true;
         }
-        let (word, bit) = self.place(before, after);
+        let (word, bit) = self.bit(before, after);
         self.bits[word] |= bit;
     }
 
     #[inline]
-    fn place(&self, before: Packed, after: Packed) -> (usize, u64) {
+    fn bit(&self, before: Packed, after: Packed) -> (usize, u64) {
         let key = u64::from(before) << 32 | u64::from(after);
         let hash = (key ^ key >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         ((hash as usize / 64) & (self.bits.len() - 1), 1 << (hash & 63))
     }
 }
 
-/// The bytes of all tokens of a byte-level vocabulary, one after the other.
-struct Texts {
+/// The bytes of all tokens of a byte-level vocabulary, concatenated.
+struct TokenBytes {
     bytes: Vec<u8>,
-    places: Map<u32, Range<usize>>,
+    ranges: Map<u32, Range<usize>>,
 }
 
-impl Texts {
-    fn of(vocab: &Vocab) -> Texts {
-        let mut texts = Texts { bytes: Vec::new(), places: map(vocab.len()) };
+impl TokenBytes {
+    fn of(vocab: &Vocab) -> TokenBytes {
+        let mut tokens = TokenBytes { bytes: Vec::new(), ranges: map(vocab.len()) };
         for (id, token) in vocab.all() {
-            let start = texts.bytes.len();
-            let known = token.chars().all(|c| char_to_byte(c).map(|byte| texts.bytes.push(byte)).is_some());
+            let start = tokens.bytes.len();
+            let known = token.chars().all(|c| char_to_byte(c).map(|byte| tokens.bytes.push(byte)).is_some());
             if known {
-                texts.places.insert(id, start..texts.bytes.len());
+                tokens.ranges.insert(id, start..tokens.bytes.len());
             } else {
-                texts.bytes.truncate(start);
+                tokens.bytes.truncate(start);
             }
         }
-        texts
+        tokens
     }
 
-    /// The bytes of a token, `None` where it is not written in the byte alphabet.
+    /// The bytes of a token, `None` if it is not written in the byte alphabet.
     fn get(&self, id: u32) -> Option<&[u8]> {
-        Some(&self.bytes[self.places.get(&id)?.clone()])
+        Some(&self.bytes[self.ranges.get(&id)?.clone()])
     }
 
     fn all(&self) -> impl Iterator<Item = &[u8]> {
-        self.places.values().map(|place| &self.bytes[place.clone()])
+        self.ranges.values().map(|range| &self.bytes[range.clone()])
     }
 }
 
 #[inline]
-fn between(part: Packed, lead: Packed) -> usize {
+fn part_index(part: Packed, lead: Packed) -> usize {
     (part as usize & 0xff) << 8 | lead as usize & 0xff
 }
 
 #[inline]
 fn part_of_end(character: Packed) -> Packed {
-    PART | character & 0xff
+    PARTIAL | character & 0xff
 }
 
 #[inline]
 fn part_of_start(character: Packed) -> Packed {
-    PART | character >> ((31 - character.max(1).leading_zeros()) & !7)
+    PARTIAL | character >> ((31 - character.max(1).leading_zeros()) & !7)
 }
 
-/// The character that begins at `at`, and where it ends. The bytes are a text's.
+/// The character at `at` and its end. The bytes are UTF-8.
 #[inline]
 fn next_char(bytes: &[u8], at: usize) -> (Packed, usize) {
     let length = length_by_lead(bytes[at]);
@@ -169,21 +170,21 @@ fn next_char(bytes: &[u8], at: usize) -> (Packed, usize) {
     (bytes[at..end].iter().fold(0, |packed, &byte| packed << 8 | u32::from(byte)), end)
 }
 
-/// How long a character is by its first byte.
+/// The length of a character, from its first byte.
 #[inline]
 fn length_by_lead(byte: u8) -> usize {
     1 + usize::from(byte >= 0xc0) + usize::from(byte >= 0xe0) + usize::from(byte >= 0xf0)
 }
 
-const fn is_inside(byte: u8) -> bool {
+const fn is_continuation(byte: u8) -> bool {
     byte & 0xc0 == 0x80
 }
 
-/// The last character of a token, or the part that it has of it; `None` where no character of a text can end there.
+/// The last character of a token, possibly partial; `None` if no character of a text can end there.
 fn last(token: &[u8]) -> Option<Packed> {
     let end = *token.last()?;
-    match token.iter().rposition(|&byte| !is_inside(byte)) {
-        None => Some(PART | u32::from(end)),
+    match token.iter().rposition(|&byte| !is_continuation(byte)) {
+        None => Some(PARTIAL | u32::from(end)),
         Some(start) => {
             let (packed, end) = next_char(token, start);
             (end == token.len() && end - start == length_by_lead(token[start])).then_some(packed)
@@ -191,11 +192,11 @@ fn last(token: &[u8]) -> Option<Packed> {
     }
 }
 
-/// The first character of a token, or the part that it has of it; `None` where no character of a text can begin there.
+/// The first character of a token, possibly partial; `None` if no character of a text can begin there.
 fn first(token: &[u8]) -> Option<Packed> {
-    let lead = *token.first().filter(|&&byte| !is_inside(byte))?;
+    let lead = *token.first().filter(|&&byte| !is_continuation(byte))?;
     let (packed, end) = next_char(token, 0);
-    Some(if end == length_by_lead(lead) { packed } else { PART | u32::from(lead) })
+    Some(if end == length_by_lead(lead) { packed } else { PARTIAL | u32::from(lead) })
 }
 
 #[cfg(test)]
@@ -206,7 +207,7 @@ mod tests {
     use crate::{EncodeOptions, TrainOptions, Trainer};
 
     #[test]
-    fn a_merge_that_gives_another_text_than_its_halves_leaves_the_joins_unknown() {
+    fn merges_that_do_not_concatenate_have_no_joins() {
         let mut vocab = Vocab::default();
         ["a", "b", "ab", "c"].iter().zip(0..).for_each(|(&token, id)| vocab.insert(token, id));
         let mut merges = Merges::default();
@@ -223,7 +224,7 @@ mod tests {
             word in "[éèàß中文国人abc😀😁]{1,20}",
         ) {
             let mut trainer = Trainer::new(TrainOptions { vocab_size: 256 + 80, ..TrainOptions::default() });
-            // What comes twice is learnt.
+            // Pairs that occur twice are learnt.
             trainer.feed(&(corpus.join(" ") + " " + &corpus.join(" "))).unwrap();
             let tokenizer = trainer.train().unwrap();
             let joins = tokenizer.model().joins().expect("merges that join their halves");

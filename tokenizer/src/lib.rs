@@ -1,42 +1,42 @@
-//! Byte-level BPE (byte-pair encoding: the commonest neighbours become one token, again and again) with exactly the ids
-//! of the reference tokenizers.
+//! Byte-level BPE (byte-pair encoding: the most frequent adjacent pair becomes one token, repeatedly) with exactly the
+//! ids of the reference tokenizers.
 //!
-//! A language model reads numbers. A tokenizer makes them of text, and text of them:
+//! A language model reads numbers. A tokenizer converts text to token ids and back:
 //!
 //! ```text
-//! text ─ added tokens are found ─ normalized ─ cut into words ─ each word is merged ─ template around it ─► ids
-//!             added_tokens          normalize     pretokenize          merge, bpe            template
+//! text ─ match added tokens ─ normalize ─ split into words ─ merge each word ─ add special tokens ─► ids
+//!            added_tokens      normalize      pretokenize        merge, bpe         template
 //!
 //! ids ─ tokens ─ decode, at once or as a stream ─► text
 //! ```
 //!
 //! # A worked example
 //!
-//! Training counts which neighbours occur most often and makes tokens of them; encoding replays those merges, the
-//! oldest first. Here is all of it on one line of text:
+//! Training counts adjacent pairs and turns the most frequent one into a token, repeatedly. Encoding replays these
+//! merges, the oldest first. Everything on one line of text:
 //!
 //! ```
-//! use glassbox_tokenizer::{EncodeOptions, How, TrainOptions, Trainer};
+//! use glassbox_tokenizer::{Derivation, EncodeOptions, TrainOptions, Trainer};
 //!
-//! // 256 tokens for the single bytes, and room for five merges.
+//! // 256 tokens for the single bytes, and five merges.
 //! let mut trainer = Trainer::new(TrainOptions { vocab_size: 256 + 5, ..TrainOptions::default() });
 //! trainer.feed("hug pug hugs bun pun hug")?;
 //! let tokenizer = trainer.train()?;
 //!
-//! // What was learnt. `Ġ` is how the byte alphabet writes a space; the single bytes have its order too, `s` is number 82.
+//! // The learnt tokens. `Ġ` is a space in the byte alphabet. The single bytes are ordered by this alphabet: `s` is 82.
 //! let learnt: Vec<&str> = (256..261).filter_map(|id| tokenizer.id_to_token(id)).collect();
 //! assert_eq!(learnt, ["ug", "hug", "un", "Ġp", "Ġhug"]);
 //!
-//! // How a text is encoded: its words, and in each word every merge. A merge's rank is its age, the oldest has 0.
+//! // How a text is encoded: its words, and every merge in each word. The rank of the oldest merge is 0.
 //! let words = tokenizer.explain("hug hugs", &EncodeOptions::default())?;
 //! let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
 //! assert_eq!(texts, ["hug", " hugs"]);
-//! let How::Merged { symbols, merges } = &words[1].how else { panic!("it was merged") };
+//! let Derivation::Merged { symbols, merges } = &words[1].derivation else { panic!("it was merged") };
 //! assert_eq!(symbols.len(), 5);
 //! let steps: Vec<_> = merges.iter().map(|step| (step.rank, tokenizer.id_to_token(step.result).unwrap())).collect();
 //! assert_eq!(steps, [(0, "ug"), (1, "hug"), (4, "Ġhug")]);
 //!
-//! // And back.
+//! // Encode and decode.
 //! let ids = tokenizer.encode("hug hugs", &EncodeOptions::default())?;
 //! assert_eq!(ids, [257, 260, 82]);
 //! assert_eq!(tokenizer.decode(&ids, false), "hug hugs");
@@ -47,9 +47,9 @@
 //!
 //! # Real tokenizers
 //!
-//! [`Tokenizer::from_file`] opens a `tokenizer.json`, GPT-2's `vocab.json` and `merges.txt`, a `.tiktoken` rank file, or a
-//! folder. The tokenizer inside a GGUF comes through [`GgufVocab`], which whoever reads the container fills; this crate
-//! knows no containers. Show [`Tokenizer::warnings`] to the user.
+//! [`Tokenizer::from_file`] opens a `tokenizer.json`, GPT-2's `vocab.json` and `merges.txt`, a `.tiktoken` rank file,
+//! or a folder. For the tokenizer in a GGUF, the caller reads the container and fills in a [`GgufVocab`]; this crate
+//! does not read containers. Show [`Tokenizer::warnings`] to the user.
 //!
 //! ```no_run
 //! use glassbox_tokenizer::{EncodeOptions, Special, Tokenizer};
@@ -65,9 +65,9 @@
 //! # Ok::<(), glassbox_tokenizer::Error>(())
 //! ```
 //!
-//! # Special tokens are the caller's choice
+//! # Special tokens
 //!
-//! A rendered chat template must become the special tokens that it names; a user's text must not.
+//! Special tokens in a rendered chat template must be parsed; in a user's text they must not. The caller chooses:
 //!
 //! ```
 //! use glassbox_tokenizer::{EncodeOptions, Special, Tokenizer};
@@ -82,9 +82,10 @@
 //! # Ok::<(), glassbox_tokenizer::Error>(())
 //! ```
 //!
-//! # Streams never give half a character
+//! # Streaming
 //!
-//! A token may end in the middle of a character. A [`StreamDecoder`] holds such bytes back until the rest comes:
+//! A token may end in the middle of a character. A [`StreamDecoder`] holds back such bytes until the character is
+//! complete:
 //!
 //! ```
 //! use glassbox_tokenizer::{EncodeOptions, TrainOptions, Trainer};
@@ -102,21 +103,21 @@
 //!
 //! # Large texts
 //!
-//! Where no step rewrites the text, as in nearly all byte-level tokenizers, words are found as ranges of the original and
-//! looked up in a table of those merged before; [`Tokenizer::encode_on`] shares the text out among threads. The ids stay the
-//! same: [`Tokenizer::encode_with_offsets`] goes the long way through all steps, and tests hold one to the other.
+//! If no step rewrites the text, as in nearly all byte-level tokenizers, words are ranges of the original text and are
+//! looked up in a cache of merged words. [`Tokenizer::encode_on`] splits the text among threads. The ids are the same:
+//! [`Tokenizer::encode_with_offsets`] runs all steps, and tests compare the two.
 //!
-//! # What is deliberately absent
+//! # Deliberately absent
 //!
-//! Other models than BPE (Unigram, WordPiece), pairs of texts, padding and truncation: a file that needs one of the first
-//! is an error that names it. Dropout is ignored, with a warning: encoding is always deterministic.
+//! Models other than BPE (Unigram, WordPiece): a file with one is an error that names it. Pairs of texts, padding and
+//! truncation. Dropout is ignored with a warning: encoding is always deterministic.
 //!
 //! # What "exactly" means
 //!
-//! Ids are those of Hugging Face's tokenizers 0.22 and of tiktoken, with Unicode 16. Patterns that are not among
-//! [`patterns`] go to a regex engine whose `\w` follows Unicode; Oniguruma, which the reference uses, also counts `²³¹¼½¾`.
-//! The reference normalizes and knows punctuation by a Unicode some years older, so that ids may differ for
-//! characters added since.
+//! Ids are those of Hugging Face's tokenizers 0.22 and of tiktoken, with Unicode 16. Patterns other than those in
+//! [`patterns`] use a regex engine whose `\w` follows Unicode; in Oniguruma, which the reference uses, `\w` also
+//! matches `²³¹¼½¾`. The reference's normalization and punctuation follow an older version of Unicode, so ids may
+//! differ for characters added since.
 #![forbid(unsafe_code)]
 
 pub mod byte_alphabet;
@@ -152,7 +153,7 @@ pub use bpe::{Bpe, BpeOptions};
 pub use decode::{DecodeStep, Decoder};
 pub use encode::{EncodeOptions, Special, Token};
 pub use error::{Error, Result, Warning};
-pub use explain::{ExplainedWord, How, MergeStep};
+pub use explain::{Derivation, ExplainedWord, MergeStep};
 pub use load::gguf::GgufVocab;
 pub use load::tiktoken::Encoding;
 pub use normalize::{Form, Normalizer};

@@ -1,36 +1,36 @@
-//! What a file may ask for: bounds that no honest tokenizer comes near.
+//! Limits on what a file may request, far above what real tokenizers need.
 //!
-//! A few short steps, each of which doubles a text, are enough to fill any memory. So every step states by what factor it
-//! can make a text grow, and the product over all steps is bounded when the file is read, not when a text comes.
+//! A few short steps that each double a text can fill any memory. So every step has a factor by which it can make a
+//! text grow, and the product over all steps is limited when the file is loaded, before any text is encoded.
 
 use crate::error::{Error, Result};
 
-/// Steps in a list.
-const MOST_STEPS: usize = 256;
-/// Bytes that one byte may become over all steps of a list.
-const MOST_GROWTH: usize = 4096;
-/// Ids and texts in a template.
-pub(crate) const MOST_TEMPLATE_PARTS: usize = 256;
-/// Bytes of an added token, or of the mark of a word's parts.
-const LONGEST_MARK: usize = 4096;
+/// Maximum number of steps in a list.
+const MAX_STEPS: usize = 256;
+/// Maximum number of bytes that one byte may become over all steps of a list.
+const MAX_GROWTH: usize = 4096;
+/// Maximum number of ids and texts in a template.
+pub(crate) const MAX_TEMPLATE_PARTS: usize = 256;
+/// Maximum length in bytes of an added token, or of a subword prefix or suffix.
+const MAX_MARKER_BYTES: usize = 4096;
 
-/// Refuses a list of steps that is too long or could make a text grow too much.
+/// Checks that a list of steps is not too long and cannot make a text grow too much.
 pub(crate) fn check_growth(list: &'static str, factors: impl Iterator<Item = usize>) -> Result<()> {
     let (mut steps, mut growth) = (0, 1usize);
     for factor in factors {
         steps += 1;
         growth = growth.saturating_mul(factor.max(1));
     }
-    check(format!("the number of steps in `{list}`"), steps, MOST_STEPS)?;
-    check(format!("how many times longer `{list}` can make a text"), growth, MOST_GROWTH)
+    check(format!("the number of steps in `{list}`"), steps, MAX_STEPS)?;
+    check(format!("the factor by which `{list}` can make a text grow"), growth, MAX_GROWTH)
 }
 
-/// Refuses a text that is compared or copied too often to be this long.
-pub(crate) fn check_mark(what: &str, mark: &str) -> Result<()> {
-    check(format!("the length of `{what}`"), mark.len(), LONGEST_MARK)
+/// Checks the length of a text that is compared or copied often.
+pub(crate) fn check_marker(what: &str, marker: &str) -> Result<()> {
+    check(format!("the length of `{what}`"), marker.len(), MAX_MARKER_BYTES)
 }
 
-/// Refuses what is larger than it may be.
-pub(crate) fn check(what: String, found: usize, most: usize) -> Result<()> {
-    if found > most { Err(Error::TooLarge { what, most, found }) } else { Ok(()) }
+/// Checks that `found` is at most `max`.
+pub(crate) fn check(what: String, found: usize, max: usize) -> Result<()> {
+    if found > max { Err(Error::TooLarge { what, max, found }) } else { Ok(()) }
 }

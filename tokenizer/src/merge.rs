@@ -1,11 +1,11 @@
-//! Merging: the heart of byte-pair encoding.
+//! Merging: the core of byte-pair encoding.
 //!
-//! A word begins as a row of symbols, one for each byte or character. Training has left a list of pairs that may be
-//! merged, the oldest first; encoding replays it: find the adjacent pair whose merge is the oldest (the leftmost of
-//! equals), merge it, repeat until no adjacent pair is in the list.
+//! A word starts as a sequence of symbols, one per byte or character. Training has produced a ranked list of pairs.
+//! Encoding replays it: find the adjacent pair with the lowest rank (the leftmost among equals), merge it, and repeat
+//! until no adjacent pair is in the list.
 //!
-//! [`naive`] says exactly that, and takes quadratic time. [`fast`] gives the same result with a queue of the candidate
-//! pairs and a linked row of symbols, in `n log n`.
+//! [`naive`] is exactly that, in quadratic time. [`fast`] gives the same result in `n log n`, with a priority queue of
+//! candidate pairs and a linked list of symbols.
 
 mod pieces;
 
@@ -16,23 +16,23 @@ use crate::hash::{Map, map};
 use crate::vocab::Vocab;
 pub(crate) use pieces::Pieces;
 
-/// A token within a word, and the bytes of the word that it covers.
+/// A token within a word, and its byte range in the word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Symbol {
     /// The token's id.
     pub id: u32,
-    /// The first byte.
+    /// Start of the byte range.
     pub start: usize,
-    /// The byte behind the last.
+    /// End of the byte range, exclusive.
     pub end: usize,
 }
 
-/// What merging a pair gives.
+/// The merge of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Merge {
-    /// The age of the merge: lower ranks come first.
+    /// The rank: lower ranks are merged first.
     pub rank: u32,
-    /// The token that the pair becomes.
+    /// The resulting token.
     pub result: u32,
 }
 
@@ -70,7 +70,7 @@ fn key(left: u32, right: u32) -> u64 {
 }
 
 impl Merges {
-    /// An empty list with room for `capacity` pairs.
+    /// An empty list with capacity for `capacity` pairs.
     pub fn with_capacity(capacity: usize) -> Merges {
         Merges { pairs: Pairs::Listed(map(capacity)) }
     }
@@ -80,7 +80,7 @@ impl Merges {
         Merges { pairs: Pairs::OfPieces(pieces) }
     }
 
-    /// Adds a pair; where it is already there, the new merge takes its place.
+    /// Adds a pair, or replaces its merge if the pair is present.
     pub fn insert(&mut self, left: u32, right: u32, merge: Merge) {
         if let Pairs::OfPieces(pieces) = &self.pairs {
             let all = pieces.merges().map(|((left, right), merge)| (key(left, right), merge));
@@ -93,7 +93,7 @@ impl Merges {
         }
     }
 
-    /// What a pair becomes, `None` where it may not be merged.
+    /// The merge of a pair, `None` if it has none.
     #[inline]
     pub fn get(&self, left: u32, right: u32) -> Option<Merge> {
         match &self.pairs {
@@ -110,7 +110,7 @@ impl Merges {
         }
     }
 
-    /// Whether there is no pair.
+    /// Whether there are no pairs.
     pub fn is_empty(&self) -> bool {
         self.all().next().is_none()
     }
@@ -137,7 +137,7 @@ impl Merges {
         }
     }
 
-    /// All pairs in the order of their ranks.
+    /// All pairs and their merges, sorted by rank.
     pub fn sorted(&self) -> Vec<((u32, u32), Merge)> {
         let mut all: Vec<_> = self.all().collect();
         all.sort_unstable_by_key(|&(pair, merge)| (merge.rank, pair));
@@ -145,7 +145,7 @@ impl Merges {
     }
 }
 
-/// The next merge of a row of symbols, and the place of its left half: the lowest rank, leftmost.
+/// The next merge of `symbols` and the index of its left symbol: the lowest rank, the leftmost among equals.
 pub fn next_merge(symbols: &[Symbol], merges: &Merges) -> Option<(usize, Merge)> {
     let pairs = symbols.windows(2).enumerate();
     pairs
@@ -153,28 +153,28 @@ pub fn next_merge(symbols: &[Symbol], merges: &Merges) -> Option<(usize, Merge)>
         .min_by_key(|&(at, merge)| (merge.rank, at))
 }
 
-/// Merges until nothing can be merged: the definition.
+/// Merges until no pair can be merged. This is the definition.
 pub fn naive(symbols: &mut Vec<Symbol>, merges: &Merges) {
     while let Some((at, merge)) = next_merge(symbols, merges) {
         apply(symbols, at, merge);
     }
 }
 
-/// Puts the merged token in the place of the pair at `at`.
+/// Replaces the pair at `at` by the merged token.
 pub(crate) fn apply(symbols: &mut Vec<Symbol>, at: usize, merge: Merge) {
     symbols[at] = Symbol { id: merge.result, start: symbols[at].start, end: symbols[at + 1].end };
     symbols.remove(at + 1);
 }
 
-/// Words up to this length are merged by [`naive`]: a handful of symbols is searched faster than it is queued.
-const SHORT: usize = 10;
+/// Words up to this length are merged by [`naive`]: for a few symbols a search is faster than a queue.
+const MAX_NAIVE: usize = 10;
 
-/// The same as [`naive`], in `n log n`.
+/// The same result as [`naive`], in `n log n`.
 ///
-/// The queue holds `(rank, place of the left half)`. A candidate may be stale by the time it comes up, because one of its
-/// halves has been merged with another neighbour: then the pair now at its place has another rank, or none.
+/// The queue holds `(rank, index of the left symbol)`. A candidate is stale if one of its symbols has been merged with
+/// another neighbour in the meantime; then the pair now at this index has another rank, or none.
 pub fn fast(symbols: &mut Vec<Symbol>, merges: &Merges) {
-    if symbols.len() <= SHORT {
+    if symbols.len() <= MAX_NAIVE {
         return naive(symbols, merges);
     }
     queued(symbols, merges);
@@ -218,21 +218,22 @@ fn queued(symbols: &mut Vec<Symbol>, merges: &Merges) {
     symbols.retain(|_| keep.next().unwrap_or(false));
 }
 
-/// The longest row that [`in_place`] merges.
-pub(crate) const IN_PLACE: usize = 64;
+/// The maximum length for [`in_place`].
+pub(crate) const MAX_IN_PLACE: usize = 64;
 
-/// The same as [`naive`] for a row of at most [`IN_PLACE`] ids; gives the number that are left, at the front of the row.
+/// The same result as [`naive`] for at most [`MAX_IN_PLACE`] ids. The merged ids are at the front of `row`; returns
+/// their number.
 ///
-/// A candidate is one number, its rank above its place: the smallest is the next merge. A symbol that was merged into
-/// the one before it leaves a hole, which links step over.
+/// A candidate is one number with the rank in the high bits and the index in the low bits: the smallest is the next
+/// merge. Symbols that were merged into their predecessor are skipped by links.
 pub(crate) fn in_place(row: &mut [u32], merges: &Merges) -> usize {
     const NONE: u64 = u64::MAX;
     let count = row.len();
-    assert!(count <= IN_PLACE, "{count} ids are too many");
-    let mut candidates = [NONE; IN_PLACE];
-    let mut results = [0; IN_PLACE];
-    let mut next: [u8; IN_PLACE] = std::array::from_fn(|at| at as u8 + 1);
-    let mut previous: [u8; IN_PLACE] = std::array::from_fn(|at| (at as u8).saturating_sub(1));
+    assert!(count <= MAX_IN_PLACE, "{count} ids are too many");
+    let mut candidates = [NONE; MAX_IN_PLACE];
+    let mut results = [0; MAX_IN_PLACE];
+    let mut next: [u8; MAX_IN_PLACE] = std::array::from_fn(|at| at as u8 + 1);
+    let mut previous: [u8; MAX_IN_PLACE] = std::array::from_fn(|at| (at as u8).saturating_sub(1));
     let candidate = |row: &[u32], left: usize, right: usize| match merges.get(row[left], row[right]) {
         Some(merge) => (u64::from(merge.rank) << 8 | left as u64, merge.result),
         None => (NONE, 0),
@@ -289,9 +290,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_queue_gives_what_the_definition_gives(
+        fn all_implementations_agree_with_the_definition(
             pairs in prop::collection::vec((0u32..12, 0u32..12, 0u32..12, 0u32..9), 0..40),
-            ids in prop::collection::vec(0u32..6, 0..=IN_PLACE),
+            ids in prop::collection::vec(0u32..6, 0..=MAX_IN_PLACE),
         ) {
             let mut merges = Merges::default();
             for (left, right, result, rank) in pairs {

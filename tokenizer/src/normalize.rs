@@ -1,4 +1,4 @@
-//! Rewriting text before it is cut: Unicode normal forms, replacements, case.
+//! Normalization: rewriting text before it is split. Unicode normal forms, replacements, case.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -29,33 +29,33 @@ pub enum Form {
 pub enum Normalizer {
     /// A Unicode normal form.
     Unicode(Form),
-    /// Puts a text in the place of whatever a pattern matches.
+    /// Replaces the matches of a pattern.
     Replace {
-        /// What to look for.
+        /// The pattern.
         pattern: Pattern,
-        /// What takes its place.
+        /// The replacement.
         content: String,
     },
-    /// Puts a text in front, unless the piece is empty.
+    /// Adds a prefix, unless the piece is empty.
     Prepend(String),
-    /// Takes white space from the ends.
+    /// Removes white space from the ends.
     Strip {
-        /// From the start.
+        /// At the start.
         left: bool,
-        /// From the end.
+        /// At the end.
         right: bool,
     },
-    /// Small letters only.
+    /// Converts to lower case.
     Lowercase,
-    /// Writes the bytes of the text in the [byte alphabet](crate::byte_alphabet).
+    /// Writes the text's bytes in the [byte alphabet](crate::byte_alphabet).
     ByteLevel,
 }
 
 impl Normalizer {
-    /// How many bytes one byte of a text can become.
+    /// The maximum number of bytes that one byte of a text becomes.
     pub(crate) fn growth(&self) -> usize {
         match self {
-            // U+FDFA is the extreme: three bytes, thirty-three when it is decomposed.
+            // The maximum is U+FDFA: three bytes, thirty-three when decomposed.
             Normalizer::Unicode(_) => 11,
             Normalizer::Replace { pattern, content } => pattern.growth(content),
             Normalizer::Prepend(prefix) => prefix.len().saturating_add(1),
@@ -80,7 +80,7 @@ impl Normalizer {
                     for found in matches {
                         new.keep(done..found.start);
                         done = found.end;
-                        new.put(content, found);
+                        new.replace(content, found);
                     }
                     new.keep(done..text.len());
                 })
@@ -107,14 +107,14 @@ fn by_char<'t>(piece: Piece<'t>, write: impl Fn(char, &mut String)) -> Piece<'t>
         for (at, c) in piece.as_str().char_indices() {
             written.clear();
             write(c, &mut written);
-            new.put(&written, at..at + c.len_utf8());
+            new.replace(&written, at..at + c.len_utf8());
         }
     })
 }
 
 impl Form {
     fn apply<'t>(self, piece: Piece<'t>) -> Piece<'t> {
-        if self.quick(piece.as_str()) {
+        if self.is_normal(piece.as_str()) {
             return piece;
         }
         piece.rewrite(|new| {
@@ -124,7 +124,7 @@ impl Form {
                 if normal == text {
                     new.keep(part);
                 } else {
-                    new.put(&normal, part);
+                    new.replace(&normal, part);
                 }
             }
         })
@@ -132,7 +132,7 @@ impl Form {
 
     /// The normal form of a text.
     fn of(self, text: &str) -> Cow<'_, str> {
-        if self.quick(text) {
+        if self.is_normal(text) {
             return Cow::Borrowed(text);
         }
         Cow::Owned(match self {
@@ -143,8 +143,8 @@ impl Form {
         })
     }
 
-    /// Whether a look at each character is enough to say that the text is in this form.
-    fn quick(self, text: &str) -> bool {
+    /// Whether the quick check already shows that the text is in this form.
+    fn is_normal(self, text: &str) -> bool {
         let answer = match self {
             Form::Nfc => is_nfc_quick(text.chars()),
             Form::Nfd => is_nfd_quick(text.chars()),
@@ -154,7 +154,8 @@ impl Form {
         answer == IsNormalized::Yes
     }
 
-    /// Cuts a text where no character reaches across: in front of those that neither combine nor change.
+    /// Splits a text into parts that can be normalized independently: before characters that neither combine nor
+    /// change.
     fn parts(self, text: &str) -> impl Iterator<Item = Range<usize>> {
         let stands_alone = move |c: char| {
             canonical_combining_class(c) == 0
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn origins_follow_the_characters() {
+    fn origins_map_to_the_original_characters() {
         let text = "e\u{301}x";
         let piece = Form::Nfc.apply(Piece::new(text, 0));
         assert_eq!(piece.as_str(), "éx");
@@ -193,7 +194,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn part_by_part_is_the_same_as_at_once(text in "(\\PC|[\u{300}-\u{36f}가-힣ᄀ-ᇿ\u{f71}-\u{f84}ÅﬁⅣ]){0,24}") {
+        fn normalizing_by_parts_equals_normalizing_at_once(text in "(\\PC|[\u{300}-\u{36f}가-힣ᄀ-ᇿ\u{f71}-\u{f84}ÅﬁⅣ]){0,24}") {
             prop_assert_eq!(normal(Form::Nfc, &text), text.nfc().collect::<String>());
             prop_assert_eq!(normal(Form::Nfd, &text), text.nfd().collect::<String>());
             prop_assert_eq!(normal(Form::Nfkc, &text), text.nfkc().collect::<String>());

@@ -1,4 +1,4 @@
-//! Writing a tokenizer as Hugging Face's `tokenizer.json`.
+//! Saving a tokenizer as Hugging Face's `tokenizer.json`.
 
 mod gguf;
 
@@ -16,7 +16,7 @@ use crate::template::TemplatePart;
 use crate::tokenizer::Tokenizer;
 
 impl Tokenizer {
-    /// The text of a `tokenizer.json` that any reader of such files gives the same ids with.
+    /// The contents of a `tokenizer.json`, which gives the same ids in any program that reads this format.
     ///
     /// One thing the format cannot say: in rank files, several pairs that make the same token are equally old, and the
     /// leftmost goes first. They are written in the order of their ids, and readers go by that order; in rare words of
@@ -117,7 +117,7 @@ struct ModelPart<'t> {
     merges: Vec<[&'t str; 2]>,
 }
 
-/// The vocabulary in the order of its ids.
+/// The vocabulary, sorted by id.
 struct VocabPart<'t>(Vec<(u32, &'t str)>);
 
 impl Serialize for VocabPart<'_> {

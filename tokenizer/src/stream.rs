@@ -1,13 +1,12 @@
-//! Decoding as a stream: tokens go in one by one, whole characters come out.
+//! Streaming decoding: takes tokens one by one and returns complete characters.
 
 use crate::decode::Decoding;
 use crate::tokenizer::Tokenizer;
 
-/// Turns ids into text as they come.
+/// Decodes ids to text incrementally.
 ///
-/// What [`push`](StreamDecoder::push) gives is never half a character: bytes that may still become one are held back.
-/// All that comes out, up to and including [`finish`](StreamDecoder::finish), is what
-/// [`Tokenizer::decode`] gives for all ids together.
+/// [`push`](StreamDecoder::push) never returns a partial character: bytes that may still become one are held back. All
+/// output up to and including [`finish`](StreamDecoder::finish) equals [`Tokenizer::decode`] of all ids.
 #[derive(Debug, Clone)]
 pub struct StreamDecoder<'t> {
     tokenizer: &'t Tokenizer,
@@ -24,12 +23,12 @@ impl<'t> StreamDecoder<'t> {
         StreamDecoder { tokenizer, decoding, skip_special }
     }
 
-    /// Takes an id in and gives the text that it completes, often empty. Ids without a token say nothing.
+    /// Takes an id and returns the text that it completes, which may be empty. Ids without a token are skipped.
     pub fn push(&mut self, id: u32) -> String {
         into_text(self.push_bytes(id))
     }
 
-    /// Gives what was held back, `�` for bytes that never became a character. The stream is then at its start again.
+    /// Returns the text held back, with `�` for incomplete characters, and resets the stream.
     pub fn finish(&mut self) -> String {
         let rest = self.finish_bytes();
         self.decoding = self.tokenizer.decoding(false);

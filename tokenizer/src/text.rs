@@ -1,7 +1,7 @@
-//! A piece of text that remembers which bytes of the original each of its bytes came from.
+//! A piece of text that maps each of its bytes to the bytes of the original text.
 //!
-//! Most pieces are plain slices of the input, for which a start is enough. A normalizer may rewrite the text; then
-//! every byte of the new text carries the range of original bytes that it stands for.
+//! Most pieces are slices of the input, for which a start offset suffices. If a normalizer rewrites the text, every
+//! byte of the new text has the range of original bytes that it came from.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -14,14 +14,14 @@ pub(crate) struct Piece<'t> {
 
 #[derive(Debug, Clone)]
 enum Origin {
-    /// Unchanged text that begins at this byte of the original.
+    /// Unchanged text that starts at this byte of the original.
     Start(usize),
-    /// For each byte of the text the original bytes behind it.
+    /// The range of original bytes for each byte of the text.
     Each(Vec<(usize, usize)>),
 }
 
 impl<'t> Piece<'t> {
-    /// A slice of the original that begins at byte `start`.
+    /// A slice of the original that starts at byte `start`.
     pub(crate) fn new(text: &'t str, start: usize) -> Piece<'t> {
         Piece { text: Cow::Borrowed(text), origin: Origin::Start(start) }
     }
@@ -42,7 +42,7 @@ impl<'t> Piece<'t> {
         Piece { text, origin }
     }
 
-    /// The bytes of the original behind a range of this text's bytes.
+    /// The original bytes for a range of this text's bytes.
     pub(crate) fn origin(&self, range: Range<usize>) -> Range<usize> {
         match &self.origin {
             Origin::Start(start) => start + range.start..start + range.end,
@@ -54,7 +54,7 @@ impl<'t> Piece<'t> {
         }
     }
 
-    /// The original byte that this piece begins with.
+    /// The original byte at which this piece starts.
     pub(crate) fn start(&self) -> usize {
         match &self.origin {
             Origin::Start(start) => *start,
@@ -62,7 +62,7 @@ impl<'t> Piece<'t> {
         }
     }
 
-    /// A new text, told by `write`, which keeps and puts parts in order.
+    /// A new text, built by `write`, which keeps or replaces parts in order.
     pub(crate) fn rewrite(&self, write: impl FnOnce(&mut Rewrite<'_, '_>)) -> Piece<'static> {
         let size = self.text.len() + self.text.len() / 2;
         let mut rewrite =
@@ -71,16 +71,16 @@ impl<'t> Piece<'t> {
         Piece { text: Cow::Owned(rewrite.text), origin: Origin::Each(rewrite.spans) }
     }
 
-    /// The text with `prefix` in front, which stands for no byte of the original.
+    /// The text with `prefix` in front, which has an empty range in the original.
     pub(crate) fn prepend(&self, prefix: &str) -> Piece<'static> {
         self.rewrite(|new| {
-            new.put(prefix, 0..0);
+            new.replace(prefix, 0..0);
             new.keep(0..self.text.len());
         })
     }
 }
 
-/// A text in the making: see [`Piece::rewrite`].
+/// A text under construction: see [`Piece::rewrite`].
 pub(crate) struct Rewrite<'p, 't> {
     from: &'p Piece<'t>,
     text: String,
@@ -88,7 +88,7 @@ pub(crate) struct Rewrite<'p, 't> {
 }
 
 impl Rewrite<'_, '_> {
-    /// Takes over a part of the old text as it is.
+    /// Copies a part of the old text unchanged.
     pub(crate) fn keep(&mut self, range: Range<usize>) {
         self.text.push_str(&self.from.text[range.clone()]);
         match &self.from.origin {
@@ -97,18 +97,16 @@ impl Rewrite<'_, '_> {
         }
     }
 
-    /// Writes `text` in the place of a part of the old text; an empty part makes it an insertion.
-    pub(crate) fn put(&mut self, text: &str, instead_of: Range<usize>) {
-        let origin = if instead_of.is_empty() {
+    /// Writes `text` in place of a part of the old text; for an empty part it is an insertion.
+    pub(crate) fn replace(&mut self, text: &str, old: Range<usize>) {
+        let origin = if old.is_empty() {
             let at = match self.from.text.len() {
-                length if instead_of.start < length => {
-                    self.from.origin(instead_of.start..instead_of.start + 1).start
-                }
+                length if old.start < length => self.from.origin(old.start..old.start + 1).start,
                 length => self.from.origin(0..length).end,
             };
             at..at
         } else {
-            self.from.origin(instead_of)
+            self.from.origin(old)
         };
         self.text.push_str(text);
         self.spans.extend(std::iter::repeat_n((origin.start, origin.end), text.len()));
@@ -120,18 +118,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slices_keep_their_place_in_the_original() {
+    fn slices_keep_their_offset_in_the_original() {
         let piece = Piece::new("hello world", 10).slice(6..11);
         assert_eq!(piece.as_str(), "world");
         assert_eq!((piece.start(), piece.origin(1..3)), (16, 17..19));
     }
 
     #[test]
-    fn rewritten_text_points_to_what_it_replaced() {
+    fn rewritten_text_maps_to_what_it_replaced() {
         let piece = Piece::new("a bc", 5).rewrite(|new| {
-            new.put("▁", 0..0);
+            new.replace("▁", 0..0);
             new.keep(0..1);
-            new.put("▁", 1..2);
+            new.replace("▁", 1..2);
             new.keep(2..4);
         });
         assert_eq!(piece.as_str(), "▁a▁bc");

@@ -1,4 +1,4 @@
-//! The tokenizer: its parts, and what can be asked of them.
+//! The tokenizer: its parts and its public methods, except encoding.
 
 use std::borrow::Cow;
 
@@ -13,24 +13,24 @@ use crate::pretokenize::PreTokenizer;
 use crate::stream::StreamDecoder;
 use crate::template::Template;
 
-/// What a tokenizer is put together from.
+/// The parts of a tokenizer.
 #[derive(Debug, Clone)]
 pub struct Parts {
-    /// Rewrites the text.
+    /// Rewrite the text.
     pub normalizers: Vec<Normalizer>,
-    /// Cuts it into words.
+    /// Splits the text into words.
     pub pre_tokenizer: PreTokenizer,
     /// Merges each word.
     pub model: Bpe,
-    /// Found as a whole in the text.
+    /// Matched as a whole in the text.
     pub added_tokens: Vec<AddedToken>,
-    /// Put around the text.
+    /// The special tokens added around the text.
     pub template: Template,
-    /// Makes text of tokens; without one, tokens are joined with spaces.
+    /// Converts tokens to text; without one, tokens are joined with spaces.
     pub decoder: Option<Decoder>,
 }
 
-/// A tokenizer: text to ids and back.
+/// A tokenizer: converts text to ids and back.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     normalizers: Vec<Normalizer>,
@@ -46,10 +46,10 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Puts a tokenizer together.
+    /// A tokenizer of these parts.
     ///
     /// # Errors
-    /// [`Error::TooLarge`](crate::Error::TooLarge) where the steps could make a text grow beyond all measure.
+    /// [`Error::TooLarge`](crate::Error::TooLarge) if the steps could make a text grow beyond the limit.
     pub fn new(parts: Parts) -> Result<Tokenizer> {
         limits::check_growth("normalizer", parts.normalizers.iter().map(Normalizer::growth))?;
         limits::check_growth("pre_tokenizer", parts.pre_tokenizer.steps().iter().map(|step| step.growth()))?;
@@ -58,7 +58,7 @@ impl Tokenizer {
         let mut warnings = Vec::new();
         let added =
             AddedTokens::new(parts.added_tokens, parts.model.vocab(), &parts.normalizers, &mut warnings)?;
-        let keeps_text = parts.normalizers.is_empty() && parts.model.knows_all_bytes();
+        let keeps_text = parts.normalizers.is_empty() && parts.model.has_all_bytes();
         let raw = Raw::new(parts.pre_tokenizer.cuts().filter(|_| keeps_text));
         Ok(Tokenizer {
             normalizers: parts.normalizers,
@@ -74,7 +74,7 @@ impl Tokenizer {
         })
     }
 
-    /// The text of ids. Bytes that are not UTF-8 come out as `�`; ids without a token say nothing.
+    /// The text of ids. Bytes that are not UTF-8 become `�`; ids without a token are skipped.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> String {
         let mut stream = self.stream(skip_special);
         let mut text = String::with_capacity(ids.len() * 4);
@@ -85,7 +85,7 @@ impl Tokenizer {
         text
     }
 
-    /// The bytes of ids, as they are.
+    /// The exact bytes of ids.
     pub fn decode_bytes(&self, ids: &[u32], skip_special: bool) -> Vec<u8> {
         let mut stream = StreamDecoder::new(self, self.decoding(true), skip_special);
         let mut bytes: Vec<u8> = ids.iter().flat_map(|&id| stream.push_bytes(id)).collect();
@@ -102,8 +102,7 @@ impl Tokenizer {
         Decoding::new(self.decoder.as_ref(), raw)
     }
 
-    /// The bytes that a token stands for when it is alone, `None` where no token has this id. They need not be whole
-    /// characters.
+    /// The bytes of a single token, possibly with incomplete characters. `None` if no token has this id.
     pub fn token_bytes(&self, id: u32) -> Option<Cow<'_, [u8]>> {
         let token = self.id_to_token(id)?;
         let Some(decoder) = &self.decoder else { return Some(Cow::Borrowed(token.as_bytes())) };
@@ -119,19 +118,19 @@ impl Tokenizer {
         })
     }
 
-    /// The token of an id as the vocabulary writes it: in byte-level models, in the
+    /// The token of an id as it is in the vocabulary. In byte-level models, tokens are written in the
     /// [byte alphabet](crate::byte_alphabet).
     pub fn id_to_token(&self, id: u32) -> Option<&str> {
         let added = self.added.get(id).map(|token| token.content.as_str());
         added.or_else(|| self.model.vocab().token(id))
     }
 
-    /// The id of a token, written as the vocabulary writes it.
+    /// The id of a token, given as it is in the vocabulary.
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
         self.added.id(token).or_else(|| self.model.vocab().id(token))
     }
 
-    /// One more than the highest id: what a table with a row for each id needs.
+    /// The highest id plus one: the number of rows of a table indexed by id.
     pub fn vocab_size(&self) -> usize {
         let added = self.added.sorted().last().map(|token| token.id);
         let highest = self.model.vocab().max_id().max(added);
@@ -148,37 +147,39 @@ impl Tokenizer {
         &self.added
     }
 
-    /// The id that begins a sequence, where the file says so or [`set_bos_id`](Tokenizer::set_bos_id) was called.
+    /// The beginning-of-sequence id, if the file names one or [`set_bos_id`](Tokenizer::set_bos_id) was called.
     pub fn bos_id(&self) -> Option<u32> {
         self.bos
     }
 
-    /// The id that ends a sequence, where the file says so or [`set_eos_id`](Tokenizer::set_eos_id) was called.
+    /// The end-of-sequence id, if the file names one or [`set_eos_id`](Tokenizer::set_eos_id) was called.
     pub fn eos_id(&self) -> Option<u32> {
         self.eos
     }
 
-    /// Sets the id that begins a sequence. It changes nothing in what is encoded; see [`Tokenizer::set_template`].
+    /// Sets the beginning-of-sequence id. This does not affect encoding; see [`Tokenizer::set_template`].
     pub fn set_bos_id(&mut self, id: Option<u32>) {
         self.bos = id;
     }
 
-    /// Sets the id that ends a sequence. It changes nothing in what is encoded; see [`Tokenizer::set_template`].
+    /// Sets the end-of-sequence id. This does not affect encoding; see [`Tokenizer::set_template`].
     pub fn set_eos_id(&mut self, id: Option<u32>) {
         self.eos = id;
     }
 
-    /// What [`EncodeOptions::add_special_tokens`](crate::EncodeOptions::add_special_tokens) puts around a text.
+    /// The tokens that [`EncodeOptions::add_special_tokens`](crate::EncodeOptions::add_special_tokens) adds around a
+    /// text.
     pub fn template(&self) -> &Template {
         &self.template
     }
 
-    /// Sets what [`EncodeOptions::add_special_tokens`](crate::EncodeOptions::add_special_tokens) puts around a text.
+    /// Sets the tokens that [`EncodeOptions::add_special_tokens`](crate::EncodeOptions::add_special_tokens) adds around
+    /// a text.
     pub fn set_template(&mut self, template: Template) {
         self.template = template;
     }
 
-    /// What was strange about the file that this tokenizer came from. Show it to the user.
+    /// Problems found in the tokenizer's file. Show them to the user.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
@@ -191,18 +192,19 @@ impl Tokenizer {
         self.warnings.extend(warnings);
     }
 
-    /// Whether the vocabulary is written in the [byte alphabet](crate::byte_alphabet), so that it can say every text.
+    /// Whether the vocabulary is written in the [byte alphabet](crate::byte_alphabet), so that it can encode every
+    /// text.
     pub fn is_byte_level(&self) -> bool {
         let by_normalizer = self.normalizers.iter().any(|step| matches!(step, Normalizer::ByteLevel));
         by_normalizer || self.pre_tokenizer.is_byte_level()
     }
 
-    /// What rewrites the text.
+    /// The steps that rewrite the text.
     pub fn normalizers(&self) -> &[Normalizer] {
         &self.normalizers
     }
 
-    /// What cuts it into words.
+    /// The steps that split the text into words.
     pub fn pre_tokenizer(&self) -> &PreTokenizer {
         &self.pre_tokenizer
     }
@@ -212,7 +214,7 @@ impl Tokenizer {
         &self.model
     }
 
-    /// What makes text of tokens.
+    /// The steps that convert tokens to text.
     pub fn decoder(&self) -> Option<&Decoder> {
         self.decoder.as_ref()
     }

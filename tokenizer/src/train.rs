@@ -1,9 +1,9 @@
-//! Training: which pairs to merge, learnt by counting.
+//! Training: learns the merges by counting pairs.
 //!
-//! All words of the corpus begin as rows of single characters. The adjacent pair that occurs most often becomes a new
-//! token everywhere; then the counts are taken again, and so on, until the vocabulary is full. Of equally frequent
-//! pairs the one with the lower ids comes first, so the result does not depend on the order of the texts. It is the
-//! result of the `BpeTrainer` of Hugging Face's tokenizers.
+//! All words of the corpus start as sequences of single characters. The most frequent adjacent pair becomes a new token
+//! everywhere, the counts are updated, and this repeats until the vocabulary is full. Among equally frequent pairs, the
+//! one with the lower ids comes first, so the result does not depend on the order of the texts. It equals the result of
+//! `BpeTrainer` in Hugging Face's tokenizers.
 
 mod pairs;
 
@@ -24,17 +24,17 @@ use crate::tokenizer::{Parts, Tokenizer};
 use crate::vocab::Vocab;
 use pairs::Pairs;
 
-/// What to train.
+/// The settings of a training.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrainOptions {
-    /// How many tokens at most, the special ones and the alphabet included. A larger alphabet is kept whole.
+    /// Maximum number of tokens, including special tokens and the alphabet. A larger alphabet is not truncated.
     pub vocab_size: usize,
-    /// How often a pair must occur to be merged.
+    /// Minimum number of occurrences of a pair to be merged.
     pub min_frequency: u64,
     /// Special tokens; they have the first ids.
     pub special_tokens: Vec<String>,
-    /// Characters that are tokens even where the corpus lacks them. With those of the
-    /// [byte alphabet](crate::byte_alphabet), byte-level tokenizers can encode every text.
+    /// Characters that become tokens even if the corpus lacks them. With those of the [byte
+    /// alphabet](crate::byte_alphabet), byte-level tokenizers can encode every text.
     pub initial_alphabet: Vec<char>,
 }
 
@@ -50,7 +50,7 @@ impl Default for TrainOptions {
     }
 }
 
-/// A training under way: texts are fed, then merges are learnt.
+/// A training: feed texts, then learn the merges.
 ///
 /// ```
 /// use glassbox_tokenizer::{EncodeOptions, TrainOptions, Trainer};
@@ -73,12 +73,12 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A training with GPT-2's way of cutting words.
+    /// A training with GPT-2's pre-tokenizer.
     pub fn new(options: TrainOptions) -> Trainer {
         Trainer::with_steps(options, Vec::new(), PreTokenizer::new(vec![Step::byte_level()]))
     }
 
-    /// A training with other normalizers and another way of cutting words, which the tokenizer will have too.
+    /// A training with these normalizers and this pre-tokenizer, which the trained tokenizer will have too.
     pub fn with_steps(
         options: TrainOptions,
         normalizers: Vec<Normalizer>,
@@ -87,7 +87,7 @@ impl Trainer {
         Trainer { options, normalizers, pre_tokenizer, words: map(0) }
     }
 
-    /// Counts the words of a text. Words do not reach from one text into the next.
+    /// Counts the words of a text. Words do not cross from one text to the next.
     pub fn feed(&mut self, text: &str) -> Result<()> {
         let mut piece = Piece::new(text, 0);
         for normalizer in &self.normalizers {
@@ -100,10 +100,10 @@ impl Trainer {
         })
     }
 
-    /// Feeds every line, with its line end, as a text of its own: what the reference does with files.
+    /// Feeds every line, including its line break, as a separate text, as the reference does with files.
     ///
     /// # Errors
-    /// [`Error::Io`] with the given name where reading fails or a line is not UTF-8.
+    /// [`Error::Io`] with the given name if reading fails or a line is not UTF-8.
     pub fn feed_lines(&mut self, mut reader: impl BufRead, name: &str) -> Result<()> {
         let mut line = String::new();
         loop {
@@ -116,7 +116,7 @@ impl Trainer {
         }
     }
 
-    /// Learns the merges and gives the tokenizer.
+    /// Learns the merges and returns the tokenizer.
     pub fn train(self) -> Result<Tokenizer> {
         let mut tokens = Tokens::default();
         for special in &self.options.special_tokens {
@@ -124,7 +124,7 @@ impl Trainer {
                 return Err(Error::Training {
                     setting: "special_tokens",
                     expected: "texts of at least one character".to_owned(),
-                    found: "an empty one".to_owned(),
+                    found: "an empty text".to_owned(),
                 });
             }
             tokens.id(special);
@@ -159,7 +159,7 @@ impl Trainer {
         self.into_tokenizer(tokens, merges)
     }
 
-    /// The words and their counts, in the vocabulary's own characters.
+    /// The words with their counts, in the characters of the vocabulary.
     fn written_words(&self) -> Vec<(String, u64)> {
         let raw = self.pre_tokenizer.leaves_bytes_raw();
         let write = |word: &str| if raw { byte_alphabet::encode(word.as_bytes()) } else { word.to_owned() };
@@ -196,7 +196,7 @@ impl Trainer {
     }
 }
 
-/// The vocabulary in the making.
+/// The vocabulary under construction.
 #[derive(Default)]
 struct Tokens {
     list: Vec<String>,
@@ -204,7 +204,7 @@ struct Tokens {
 }
 
 impl Tokens {
-    /// The id of a token, a new one where it has none.
+    /// The id of a token; a new token gets the next id.
     fn id(&mut self, token: &str) -> u32 {
         if let Some(&id) = self.ids.get(token) {
             return id;

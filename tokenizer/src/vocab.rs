@@ -1,4 +1,4 @@
-//! The vocabulary: which token has which id.
+//! The vocabulary: tokens and their ids.
 //!
 //! All tokens lie in one text, and a table of their places finds them by their hash: a vocabulary of 262,144 tokens takes
 //! 10 MB and some milliseconds to make. The hash of two tokens joined follows from theirs, so that asking for the token
@@ -13,7 +13,7 @@ use crate::concat_hash::ConcatHash;
 use crate::hash::{Map, map};
 use crate::token_list::TokenList;
 
-/// Tokens by id and ids by token. Tokens are text as the file writes it: in byte-level models, in the
+/// Tokens by id and ids by token. Tokens are as in the file: in byte-level models, in the
 /// [byte alphabet](crate::byte_alphabet).
 ///
 /// A clone shares the tokens with the original until one of them gets another.
@@ -43,7 +43,7 @@ impl std::fmt::Debug for Vocab {
 }
 
 impl Vocab {
-    /// An empty vocabulary with room for `capacity` tokens.
+    /// An empty vocabulary with capacity for `capacity` tokens.
     pub fn with_capacity(capacity: usize) -> Vocab {
         Vocab {
             table: Arc::new(Table::new(TokenList::with_capacity(capacity), capacity)),
@@ -114,12 +114,12 @@ impl Vocab {
         }
     }
 
-    /// The number of tokens.
+    /// The number of distinct tokens.
     pub fn len(&self) -> usize {
         self.distinct
     }
 
-    /// Whether there is no token.
+    /// Whether the vocabulary is empty.
     pub fn is_empty(&self) -> bool {
         self.distinct == 0
     }
@@ -143,7 +143,7 @@ impl Vocab {
         }
     }
 
-    /// All tokens in the order of their ids.
+    /// All tokens, sorted by id.
     pub fn sorted(&self) -> Vec<(u32, &str)> {
         let entry = |place| Some((self.id_at(place)?, self.table.tokens.get(place)?));
         let mut all: Vec<_> = self.table.found_places().filter_map(entry).collect();

@@ -1,19 +1,19 @@
-//! The words that were merged already: text repeats itself, and a look-up is many times faster than merging.
+//! A cache of merged words: text repeats, and a lookup is many times faster than merging.
 //!
-//! Nearly all words have at most fifteen bytes and three tokens. They lie in a table, sixteen bytes for the
-//! word itself, so that one comparison says whether it is there; two words share each place, and a third puts out
-//! the one that came first. The table begins small and grows with the number of words. The few others are in a hash map.
+//! Nearly all words have at most fifteen bytes and three tokens. They are in a two-way set-associative table with the
+//! word itself in sixteen bytes, so a lookup is one comparison per entry; a third word in a bucket evicts the oldest.
+//! The table starts small and grows with the number of words. The few other words are in a hash map.
 
 use crate::hash::{Map, map};
 
-/// A word of at most [`Key::LONGEST`] bytes as one number: its bytes, and its length in the highest of sixteen.
+/// A word of at most [`Key::MAX_BYTES`] bytes as one number: its bytes, and its length in the highest of sixteen bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key(u128);
 
 impl Key {
-    pub(crate) const LONGEST: usize = 15;
+    pub(crate) const MAX_BYTES: usize = 15;
 
-    /// The word at `text[start..end]`, which may be followed by anything.
+    /// The key of the word `text[start..end]`.
     #[inline]
     pub(crate) fn new(text: &[u8], start: usize, end: usize) -> Key {
         let rest = &text[start..];
@@ -26,7 +26,8 @@ impl Key {
         Key(u128::from_le_bytes(window) & MASKS[length] | (length as u128) << 120)
     }
 
-    /// The same bytes as a piece of a word: a whole word may be a token that merging does not give.
+    /// The key of the same bytes as a piece of a word, whose tokens may differ: a whole word may be one token
+    /// regardless of the merges.
     #[inline]
     pub(crate) fn of_piece(self) -> Key {
         Key(self.0 | 1 << 127)
@@ -55,98 +56,98 @@ fn code_point([first, second, third]: [u8; 3]) -> usize {
     usize::from(first & 0xf) << 12 | usize::from(second & 0x3f) << 6 | usize::from(third & 0x3f)
 }
 
-/// The tokens of a word, the first `count` of `ids`.
+/// The tokens of a short word: the first `count` of `ids`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Few {
-    pub ids: [u32; Few::MOST],
+pub(crate) struct ShortIds {
+    pub ids: [u32; ShortIds::MAX],
     pub count: u32,
 }
 
-impl Few {
-    pub(crate) const MOST: usize = 3;
+impl ShortIds {
+    pub(crate) const MAX: usize = 3;
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     key: Key,
-    tokens: Few,
+    tokens: ShortIds,
 }
 
-/// No word has this key, for its length is 0.
-const EMPTY: Entry = Entry { key: Key(0), tokens: Few { ids: [0; Few::MOST], count: 0 } };
+/// An empty entry: no word has this key, since its length is 0.
+const EMPTY: Entry = Entry { key: Key(0), tokens: ShortIds { ids: [0; ShortIds::MAX], count: 0 } };
 
-/// Two entries, one line of the processor's cache.
+/// Two entries, in one cache line.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
-struct Place([Entry; 2]);
+struct Bucket([Entry; 2]);
 
 type LongWords = Map<Box<[u8]>, Box<[u32]>>;
 
-/// The words, and whether each is a piece of a word, with their tokens.
+/// Words and pieces of words with their tokens.
 #[derive(Debug)]
 pub(crate) struct WordCache {
-    /// A power of two of them.
-    places: Vec<Place>,
-    /// How many words were entered, those counted again that the last growth moved.
-    entered: usize,
-    /// For characters of three bytes that are pieces of words: ids, and their number, 0 for unknown.
-    characters: Vec<[u32; Few::MOST + 1]>,
+    /// Their number is a power of two.
+    buckets: Vec<Bucket>,
+    /// The number of insertions since the last growth, including the entries moved by it.
+    insertions: usize,
+    /// For characters of three bytes that are pieces of words: the ids and their number, 0 if unknown.
+    characters: Vec<[u32; ShortIds::MAX + 1]>,
     /// Whole words, and pieces of words.
     long: [LongWords; 2],
 }
 
 impl WordCache {
-    /// Places for short words to begin with: 64 kilobytes.
-    const FEWEST_PLACES: usize = 1 << 10;
-    /// And at the end: four megabytes.
-    const MOST_PLACES: usize = 1 << 16;
-    /// Longer words hardly come twice.
-    const LONGEST: usize = 64;
-    /// Long words kept, so that memory stays bounded.
-    const MOST: usize = 1 << 15;
+    /// Initial number of buckets: 64 KiB.
+    const MIN_BUCKETS: usize = 1 << 10;
+    /// Maximum number of buckets: 4 MiB.
+    const MAX_BUCKETS: usize = 1 << 16;
+    /// Maximum length of a long word in bytes; longer words rarely repeat.
+    const MAX_LONG_BYTES: usize = 64;
+    /// Maximum number of long words, so that memory is bounded.
+    const MAX_LONG_WORDS: usize = 1 << 15;
 
     pub(crate) fn new() -> WordCache {
-        let places = vec![Place([EMPTY; 2]); WordCache::FEWEST_PLACES];
-        WordCache { places, entered: 0, characters: Vec::new(), long: [map(0), map(0)] }
+        let buckets = vec![Bucket([EMPTY; 2]); WordCache::MIN_BUCKETS];
+        WordCache { buckets, insertions: 0, characters: Vec::new(), long: [map(0), map(0)] }
     }
 
     #[inline]
-    pub(crate) fn get(&self, key: Key) -> Option<&Few> {
-        let Place([first, second]) = &self.places[key.hash() & (self.places.len() - 1)];
+    pub(crate) fn get(&self, key: Key) -> Option<&ShortIds> {
+        let Bucket([first, second]) = &self.buckets[key.hash() & (self.buckets.len() - 1)];
         if first.key == key {
             return Some(&first.tokens);
         }
         (second.key == key).then_some(&second.tokens)
     }
 
-    /// The tokens of a character of three bytes, none where they are not known.
+    /// The tokens of a character of three bytes; none if they are unknown.
     #[inline]
-    pub(crate) fn character(&self, bytes: [u8; 3]) -> Few {
+    pub(crate) fn character(&self, bytes: [u8; 3]) -> ShortIds {
         let [first, second, third, count] =
             self.characters.get(code_point(bytes)).copied().unwrap_or_default();
-        Few { ids: [first, second, third], count }
+        ShortIds { ids: [first, second, third], count }
     }
 
-    /// Keeps a character that is a piece of a word.
+    /// Inserts a character that is a piece of a word.
     pub(crate) fn insert_character(&mut self, bytes: [u8; 3], ids: &[u32]) {
         if self.characters.is_empty() {
-            self.characters = vec![[0; Few::MOST + 1]; 1 << 16];
+            self.characters = vec![[0; ShortIds::MAX + 1]; 1 << 16];
         }
         if let &[first, ref rest @ ..] = ids
-            && rest.len() < Few::MOST
+            && rest.len() < ShortIds::MAX
         {
             let id = |at: usize| rest.get(at).copied().unwrap_or_default();
             self.characters[code_point(bytes)] = [first, id(0), id(1), ids.len() as u32];
         }
     }
 
-    /// Keeps a short word, if it has few tokens.
+    /// Inserts a short word, if it has few enough tokens.
     pub(crate) fn insert(&mut self, key: Key, ids: &[u32]) {
-        let mut tokens = Few { ids: [0; Few::MOST], count: ids.len() as u32 };
-        if let Some(places) = tokens.ids.get_mut(..ids.len()) {
-            places.copy_from_slice(ids);
-            self.entered += 1;
-            if self.entered > self.places.len() && self.places.len() < WordCache::MOST_PLACES {
+        let mut tokens = ShortIds { ids: [0; ShortIds::MAX], count: ids.len() as u32 };
+        if let Some(slots) = tokens.ids.get_mut(..ids.len()) {
+            slots.copy_from_slice(ids);
+            self.insertions += 1;
+            if self.insertions > self.buckets.len() && self.buckets.len() < WordCache::MAX_BUCKETS {
                 self.grow();
             }
             self.enter(Entry { key, tokens });
@@ -154,19 +155,19 @@ impl WordCache {
     }
 
     fn enter(&mut self, entry: Entry) {
-        let place = entry.key.hash() & (self.places.len() - 1);
-        let Place([first, second]) = &mut self.places[place];
+        let index = entry.key.hash() & (self.buckets.len() - 1);
+        let Bucket([first, second]) = &mut self.buckets[index];
         *second = std::mem::replace(first, entry);
     }
 
     fn grow(&mut self) {
-        let larger = vec![Place([EMPTY; 2]); self.places.len() * 4];
-        let old = std::mem::replace(&mut self.places, larger);
-        self.entered = 0;
-        for Place([first, second]) in old {
+        let larger = vec![Bucket([EMPTY; 2]); self.buckets.len() * 4];
+        let old = std::mem::replace(&mut self.buckets, larger);
+        self.insertions = 0;
+        for Bucket([first, second]) in old {
             for entry in [second, first].into_iter().filter(|entry| entry.key != EMPTY.key) {
                 self.enter(entry);
-                self.entered += 1;
+                self.insertions += 1;
             }
         }
     }
@@ -175,10 +176,10 @@ impl WordCache {
         self.long[usize::from(is_piece)].get(word).map(|ids| &**ids)
     }
 
-    /// Keeps a word that has too many bytes or tokens for the table.
+    /// Inserts a word with too many bytes or tokens for the table.
     pub(crate) fn insert_long(&mut self, word: &[u8], is_piece: bool, ids: &[u32]) {
         let known = &mut self.long[usize::from(is_piece)];
-        if word.len() <= WordCache::LONGEST && known.len() < WordCache::MOST {
+        if word.len() <= WordCache::MAX_LONG_BYTES && known.len() < WordCache::MAX_LONG_WORDS {
             known.insert(word.into(), ids.into());
         }
     }

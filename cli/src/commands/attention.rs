@@ -1,4 +1,4 @@
-//! `attention`: which token looks at which.
+//! `attention`: which tokens attend to which.
 
 use clap::Args;
 use glassbox_model::glass::{AttentionPattern, Edge, EdgeOptions, strongest_edges};
@@ -12,30 +12,30 @@ use crate::escape;
 use crate::output::{Out, note};
 
 const EXAMPLES: &str = "Examples:\n\
-\x20 glassbox attention \"When Mary and John went out, John gave Mary a drink\" --skip-first\n\
+\x20 glassbox attention \"When Mary met John, John gave Mary a book\" --skip-first\n\
 \x20 glassbox attention \"one two three one two three\" --layer 3 --head 5";
 
-/// Show which token looks at which
+/// Show which tokens attend to which
 ///
-/// Each attention head of each layer shares out each token's look among the tokens up to itself: its weights add up to 1.
-/// Without --head these are the strongest of all those edges; with --layer and --head it is the whole pattern of one
-/// head as a matrix, a row for the token that looks, a column for the one that is looked at. On a terminal the matrix has
-/// as many of the last tokens as fit.
+/// In each head of each layer, a token's attention weights for the tokens up to itself add up to 1. By default the
+/// largest weights of all heads are listed as edges. With --layer and --head, the whole attention pattern of one head
+/// is shown as a matrix: a row for each query token, a column for each key token. A terminal shows as many of the last
+/// tokens as fit.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     view: ViewArgs,
-    /// Of this layer only, counted from 0
+    /// Only this layer, counted from 0
     #[arg(long, value_name = "LAYER")]
     layer: Option<usize>,
-    /// The whole pattern of this head, counted from 0
+    /// Show the whole pattern of this head, counted from 0
     #[arg(long, value_name = "HEAD", requires = "layer")]
     head: Option<usize>,
-    /// How many edges to show
+    /// Number of edges to show
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = positive, conflicts_with = "head")]
     top: usize,
-    /// Leave out looks at the first token, where many heads rest when they have nothing to say
+    /// Leave out attention to the first token, an attention sink for many heads
     #[arg(long, conflicts_with = "head")]
     skip_first: bool,
     /// Write one JSON object: ids, tokens, and edges (layer, head, query, key, weight) or layer, head and pattern
@@ -104,19 +104,19 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         return out.json(&EdgeReport { ids: &ids, tokens: texts(tokenizer, &ids), edges });
     }
     if edges.is_empty() {
-        note("a prompt of one token has no looks but those at the first token");
+        note("a prompt of one token has no attention weights except to the first token");
         return Ok(());
     }
     list(&edges, &ids, tokenizer, out)
 }
 
-/// A line for each edge: `layer.head`, the token that looks ← the token that it gets something from.
+/// Writes a line for each edge: `layer.head`, query token ← key token, weight.
 fn list(edges: &[Edge], ids: &[u32], tokenizer: Option<&Tokenizer>, out: &mut Out) -> anyhow::Result<()> {
     let name = |position: usize| format!("{position:>4} {}", shown(tokenizer, ids[position]));
     let longest = |of: fn(&Edge) -> usize| {
         let widths = edges.iter().map(|edge| escape::width(&name(of(edge))));
-        let room = out.width().map_or(usize::MAX, |width| (width.saturating_sub(22) / 2).max(9));
-        widths.max().unwrap_or(0).clamp(9, room)
+        let available = out.width().map_or(usize::MAX, |width| (width.saturating_sub(22) / 2).max(9));
+        widths.max().unwrap_or(0).clamp(9, available)
     };
     let (query, key) = (longest(|edge| edge.query), longest(|edge| edge.key));
     let heading =
@@ -130,10 +130,10 @@ fn list(edges: &[Edge], ids: &[u32], tokenizer: Option<&Tokenizer>, out: &mut Ou
     Ok(())
 }
 
-/// Columns of a row's label in the matrix, its gap included.
+/// Width in columns of a row label of the matrix, gap included.
 const LABEL: usize = 18;
 
-/// A shaded cell, two columns wide, for each pair of tokens.
+/// Writes a shaded cell, two columns wide, for each pair of tokens.
 fn matrix(
     pattern: &AttentionPattern,
     ids: &[u32],
@@ -143,9 +143,9 @@ fn matrix(
     let fitting = out.width().map_or(ids.len(), |width| (width.saturating_sub(LABEL) / 2).max(1));
     let first = ids.len().saturating_sub(fitting);
     if first > 0 {
-        note(format_args!("the last {fitting} of {} tokens; --json has all", ids.len()));
+        note(format_args!("showing the last {fitting} of {} tokens; --json has all", ids.len()));
     }
-    note("░ from 0.05, ▒ from 0.25, ▓ from 0.5, █ from 0.75");
+    note("weight: ░ from 0.05, ▒ from 0.25, ▓ from 0.5, █ from 0.75");
     let numbers: String = (first..ids.len()).map(|key| format!("{:>2}", key % 100)).collect();
     out.line(out.paint(2, &format!("{:LABEL$}{numbers}", "")))?;
     for (query, &id) in ids.iter().enumerate().skip(first) {

@@ -1,4 +1,4 @@
-//! `attribute`: how much each part of the model adds to the score of a token.
+//! `attribute`: how much each part of the model adds to the logit of a token.
 
 use clap::Args;
 use glassbox_model::glass::{self, Attribution, Contribution, Part};
@@ -14,21 +14,21 @@ const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox attribute \"The capital of France is\"\n\
 \x20 glassbox attribute \"The capital of France is\" --token \" London\" --top 30";
 
-/// Show how much each part of the model adds to the score of the next token
+/// Show how much each part of the model adds to the next token's logit
 ///
-/// Direct logit attribution: the last token's vector is a sum of what its embedding, each attention head and each
-/// feed-forward layer (MLP) puts into it, so the score (logit) of a token is a sum, too, once the final norm's scale is
-/// taken as it was in this run. The parts that add or take the most are shown; all of them sum up to the logit. The token
-/// is the likeliest one, or the one named.
+/// Direct logit attribution: the last token's residual vector is the sum of its embedding and the outputs of all
+/// attention heads and feed-forward layers (MLPs). With the scale of the final norm held at its value in this run, the
+/// logit of a token is a sum over the same parts. The largest contributions are shown; all of them add up to the logit.
+/// The token is the most likely one, or the one given.
 #[derive(Args, Debug)]
-// The parts are summed in floating point, so the run must be, too.
+// The contributions are sums in f32, so the run must use f32 too.
 #[command(after_long_help = EXAMPLES, mut_arg("compute", |compute| compute.default_value("f32")))]
 pub(crate) struct Arguments {
     #[command(flatten)]
     view: ViewArgs,
     #[command(flatten)]
     token: TokenArgs,
-    /// How many parts to show
+    /// Number of parts to show
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = positive, conflicts_with = "json")]
     top: usize,
     /// Write one JSON object: ids, token, its logit, the sum, and all contributions (part, layer, head, logit)
@@ -77,7 +77,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
             contributions: contributions.collect(),
         });
     }
-    note(format_args!("the logit of {} ({})", shown(tokenizer, attribution.token), attribution.token));
+    note(format_args!("logit of {} ({})", shown(tokenizer, attribution.token), attribution.token));
     chart(&attribution, arguments.top, out)
 }
 
@@ -93,7 +93,7 @@ fn parts(part: Part) -> (&'static str, Option<usize>, Option<usize>) {
     }
 }
 
-/// A line for each of the `top` largest parts, one for the rest, one for the sum.
+/// Writes a line for each of the `top` largest parts, one for the rest, and one for the sum.
 fn chart(attribution: &Attribution, top: usize, out: &mut Out) -> anyhow::Result<()> {
     let mut order: Vec<&Contribution> = attribution.contributions.iter().collect();
     order.sort_by(|a, b| b.logit.abs().total_cmp(&a.logit.abs()));
@@ -126,7 +126,8 @@ fn chart(attribution: &Attribution, top: usize, out: &mut Out) -> anyhow::Result
     Ok(())
 }
 
-/// A bar of `share` of `half` columns to the right of the middle, or to the left if it is negative; in halves of columns.
+/// A bar that fills the fraction `share` of `half` columns, to the right of the middle or, if negative, to the left; in
+/// steps of half a column.
 fn signed_bar(share: f64, half: usize) -> String {
     let halves = (share.abs().min(1.0) * half as f64 * 2.0).round() as usize;
     let (full, odd) = ("█".repeat(halves / 2), halves % 2 == 1);

@@ -1,4 +1,4 @@
-//! `bench`: how fast a model reads a prompt and writes tokens, beside what the machine allows.
+//! `bench`: the speed of prompts and generation, and its share of the machine's peak.
 
 mod report;
 
@@ -21,37 +21,37 @@ const EXAMPLES: &str = "Examples:\n\
 
 /// Measure how fast a model reads a prompt and generates
 ///
-/// As llama-bench does: ppP is a prompt of P random tokens, tgN is N single tokens one after the other, each after a
-/// context of -d tokens, which is not timed. With -b B, tgN@B is N tokens of each of B texts side by side, all of them
-/// counted. Every test is run once to warm up, then -r times; the median counts.
+/// As in llama-bench, ppP is a prompt of P random tokens, and tgN is N single tokens in sequence. Both follow a context
+/// of -d tokens, which is not timed. With -b B, tgN@B is N tokens for each of B sequences generated together; all of
+/// them count. Every test runs once to warm up, then -r times; the median is reported.
 ///
-/// Beside each stands the part of the machine's own peak, measured in the same run: for a prompt the multiply-adds of its
-/// matrix products against the best the cores can do with f32, for generation the bytes of weights and cache that a token
-/// needs against what memory delivers.
+/// Each result is also given as a share of the machine's peak, measured in the same run: for a prompt, the operations
+/// of its matrix products relative to the peak of the cores in f32; for generation, the bytes of weights and KV cache
+/// per token relative to the memory bandwidth.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelArgs,
-    /// Tokens of the prompt, or several numbers with commas between them; 0 for no such test
+    /// Prompt length in tokens, or several, separated by commas; 0 skips the test
     #[arg(short = 'p', long, value_name = "P", value_delimiter = ',', default_value = "512")]
     prompt: Vec<usize>,
-    /// Tokens to generate, or several numbers; 0 for no such test
+    /// Number of tokens to generate, or several; 0 skips the test
     #[arg(short = 'n', long, value_name = "N", value_delimiter = ',', default_value = "128")]
     generate: Vec<usize>,
-    /// Tokens already in the context, or several numbers
+    /// Number of tokens already in the context, or several
     #[arg(short = 'd', long, value_name = "D", value_delimiter = ',', default_value = "0")]
     depth: Vec<usize>,
-    /// Texts to generate side by side, or several numbers
+    /// Number of sequences generated together, or several
     #[arg(short, long, value_name = "B", value_delimiter = ',', default_value = "1", value_parser = positive)]
     batch: Vec<usize>,
-    /// Threads, or several numbers [default: one a physical core]
+    /// Number of threads, or several [default: one per physical core]
     #[arg(short, long, value_name = "T", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Vec<u16>,
-    /// How often each test is measured
+    /// Number of timed runs of each test
     #[arg(short, long, value_name = "R", default_value_t = 5, value_parser = positive)]
     repetitions: usize,
-    /// How the results are written
+    /// Format of the results
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Output::Md)]
     output: Output,
     #[command(flatten)]
@@ -60,23 +60,23 @@ pub(crate) struct Arguments {
     chunk: ChunkArgs,
 }
 
-/// How results are written.
+/// Format of the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// A table in Markdown
+    /// Markdown table
     Md,
-    /// A list of JSON objects
+    /// JSON array
     Json,
     /// Comma-separated values
     Csv,
 }
 
-/// What is measured.
+/// A test.
 #[derive(Clone, Copy)]
 enum Test {
-    /// A prompt of so many tokens.
+    /// A prompt of this many tokens.
     Prompt(usize),
-    /// So many single tokens of each of so many texts.
+    /// `tokens` single tokens for each of `batch` sequences.
     Generate { tokens: usize, batch: usize },
 }
 
@@ -97,10 +97,10 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         .filter(|test| test.tokens() > 0)
         .collect();
     if tests.is_empty() {
-        return Err(Usage("there is nothing to measure: -p and -n are both 0".into()).into());
+        return Err(Usage("nothing to measure: -p and -n are both 0".into()).into());
     }
     let source = Source::open(&arguments.model)?;
-    // A text of a batch begins with a token of its own.
+    // Every sequence of a batch needs at least one token in its context.
     let least = usize::from(arguments.batch.iter().any(|&batch| batch > 1));
     let deepest = arguments.depth.iter().copied().max().unwrap_or(0).max(least);
     let longest = deepest + tests.iter().map(|t| t.tokens()).max().unwrap_or(0);
@@ -142,8 +142,13 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     report::write(&measurements, arguments.output, out)
 }
 
-/// Tokens a second of each repetition.
-fn measure(session: &mut Session, depth: usize, test: Test, repetitions: usize) -> anyhow::Result<Vec<f64>> {
+/// Tokens per second of each repetition.
+fn measure(
+    session: &mut Session,
+    depth: usize,
+    test: Test,
+    repetitions: usize,
+) -> anyhow::Result<Vec<f64>> {
     let mut random = Random { state: 1, below: session.model().config.vocab_size };
     if depth > 0 {
         session.feed(&random.ids(depth))?;
@@ -162,7 +167,7 @@ fn measure(session: &mut Session, depth: usize, test: Test, repetitions: usize) 
             }
         }
         let seconds = start.elapsed().as_secs_f64();
-        // The first time is to warm up.
+        // The first run is the warm-up.
         if repetition > 0 {
             samples.push(ids.len() as f64 / seconds);
         }
@@ -170,8 +175,8 @@ fn measure(session: &mut Session, depth: usize, test: Test, repetitions: usize) 
     Ok(samples)
 }
 
-/// Tokens a second of each repetition, those of all texts of a batch counted. A text needs a token to begin with, which
-/// stands in for a depth of 0.
+/// Tokens per second of each repetition, summed over the sequences of a batch. A sequence needs at least one token of
+/// context, so a depth of 0 becomes 1.
 fn measure_batch(
     batch: &mut Batch,
     vocab_size: usize,
@@ -194,7 +199,7 @@ fn measure_batch(
             let _scores = batch.step(&next)?;
         }
         let seconds = start.elapsed().as_secs_f64();
-        // The first time is to warm up.
+        // The first run is the warm-up.
         if repetition > 0 {
             samples.push(ids.len() as f64 / seconds);
         }
@@ -202,7 +207,7 @@ fn measure_batch(
     Ok(samples)
 }
 
-/// Token ids drawn by splitmix64: which ones does not matter, only that they are not all the same.
+/// Token ids drawn by splitmix64; any varied ids will do.
 struct Random {
     state: u64,
     below: usize,

@@ -1,4 +1,4 @@
-//! `chat`: a conversation, turn by turn.
+//! `chat`: a conversation with a model, turn by turn.
 
 mod turns;
 
@@ -23,35 +23,36 @@ const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox chat --system \"You answer in one short sentence.\"\n\
 \x20 printf 'What is a tensor?\\nAnd a matrix?\\n' | glassbox chat --temp 0";
 
-/// Talk with a model
+/// Chat with a model
 ///
-/// The conversation is written out by the checkpoint's own chat template, and the model goes on from there. On a terminal
-/// lines are edited and remembered; /reset begins again, /exit or Ctrl-D ends. Ctrl-C cuts an answer short, or empties the
-/// line; pressed twice there, it ends. From a pipe every line is a turn, and every answer is ended by a line break.
+/// The checkpoint's chat template renders the conversation, and the model continues it. On a terminal, lines can be
+/// edited and recalled; /reset starts a new conversation, /exit or Ctrl-D quits. Ctrl-C stops an answer or clears the
+/// line; pressed twice at the prompt, it quits. From a pipe, every line is a turn, and every answer ends with a line
+/// break.
 ///
-/// Special tokens that stand in a message are plain text: nobody can speak in another's role. When the context is full the
-/// chat ends with an error.
+/// Special tokens in a message are plain text, so a message cannot imitate another role. A full context ends the chat
+/// with an error.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelArgs,
-    /// What the model is told before the first turn
+    /// System message, placed before the first turn
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     system: Option<String>,
-    /// Show what the model is fed before each answer: the text, and for each role its token ids
+    /// Show the prompt before each answer: its text, and the token ids of each role
     ///
-    /// Goes to standard error, for the answers are the result; with no turn at all, the prompt of the system message alone
-    /// is the result.
+    /// It is written to standard error. If standard input has no turn, the prompt of the system message alone is
+    /// written to standard output.
     #[arg(long)]
     show_prompt: bool,
-    /// An answer has at most N tokens [default: as many as fit]
+    /// Maximum number of tokens per answer [default: as many as fit in the context]
     #[arg(short = 'n', long, value_name = "N", value_parser = positive)]
     tokens: Option<usize>,
-    /// The whole conversation may have this many tokens [default: what the model was made for]
+    /// Maximum length of the whole conversation, in tokens [default: the model's context length]
     #[arg(short, long, value_name = "N", value_parser = positive)]
     context: Option<usize>,
-    /// End an answer before this text. May be repeated
+    /// Stop an answer before this text. May be repeated
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     stop: Vec<String>,
     #[command(flatten)]
@@ -68,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let (mut sampler, seed) = arguments.sampling.sampler(source.checkpoint.generation())?;
     let tokenizer = source.tokenizer()?;
     let template = source.checkpoint.chat_template()?.ok_or_else(|| {
-        anyhow!("{} has no chat template: use generate", source.checkpoint.path().display())
+        anyhow!("{} has no chat template; use generate", source.checkpoint.path().display())
     })?;
     let prompts = ChatPrompts { template: &template, tokenizer };
     let context = source.context(arguments.context)?;
@@ -90,10 +91,10 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         note(format_args!("seed        {seed}"));
     }
     let mut session = model.session(context).with_chunk(arguments.chunk.prompt_chunk);
-    // The tokens that the session remembers: an answer needs to feed only what is new.
+    // The tokens in the KV cache: each answer feeds only what is new.
     let mut fed: Vec<u32> = Vec::new();
     loop {
-        // A Ctrl-C that comes too late for an answer must not end a person's conversation.
+        // A Ctrl-C that comes just after an answer has ended must not end the chat.
         let until_the_next_line = turns.is_terminal().then(Graceful::begin);
         match typed {
             Typed::End => return Ok(()),
@@ -106,11 +107,11 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
                 }
                 let ids = prompt.ids();
                 if ids.is_empty() {
-                    bail!("the chat template makes nothing of these messages");
+                    bail!("the chat template renders these messages to an empty prompt");
                 }
                 if ids.len() > context {
                     bail!(
-                        "the conversation has {} tokens and does not fit a context of {context}: it ends here",
+                        "the conversation has {} tokens and does not fit a context of {context}; the chat ends",
                         ids.len()
                     );
                 }
@@ -139,7 +140,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
                 match answer.end {
                     End::Interrupted if !turns.is_terminal() => return Err(Interrupted.into()),
                     End::Model(Stop::ContextFull) => {
-                        bail!("the context of {context} tokens is full: the conversation ends here")
+                        bail!("the context of {context} tokens is full; the chat ends")
                     }
                     _ => {}
                 }
@@ -153,7 +154,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     }
 }
 
-/// A prompt for a person: the text as it is, then each role's tokens.
+/// A prompt for `--show-prompt`: the text, then the tokens of each role.
 fn shown(prompt: &ChatPrompt) -> String {
     let mut shown = format!("prompt of {} tokens:\n{}", prompt.tokens.len(), prompt.text);
     if !shown.ends_with('\n') {

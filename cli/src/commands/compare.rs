@@ -1,4 +1,4 @@
-//! `compare`: how alike a token is in two texts, layer by layer.
+//! `compare`: the similarity of a token's vectors in two texts, layer by layer.
 
 use std::ffi::OsString;
 
@@ -18,30 +18,31 @@ use crate::prompt::{Prompt, special};
 
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox compare \"machine learning model\" \"fashion model\"\n\
-\x20 glassbox compare \"the river bank was wet\" \"the bank gave a loan\" --token bank";
+\x20 glassbox compare \"the river bank\" \"the bank gave a loan\" --token bank";
 
-/// Show how alike a token is in two texts, layer by layer
+/// Compare a token's vectors in two texts, layer by layer
 ///
-/// The same token enters the model as the same vector, whatever text it stands in; each layer adds what the tokens before
-/// it mean for it. The cosine of the angle between the token's two vectors tells how far they have parted: 1 where they
-/// point the same way. The token is the last one that both texts have, or the one named.
+/// A token has the same embedding in every text; each layer adds information from the tokens before it. The cosine of
+/// the token's two vectors shows how far they have diverged: 1 is the same direction. The token is the last one that
+/// both texts have in common, or the one given.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelArgs,
-    /// Two texts
+    /// The two texts
     #[arg(value_name = "PROMPT", num_args = 2, required_unless_present = "ids", conflicts_with = "ids")]
     prompts: Vec<OsString>,
-    /// Token ids in place of a text, such as 1,2,3; give it twice
+    /// A text as token ids, such as 1,2,3; give it twice
     #[arg(long, value_name = "IDS")]
     ids: Vec<Ids>,
     #[command(flatten)]
     token: TokenArgs,
-    /// Read special tokens in the texts as such
+    /// Parse special tokens in the texts [default: plain text]
     #[arg(long)]
     special: bool,
-    /// Write one JSON object: a and b (ids, tokens, position, token), the cosine before the first layer and after each
+    /// Write one JSON object: a and b (ids, tokens, position, token), and the cosine before the first layer and after
+    /// each
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -83,7 +84,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         (named(&a, "first")?.unwrap_or(0), named(&b, "second")?.unwrap_or(0))
     } else {
         last_shared(&a, &b, tokenizer)
-            .ok_or_else(|| anyhow!("the prompts have no token in common; name one with --token"))?
+            .ok_or_else(|| anyhow!("the prompts have no token in common; give one with --token"))?
     };
     let (model, _) = source.load(&arguments.machine)?;
     let similarities = compare_in_context(&model, (&a, a_position), (&b, b_position))?;
@@ -106,15 +107,15 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let layers = similarities.after.iter().enumerate().map(|(layer, cosine)| (layer.to_string(), cosine));
     for (layer, &cosine) in std::iter::once(("before".to_owned(), &similarities.before)).chain(layers) {
         let line = format!("{layer:>6}  {cosine:>+7.4}");
-        let room = out.width().map_or(0, |width| width.saturating_sub(line.len() + 3).min(50));
-        let bar = "█".repeat((cosine.clamp(0.0, 1.0) * room as f64).round() as usize);
+        let columns = out.width().map_or(0, |width| width.saturating_sub(line.len() + 3).min(50));
+        let bar = "█".repeat((cosine.clamp(0.0, 1.0) * columns as f64).round() as usize);
         out.line(format!("{line}  {}", out.paint(36, &bar)).trim_end())?;
     }
     Ok(())
 }
 
-/// Where the last token of `a` that `b` also has stands in both, there the last time; special tokens are everywhere and
-/// do not count.
+/// The last token of `a` that also occurs in `b`: its last positions in both. Special tokens are skipped, since they
+/// occur in every text.
 fn last_shared(a: &[u32], b: &[u32], tokenizer: Option<&Tokenizer>) -> Option<(usize, usize)> {
     let counts = |id: u32| !tokenizer.is_some_and(|tokenizer| tokenizer.is_special(id));
     let in_b = |id: u32| b.iter().rposition(|&other| other == id);

@@ -1,4 +1,4 @@
-//! `compare-models`: what another number format costs, layer by layer and in the end, and what it saves.
+//! `compare-models`: what a number format costs in accuracy, layer by layer and at the output, and what it saves.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,42 +17,43 @@ use crate::output::{Out, note};
 use crate::prompt::{Prompt, read_file, read_stdin, special};
 
 const EXAMPLES: &str = "Examples:\n\
-\x20 glassbox compare-models model.F32.gguf model.Q8_0.gguf model.Q4_K.gguf model.Q4_0.gguf -f book.txt";
+\x20 glassbox compare-models model.F32.gguf model.Q8_0.gguf model.Q4_K.gguf -f book.txt";
 
-/// Tokens in a window, unless told otherwise.
+/// Default window length in tokens.
 const WINDOW: usize = 256;
 
-/// Measure models by another one: what a number format costs, and what it saves
+/// Compare models with a reference: what a number format costs and saves
 ///
-/// All read the same text; the first is the measure. For each of the others: how far its residual stream is off after
-/// each layer (the length of the difference by that of the first one's), how far its probabilities of the next token are
-/// from the first one's (the Kullback–Leibler divergence, 0 for the same), how often its likeliest token is the same, and
-/// its perplexity on the text. Beside that the size of each on disk, and how many tokens a second it reads, and writes.
-/// The text is cut into windows of -c tokens; each is read afresh.
+/// All models read the same text; the first is the reference. Reported for each of the others: the relative error of
+/// the residual stream after each layer (norm of the difference divided by the reference's norm), the Kullback–Leibler
+/// divergence of its next-token probabilities from the reference's (0 if they are equal), and how often its most likely
+/// token is the same. Reported for all: the perplexity on the text, the size on disk, and the speed in tokens per
+/// second for a prompt and for single tokens. The text is split into windows of -c tokens, each read with an empty
+/// context.
 #[derive(Args, Debug)]
-// Only the weights are to differ; with --compute the integers can be measured as well.
+// By default only the weights differ; --compute measures the effect of integer activations as well.
 #[command(after_long_help = EXAMPLES, mut_arg("compute", |compute| compute.default_value("f32")))]
 pub(crate) struct Arguments {
-    /// The model to measure by, and one or more to be measured: paths or names, as -m of other commands takes them
+    /// Reference model, then one or more models to compare: paths or names, as for -m of other commands
     #[arg(value_name = "MODEL", num_args = 2.., required = true)]
     models: Vec<PathBuf>,
-    /// The file with the text; without it, text is read from standard input
+    /// Read the text from a file; without it, the text is read from standard input
     #[arg(short, long, value_name = "FILE", conflicts_with = "ids")]
     file: Option<PathBuf>,
-    /// Token ids in place of text
+    /// Text as token ids, such as 1,2,3
     #[arg(long, value_name = "IDS")]
     ids: Option<Ids>,
-    /// Tokens in a window [default: 256, or what the models were made for if that is less]
+    /// Window length in tokens [default: 256, or the shortest context length of the models if that is less]
     #[arg(short, long, value_name = "N", value_parser = positive)]
     context: Option<usize>,
-    /// Read at most so many tokens of the text
+    /// Maximum number of tokens of the text to read
     #[arg(short = 'n', long, value_name = "N", default_value_t = 2048, value_parser = positive)]
     tokens: usize,
-    /// Read special tokens in the text as such
+    /// Parse special tokens in the text [default: plain text]
     #[arg(long)]
     special: bool,
-    /// Write one JSON object: tokens, window, and for each model its path, bytes, speeds, perplexity, and (null for the
-    /// first) mean_kl, max_kl, same_top_token and layers, the relative error after each
+    /// Write one JSON object: tokens, window, and for each model its path, bytes, speeds and perplexity, and (null for
+    /// the reference) mean_kl, max_kl, same_top_token and layers, the relative error after each layer
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -67,7 +68,7 @@ struct Report {
     models: Vec<Column>,
 }
 
-/// A model and how it compares.
+/// One model's figures.
 #[derive(Serialize)]
 struct Column {
     model: PathBuf,
@@ -83,12 +84,12 @@ struct Column {
 
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     if arguments.context == Some(1) {
-        return Err(Usage("-c must be at least 2: a token to begin with, one to foresee".to_owned()).into());
+        return Err(Usage("-c: expected at least 2 tokens, one to read and one to predict".to_owned()).into());
     }
     let prompt = match (&arguments.ids, &arguments.file) {
         (Some(Ids(ids)), _) => Prompt::Ids(ids.clone()),
         (None, Some(file)) => Prompt::Text(read_file(file)?),
-        (None, None) => Prompt::Text(read_stdin("give -f FILE, or --ids, or text on standard input")?),
+        (None, None) => Prompt::Text(read_stdin("give -f FILE or --ids, or pipe text to standard input")?),
     };
     let open = |path: &PathBuf| Source::open(&ModelArgs { model: Some(path.clone()), lora: None });
     let sources = arguments.models.iter().map(open).collect::<anyhow::Result<Vec<Source>>>()?;
@@ -116,14 +117,14 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     if arguments.json { out.json(&report) } else { table(&report, out) }
 }
 
-/// The ids of the text, which must be the same for all models.
+/// The ids of the text; an error if the models' tokenizers disagree.
 fn same_ids(prompt: Prompt, sources: &[Source], arguments: &Arguments) -> anyhow::Result<Vec<u32>> {
     let mut ids: Option<Vec<u32>> = None;
     for source in sources {
         let own = prompt.clone().ids(source, special(arguments.special))?;
         match &ids {
             Some(ids) if *ids != own => bail!(
-                "{} cuts the text into other tokens than {}: their vocabularies differ",
+                "{} splits the text into other tokens than {}: their vocabularies differ",
                 source.checkpoint.path().display(),
                 sources[0].checkpoint.path().display()
             ),
@@ -138,7 +139,7 @@ fn same_ids(prompt: Prompt, sources: &[Source], arguments: &Arguments) -> anyhow
     }
 }
 
-/// A model's size and speed; what it is measured for comes later.
+/// A model's size and speed; the comparison is filled in later.
 fn column(source: &Source, model: &Runtime, ids: &[u32]) -> anyhow::Result<Column> {
     let path = source.checkpoint.path();
     let (prompt, single) = speeds(model, ids)?;
@@ -167,7 +168,7 @@ fn measured(column: Column, compared: ModelComparison) -> Column {
     }
 }
 
-/// Tokens a second of a prompt read at once, and of tokens read one by one, as in generating: the best of a few runs.
+/// Tokens per second for a prompt read at once, and for single tokens as in generation: the best of three runs.
 fn speeds(model: &Runtime, ids: &[u32]) -> anyhow::Result<(f64, f64)> {
     let mut session = model.session(ids.len());
     let mut best = [f64::INFINITY; 2];
@@ -188,7 +189,7 @@ fn speeds(model: &Runtime, ids: &[u32]) -> anyhow::Result<(f64, f64)> {
     Ok((prompt, single))
 }
 
-/// Bytes of a GGUF, or of the weights in a checkpoint's folder.
+/// Bytes of a GGUF, or of the safetensors files in a checkpoint's folder.
 fn bytes_on_disk(path: &Path) -> anyhow::Result<u64> {
     if path.is_file() {
         return Ok(fs::metadata(path)?.len());
@@ -203,7 +204,7 @@ fn bytes_on_disk(path: &Path) -> anyhow::Result<u64> {
     Ok(bytes)
 }
 
-/// A column for each model, a row for each figure and layer.
+/// Writes a column for each model and a row for each figure and layer.
 fn table(report: &Report, out: &mut Out) -> anyhow::Result<()> {
     let models = &report.models;
     let names: Vec<String> = short_names(models);
@@ -217,12 +218,12 @@ fn table(report: &Report, out: &mut Out) -> anyhow::Result<()> {
     let headings: String = names.iter().map(|name| format!("  {name:>width$}")).collect();
     out.line(out.paint(2, &format!("{:<28}{headings}", "")))?;
     out.line(row("MB on disk", &|model| format!("{:.1}", model.bytes as f64 / 1e6)))?;
-    out.line(row("prompt, tokens a second", &|model| format!("{:.1}", model.prompt_tokens_per_second)))?;
-    out.line(row("one by one, tokens a second", &|model| format!("{:.1}", model.tokens_per_second)))?;
+    out.line(row("prompt, tokens/s", &|model| format!("{:.1}", model.prompt_tokens_per_second)))?;
+    out.line(row("single tokens, tokens/s", &|model| format!("{:.1}", model.tokens_per_second)))?;
     out.line(row("perplexity", &|model| format!("{:.4}", model.perplexity)))?;
     out.line(row("KL divergence, mean", &|model| measure(model.mean_kl, 6)))?;
-    out.line(row("KL divergence, largest", &|model| measure(model.max_kl, 4)))?;
-    out.line(row("same likeliest token, %", &|model| measure(model.same_top_token.map(|x| 100.0 * x), 2)))?;
+    out.line(row("KL divergence, max", &|model| measure(model.max_kl, 4)))?;
+    out.line(row("same top token, %", &|model| measure(model.same_top_token.map(|x| 100.0 * x), 2)))?;
     out.line(out.paint(2, "relative error after layer"))?;
     let layers = models.iter().filter_map(|model| model.layers.as_ref()).map(Vec::len).max().unwrap_or(0);
     for layer in 0..layers {
@@ -234,7 +235,7 @@ fn table(report: &Report, out: &mut Out) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The file names without what all of them begin with, up to the last mark, and without `.gguf`.
+/// The file names without their common prefix (up to its last `.` or `-`) and without `.gguf`.
 fn short_names(models: &[Column]) -> Vec<String> {
     let name = |path: &Path| {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
@@ -242,8 +243,8 @@ fn short_names(models: &[Column]) -> Vec<String> {
     };
     let names: Vec<String> = models.iter().map(|model| name(&model.model)).collect();
     let Some(first) = names.first() else { return names };
-    let marks = first.char_indices().filter(|(_, c)| matches!(c, '.' | '-'));
+    let separators = first.char_indices().filter(|(_, c)| matches!(c, '.' | '-'));
     let shared = |end: &usize| names.iter().all(|name| name.len() > *end && name.starts_with(&first[..*end]));
-    let cut = marks.map(|(at, c)| at + c.len_utf8()).rfind(shared).unwrap_or(0);
+    let cut = separators.map(|(at, c)| at + c.len_utf8()).rfind(shared).unwrap_or(0);
     names.iter().map(|name| name[cut..].to_owned()).collect()
 }

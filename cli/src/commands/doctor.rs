@@ -1,4 +1,4 @@
-//! `doctor`: what this machine offers, and where models are looked for.
+//! `doctor`: the machine's capabilities and the model search path.
 
 use clap::Args;
 use glassbox_tensor::Level;
@@ -8,10 +8,10 @@ use crate::args::physical_cores;
 use crate::model_source;
 use crate::output::Out;
 
-/// Tell what this machine offers and where models are looked for
+/// Show the machine's instruction sets and cores, and where models are searched
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// The vector instructions to use, as other commands would be told
+    /// Vector instruction set, as for other commands [default: the best one available]
     #[arg(long, value_name = "LEVEL", env = "GLASSBOX_LEVEL", hide_env_values = true)]
     level: Option<Level>,
     /// Write one JSON object
@@ -50,10 +50,10 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     out.line(format_args!("level        {} (available: {})", report.level, report.levels.join(", ")))?;
     out.line(format_args!("threads      {} (logical cores: {})", report.threads, report.logical_cores))?;
     list("search path", &report.search_path, "neither GLASSBOX_MODELS, XDG_CACHE_HOME nor HOME is set", out)?;
-    list("models", &report.models, "none; scripts/fetch-smollm2.sh brings a small one", out)
+    list("models", &report.models, "none; scripts/fetch-smollm2.sh downloads a small one", out)
 }
 
-/// A line for each item under one name.
+/// Writes a line for each item; the first has the name in front.
 fn list(name: &str, items: &[String], none: &str, out: &mut Out) -> anyhow::Result<()> {
     if items.is_empty() {
         out.line(format_args!("{name:<11}  {none}"))?;

@@ -1,4 +1,4 @@
-//! `finetune`: a model that is there already learns from a few more texts.
+//! `finetune`: trains an existing model on more data, with LoRA adapters or in full.
 
 use std::path::PathBuf;
 
@@ -13,66 +13,66 @@ use crate::model_source::Source;
 use crate::output::{Out, note};
 
 const EXAMPLES: &str = "Examples:\n\
-\x20 glassbox finetune -m SmolLM2-135M-Instruct.Q4_1 --data chats.jsonl --out runs/polite\n\
-\x20 glassbox chat -m SmolLM2-135M-Instruct.Q4_1 --lora runs/polite\n\
-\x20 glassbox merge -m SmolLM2-135M-Instruct.Q4_1 --lora runs/polite --out polite";
+\x20 glassbox finetune -m smollm2.gguf --data chats.jsonl --out runs/polite\n\
+\x20 glassbox chat -m smollm2.gguf --lora runs/polite\n\
+\x20 glassbox merge -m smollm2.gguf --lora runs/polite --out polite";
 
-/// Teach a model something more: adapters (LoRA), or all of its parameters
+/// Fine-tune a model: train LoRA adapters, or all of its parameters
 ///
-/// The texts are plain (a file or a folder, as for `train`), or chats: a .jsonl file with {"messages": [{"role", "content"},
-/// …]} on each line, written out by the model's own template; of a chat the assistant's words alone are learnt. A quantised
-/// model is dequantised for it.
+/// The data is plain text (a file or a folder, as for `train`) or chats: a .jsonl file with one {"messages": [{"role",
+/// "content"}, …]} per line. The model's chat template renders each chat, and only the assistant's messages are learnt.
+/// A quantised model is dequantised first.
 ///
-/// With adapters the folder RUN gets them in the layout of Hugging Face's PEFT: run any command with `-m M --lora RUN`, or
-/// `merge` them. With --full it becomes a checkpoint of its own.
+/// Adapters are written to the folder RUN in the layout of Hugging Face's PEFT: run any command with `-m M --lora RUN`,
+/// or `merge` them into the weights. With --full, RUN becomes a checkpoint of its own.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelArgs,
-    /// The texts: a .jsonl file of chats, or a file or folder of plain text
+    /// Training data: a .jsonl file of chats, or a file or folder of plain text
     #[arg(long, value_name = "FILE|DIR")]
     data: PathBuf,
-    /// The folder for what is learnt
+    /// Folder for the adapters, or with --full for the checkpoint
     #[arg(short, long, value_name = "RUN")]
     out: PathBuf,
-    /// Components of an adapter
+    /// Rank of the adapters
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = positive, conflicts_with = "full")]
     lora_rank: usize,
-    /// How strongly adapters count: they are multiplied by alpha / rank [default: twice the rank]
+    /// Scale of the adapters: their output is multiplied by alpha / rank [default: twice the rank]
     #[arg(long, value_name = "X", conflicts_with = "full")]
     lora_alpha: Option<f64>,
-    /// Adapters beside these layers alone, by the last part of their names (q_proj,v_proj) [default: all linear layers]
+    /// Layers that get adapters, by the last part of their names, such as q_proj,v_proj [default: all linear layers]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "full")]
     lora_targets: Vec<String>,
-    /// Let all parameters move
+    /// Train all parameters instead of adapters
     #[arg(long)]
     full: bool,
-    /// Steps in all
+    /// Number of training steps [default: computed from --epochs]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "epochs")]
     steps: Option<u64>,
-    /// Passes through the texts [default: 3]
+    /// Number of passes over the data [default: 3]
     #[arg(long, value_name = "N")]
     epochs: Option<f64>,
-    /// Texts a step
+    /// Sequences per step
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = positive)]
     batch: usize,
-    /// Texts computed at a time: fewer take less memory
+    /// Sequences computed at a time; fewer take less memory
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = positive)]
     micro_batch: usize,
-    /// The longest text in tokens; what is behind that is not learnt
+    /// Maximum sequence length in tokens; anything beyond is ignored
     #[arg(short, long, value_name = "N", default_value_t = 512, value_parser = positive)]
     context: usize,
-    /// The learning rate after the warm-up [default: 5e-4 for adapters, 5e-5 with --full]
+    /// Learning rate after the warm-up [default: 5e-4 for adapters, 5e-5 with --full]
     #[arg(long, value_name = "X")]
     learning_rate: Option<f64>,
-    /// The share of numbers left out at random while learning, against learning by heart
+    /// Dropout probability from 0 to 0.9, against overfitting
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     dropout: f64,
-    /// Keep less in memory and compute each block twice: slower, the same result
+    /// Gradient checkpointing: recompute each block in the backward pass; less memory, slower, same result
     #[arg(long)]
     recompute: bool,
-    /// Where all chance begins
+    /// Random seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
@@ -82,7 +82,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let above_zero = |name: &str, value: Option<f64>| match value {
         Some(value) if !(value > 0.0 && value.is_finite()) => {
-            Err(Usage(format!("{name} must be a number above 0, it is {value}")))
+            Err(Usage(format!("{name}: expected a number above 0, found {value}")))
         }
         value => Ok(value),
     };
@@ -90,10 +90,10 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let epochs = above_zero("--epochs", arguments.epochs)?.unwrap_or(3.0);
     let rate = above_zero("--learning-rate", arguments.learning_rate)?;
     if !(0.0..=0.9).contains(&arguments.dropout) {
-        return Err(Usage(format!("--dropout must be from 0 to 0.9, it is {}", arguments.dropout)).into());
+        return Err(Usage(format!("--dropout: expected 0 to 0.9, found {}", arguments.dropout)).into());
     }
     if arguments.model.lora.is_some() {
-        return Err(Usage("finetune begins with new adapters: merge those of --lora first".into()).into());
+        return Err(Usage("finetune trains new adapters: merge those of --lora first".into()).into());
     }
     let source = Source::open(&arguments.model)?;
     let lora = (!arguments.full).then(|| LoraSettings {
@@ -122,15 +122,18 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     tuning.set_steps(steps);
     tuning.set_recompute(arguments.recompute);
     let learnt: usize = tuning.texts().iter().flat_map(|text| &text.learnt).filter(|learnt| **learnt).count();
-    note(format_args!("texts       {texts}, {learnt} tokens to learn"));
-    let moving = tuning.network().trained().values().len();
-    note(format_args!("moving      {moving} of {} parameters", tuning.network().parameters().values().len()));
+    note(format_args!("data        {texts} sequences, {learnt} tokens to learn"));
+    let trained = tuning.network().trained().values().len();
+    note(format_args!(
+        "trained     {trained} of {} parameters",
+        tuning.network().parameters().values().len()
+    ));
     let mut show = Show::new();
     show.bar(steps, 0);
     let learnt = tuning.train(&pool, &mut show)?;
     show.end();
     note(format_args!(
-        "loss        {:.4} before, {:.4} after (nats a learnt token)",
+        "loss        {:.4} before, {:.4} after (nats per learnt token)",
         learnt.before, learnt.after
     ));
     out.line(arguments.out.display())?;

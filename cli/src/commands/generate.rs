@@ -1,4 +1,4 @@
-//! `generate`: goes on with a text, token after token.
+//! `generate`: continues a text, token by token.
 
 mod choice;
 mod json_lines;
@@ -22,15 +22,15 @@ use crate::stop_strings::StopStrings;
 use crate::transcript::Transcript;
 
 const EXAMPLES: &str = "Examples:\n\
-\x20 glassbox generate \"The most effective way to learn computer science is\" -n 64\n\
+\x20 glassbox generate \"The best way to learn computer science is\" -n 64\n\
 \x20 glassbox generate -f story.txt --temp 0 --stop \"THE END\"\n\
 \x20 echo -n \"Once upon a time\" | glassbox generate --json\n\
-\x20 glassbox generate --json-lines --batch 8 < prompts.jsonl > texts.jsonl";
+\x20 glassbox generate --json-lines --batch 8 < prompts.jsonl > results.jsonl";
 
-/// Go on with a text
+/// Continue a text
 ///
-/// The continuation alone is written to standard output as it comes; on a terminal a line break follows it. Timings go
-/// to standard error. Greedy and always the same: --temp 0. Random and yet the same again: --seed N.
+/// Only the continuation is written to standard output, token by token; on a terminal a line break follows. Timings go
+/// to standard error. --temp 0 is greedy and deterministic; --seed N makes sampling reproducible.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -38,43 +38,43 @@ pub(crate) struct Arguments {
     model: ModelArgs,
     #[command(flatten)]
     prompt: PromptArgs,
-    /// Generate at most N tokens
+    /// Maximum number of tokens to generate
     #[arg(short = 'n', long, value_name = "N", default_value_t = 128)]
     tokens: usize,
-    /// Prompt and continuation together may have this many tokens [default: what the model was made for]
+    /// Maximum length of prompt and continuation together, in tokens [default: the model's context length]
     #[arg(short, long, value_name = "N", value_parser = positive)]
     context: Option<usize>,
-    /// End before this text, which is not written. May be repeated
+    /// Stop before this text, which is not written. May be repeated
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     stop: Vec<String>,
-    /// Go on after a token that ends the text
+    /// Continue past end-of-text tokens
     #[arg(long)]
     ignore_eos: bool,
-    /// Read special tokens in the prompt as such, and write those that are generated
+    /// Parse special tokens in the prompt, and write generated ones [default: plain text, not written]
     #[arg(long)]
     special: bool,
     /// Write one JSON object at the end: prompt_ids, ids, text and stop_reason
     ///
-    /// ids are all tokens generated but the one that ended the text; stop_reason is end_of_text, length, stop_string or
-    /// context_full (interrupted after Ctrl-C).
+    /// ids are the generated tokens without the end-of-text token. stop_reason is end_of_text, length, stop_string,
+    /// context_full or, after Ctrl-C, interrupted.
     #[arg(long)]
     json: bool,
-    /// Read many prompts from standard input, one JSON object a line, and write one such object for each, in order
+    /// Read prompts from standard input, one JSON object per line, and write one result per line, in order
     ///
-    /// A line has a "prompt" or "ids", and if it likes an "id" (a text or a whole number, given back in front of the
-    /// result) and tokens, stop (a list), seed, temp, top_k, top_p or min_p in place of the flag of that name; the flags
-    /// hold for the rest. Its result is what --json writes for that prompt alone, to the last bit. A line that makes no
-    /// sense gets {"error": …, "line": number} in its place; the others are answered, and the exit code is 1. Empty
-    /// lines are passed over.
+    /// A line has a "prompt" (a string) or "ids". Optional keys are "id" (a string or an integer, copied to the result)
+    /// and tokens, stop (a list), seed, temp, top_k, top_p and min_p, which override the flags for this line. The
+    /// result is what --json writes for the prompt alone, bit for bit. An invalid line gets {"error": …, "line":
+    /// number} instead; the other lines are still answered, and the exit code is 1. Empty lines are skipped.
     #[arg(long, conflicts_with_all = ["PromptArgs", "json", "explain"])]
     json_lines: bool,
-    /// With --json-lines, generate B texts side by side: the weights are read once for all of them. Each takes memory for
-    /// its keys and values [default: 8]
+    /// With --json-lines, number of sequences generated together [default: 8]
+    ///
+    /// The weights are read once for the whole batch. Each sequence takes memory for its own KV cache.
     #[arg(short, long, value_name = "B", value_parser = positive)]
     batch: Option<usize>,
-    /// Show how each token was chosen: what every filter removed and why, and where the random number fell
+    /// Show how each token was chosen: what each filter removed and why, and where the random number fell
     ///
-    /// With --json, records holds all of it, one entry a token, enough to choose the tokens again.
+    /// With --json, records has one entry per token, complete enough to replay the choice.
     #[arg(long)]
     explain: bool,
     #[command(flatten)]
@@ -88,7 +88,7 @@ pub(crate) struct Arguments {
 /// What `--json` writes.
 #[derive(Serialize)]
 struct Report<'a> {
-    /// What a line of `--json-lines` calls itself.
+    /// The `id` of a line of `--json-lines`.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a Value>,
     prompt_ids: &'a [u32],
@@ -104,7 +104,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         return json_lines::run(arguments, out);
     }
     if arguments.batch.is_some() {
-        return Err(Usage("--batch has a meaning with --json-lines only".into()).into());
+        return Err(Usage("--batch requires --json-lines".into()).into());
     }
     let stops = StopStrings::new(&arguments.stop)?;
     let prompt = arguments.prompt.read()?;
@@ -114,7 +114,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let prompt_ids = prompt.ids(&source, special(arguments.special))?;
     let tokenizer = source.maybe_tokenizer();
     if tokenizer.is_none() && !stops.is_empty() {
-        return Err(Usage("--stop needs a tokenizer, and this checkpoint has none".into()).into());
+        return Err(Usage("--stop requires a tokenizer, and this checkpoint has none".into()).into());
     }
     let context = source.context(arguments.context)?;
     if prompt_ids.len() > context {

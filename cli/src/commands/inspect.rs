@@ -1,4 +1,4 @@
-//! `inspect`: what a checkpoint is, what it needs, and what of it does not run here. Reads headers, never weights.
+//! `inspect`: describes a checkpoint from its headers, without reading weights.
 
 mod survey;
 
@@ -17,14 +17,14 @@ const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox inspect model.gguf\n\
 \x20 glassbox inspect checkpoint-folder --tensors";
 
-/// Tell what a checkpoint is, what it needs, and what of it does not run here
+/// Describe a checkpoint: what it is, what memory it needs, what is unsupported
 ///
-/// Only headers are read, so it is quick whatever the size. A checkpoint that does not run is shown as far as it can be
-/// read, every unsupported part by name; the exit code is then 1.
+/// Only headers are read, so it is fast for any size. An unsupported checkpoint is described as far as it can be read,
+/// with every unsupported part by name; the exit code is then 1.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The model, as for -m, which it beats
+    /// Model, as for -m; overrides -m
     #[arg(value_name = "MODEL")]
     path: Option<PathBuf>,
     #[command(flatten)]
@@ -53,14 +53,14 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     }
     if !report.runs {
         out.flush()?;
-        bail!("{} does not run here: {}", found.path().display(), report.unsupported.join("; "));
+        bail!("{} is not supported: {}", found.path().display(), report.unsupported.join("; "));
     }
     Ok(())
 }
 
-/// The report for a person.
+/// Writes the report as text.
 fn write(report: &Report, out: &mut Out) -> anyhow::Result<()> {
-    // What a file says about itself may hold anything, line breaks and controls too.
+    // Metadata may contain anything, including line breaks and control characters.
     let clean = |text: &str| escape::visible(text.as_bytes());
     let unknown = || "unknown".to_owned();
     out.line(format_args!("path           {} ({})", report.path, report.container))?;
@@ -85,7 +85,8 @@ fn write(report: &Report, out: &mut Out) -> anyhow::Result<()> {
         if let Some(window) = sizes.sliding_window {
             out.line(format_args!("window         {window} tokens"))?;
         }
-        out.line(format_args!("unembedding    {}", if sizes.tied { "is the embedding" } else { "its own" }))?;
+        let unembedding = if sizes.tied { "tied to the embedding" } else { "separate" };
+        out.line(format_args!("unembedding    {unembedding}"))?;
     }
     out.line(format_args!("parameters     {}", count(report.parameters)))?;
     for (i, share) in report.formats.iter().enumerate() {
@@ -123,7 +124,7 @@ fn write(report: &Report, out: &mut Out) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `134515008` as `134.5 M`, with all digits behind.
+/// `134515008` as `134.5 M (134515008)`.
 fn count(number: usize) -> String {
     let short = match number {
         0..=999_999 => return number.to_string(),

@@ -1,4 +1,4 @@
-//! `lens`: what the model would say if it stopped after a layer.
+//! `lens`: the logit lens, the prediction after each layer.
 
 use clap::Args;
 use glassbox_model::glass::{self, LensLayer, LensOptions};
@@ -15,24 +15,23 @@ const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox lens \"The capital of France is\"\n\
 \x20 glassbox lens \"The capital of France is\" --layer 20 --top 5";
 
-/// Show what the model would say after each layer
+/// Show what the model would predict after each layer (logit lens)
 ///
-/// The logit lens: the vector of each token is read after every layer as the model reads it after the last one, through
-/// the final norm and the unembedding. A column is a token of the prompt, a row is a layer, in the cell stands the
-/// likeliest next token with its probability. The last row is the model's own prediction. On a terminal as many of the
-/// last tokens are shown as fit.
+/// The residual stream after each layer goes through the final norm and the unembedding, as if that layer were the
+/// last. A column is a token of the prompt, a row is a layer, and a cell is the most likely next token with its
+/// probability. The last row is the model's own prediction. A terminal shows as many of the last tokens as fit.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     view: ViewArgs,
-    /// After this layer only, counted from 0
+    /// Only this layer, counted from 0
     #[arg(long, value_name = "LAYER")]
     layer: Option<usize>,
-    /// How many of the likeliest tokens to show
+    /// Number of most likely tokens per cell
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
     top: usize,
-    /// Write one JSON object: ids, tokens, and for each layer the candidates (id, token, logit, prob) at every position
+    /// Write one JSON object: ids, tokens, and for each layer the candidates (id, token, logit, prob) at each position
     #[arg(long)]
     json: bool,
 }
@@ -59,10 +58,10 @@ struct Candidate {
     prob: f64,
 }
 
-/// Columns of a token in a cell, and of the whole cell: token, probability, gap.
+/// Width in columns of a token in a cell, and of the whole cell: token, probability, gap.
 const TOKEN: usize = 10;
 const CELL: usize = TOKEN + 7;
-/// Columns of the layer's number.
+/// Width in columns of the layer number.
 const LABEL: usize = 5;
 
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
@@ -83,7 +82,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         return out.json(&Report { ids: &ids, tokens: texts(tokenizer, &ids), layers });
     }
     if first > 0 {
-        note(format_args!("the last {} of {} tokens; --json has all", ids.len() - first, ids.len()));
+        note(format_args!("showing the last {} of {} tokens; --json has all", ids.len() - first, ids.len()));
     }
     table(&layers, &ids[first..], tokenizer, out)
 }
@@ -119,7 +118,7 @@ fn table(
                     (token, format!("{:>3.0} %", candidate.probability * 100.0), candidate.probability)
                 });
                 let (token, share, probability) = cell.unwrap_or((" ".repeat(TOKEN), " ".repeat(5), 0.0));
-                // What the model is sure of stands out.
+                // Confident predictions are highlighted.
                 let token = if probability >= 0.5 { out.paint(36, &token) } else { token };
                 text.push_str(&format!("  {token}{share}"));
             }

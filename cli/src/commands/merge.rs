@@ -1,4 +1,4 @@
-//! `merge`: adapters into the weights.
+//! `merge`: merges LoRA adapters into the weights.
 
 use std::path::PathBuf;
 
@@ -11,19 +11,19 @@ use crate::model_source::Source;
 use crate::output::Out;
 
 const EXAMPLES: &str = "Examples:\n\
-\x20 glassbox merge -m SmolLM2-135M-Instruct.Q4_1 --lora runs/polite --out polite\n\
+\x20 glassbox merge -m smollm2.gguf --lora runs/polite --out polite\n\
 \x20 glassbox quantize polite polite.Q8_0.gguf --type q8_0";
 
-/// Merge adapters into a model's weights
+/// Merge LoRA adapters into a model's weights
 ///
-/// The result is a checkpoint in Hugging Face's layout, in f32, that needs the adapters no more. Its results differ from
-/// those with the adapters beside the weights by rounding alone.
+/// The result is a checkpoint in Hugging Face's layout, in f32, that no longer needs the adapters. Its outputs differ
+/// from those of the model with separate adapters only by rounding.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelArgs,
-    /// The folder to be written
+    /// Folder to write
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -31,9 +31,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let source = Source::open(&arguments.model)?;
     let lora =
-        source.lora.as_ref().ok_or_else(|| Usage("merge needs adapters: name them with --lora".into()))?;
+        source.lora.as_ref().ok_or_else(|| Usage("merge requires adapters: give them with --lora".into()))?;
     if arguments.out.join("config.json").exists() {
-        anyhow::bail!("{}: there is a checkpoint in this folder already", arguments.out.display());
+        anyhow::bail!("{}: this folder already contains a checkpoint", arguments.out.display());
     }
     finetune::merge(&source.checkpoint, lora, &arguments.out)?;
     Ok(out.line(arguments.out.display())?)

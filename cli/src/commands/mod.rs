@@ -31,17 +31,17 @@ use crate::output::Out;
 
 /// A GPT you can see through.
 ///
-/// Completes a text, chats, and shows what a language model does on the way: which tokens a text is made of, which ones
-/// may come next, which ones are near each other. The model is a GGUF file or a checkpoint in Hugging Face's layout of
-/// GPT-2, Llama, Mistral, Qwen 2 or Qwen 3.
+/// Continues text, chats, and shows what a language model computes: the tokens of a text, the probabilities of the next
+/// token, attention, every intermediate value. It also trains, fine-tunes and quantises models. A model is a GGUF file
+/// or a checkpoint in Hugging Face's layout: GPT-2, Llama, Mistral, Qwen 2 or Qwen 3.
 ///
-/// The result goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage,
+/// Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 failure, 2 wrong usage,
 /// 130 interrupted.
 #[derive(Parser, Debug)]
 #[command(
     name = "glassbox",
     version,
-    max_term_width = 110,
+    max_term_width = 80,
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -50,7 +50,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// The command to run.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     Generate(generate::Arguments),
@@ -78,7 +78,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     pub(crate) fn run(&self, out: &mut Out) -> anyhow::Result<()> {
         match self {
             Command::Generate(arguments) => generate::run(arguments, out),

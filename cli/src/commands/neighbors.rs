@@ -1,4 +1,4 @@
-//! `neighbors`: the tokens whose vectors point the same way.
+//! `neighbors`: the tokens with the most similar embeddings.
 
 use std::ffi::OsString;
 
@@ -23,41 +23,41 @@ const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox neighbors --context \"a machine learning model\" --token model\n\
 \x20 glassbox neighbors --context \"a fashion model\" --token model --layer 20";
 
-/// Show the tokens whose vectors point the same way as a word's
+/// Show the tokens with the most similar embeddings
 ///
-/// A model knows a token as a vector, its embedding. Tokens that are used alike point in like directions: the cosine of
-/// the angle between two vectors is 1 where the directions are the same and 0 where they have nothing in common. WORD
-/// must be one token, as it is or else with a space in front, as words inside a text have it.
+/// The embedding of a token is a vector. Tokens that are used alike have embeddings in similar directions: the cosine
+/// of two vectors is 1 for the same direction and 0 for orthogonal ones. WORD must be one token, as written or with a
+/// space in front, as for words inside a text.
 ///
-/// With --context it is the vector that a token of that text has after each layer, as the final norm scales it, and the
-/// directions are those of the unembedding: what the word has come to mean in its context.
+/// With --context, the vector is that of a token in the text after each layer, scaled by the final norm, and it is
+/// compared with the rows of the unembedding: what the word means in its context.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelArgs,
-    /// The word
+    /// Word to look up
     #[arg(value_name = "WORD", required_unless_present_any = ["ids", "context", "context_ids"],
         conflicts_with_all = ["ids", "context", "context_ids"])]
     word: Option<OsString>,
-    /// The id of a token in place of a word
+    /// Token id to look up, instead of a word
     #[arg(long, value_name = "ID")]
     ids: Option<Ids>,
-    /// A text in which --token stands; without --token, its last token
+    /// Text that contains the token; without --token, its last token is used
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["ids", "context_ids"])]
     context: Option<OsString>,
-    /// Token ids in place of a text, such as 1,2,3
+    /// Context as token ids, such as 1,2,3
     #[arg(long, value_name = "IDS", conflicts_with = "ids")]
     context_ids: Option<Ids>,
     #[command(flatten)]
     token: TokenArgs,
-    /// With --context, after this layer only, counted from 0
+    /// With --context, only this layer, counted from 0
     #[arg(long, value_name = "LAYER", conflicts_with_all = ["word", "ids"])]
     layer: Option<usize>,
-    /// How many neighbours to show
+    /// Number of neighbours to show
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive)]
     top: usize,
-    /// Write one JSON object: word, id and neighbors (id, token, cosine), or with --context ids, tokens, position and layers
+    /// Write one JSON object: word, id and neighbors (id, token, cosine); with --context: ids, tokens, position, layers
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -85,9 +85,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         (Some(text), _) => Some(Prompt::Text(argument_bytes(text))),
         (None, Some(Ids(ids))) => Some(Prompt::Ids(ids.clone())),
         (None, None) if arguments.token.is_given() => {
-            return Err(
-                Usage("--token and --token-id name a token of --context: give that, too".into()).into()
-            );
+            return Err(Usage("--token and --token-id require --context".into()).into());
         }
         (None, None) => None,
     };
@@ -149,7 +147,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The one token that a word is, as it is or with a space in front.
+/// The id of a word that is one token, as written or with a space in front.
 pub(crate) fn token_of(tokenizer: &Tokenizer, word: &[u8]) -> anyhow::Result<u32> {
     if word.is_empty() {
         return Err(Usage("the word is empty".into()).into());
@@ -164,7 +162,7 @@ pub(crate) fn token_of(tokenizer: &Tokenizer, word: &[u8]) -> anyhow::Result<u32
     }
     let parts: Vec<String> = alone.iter().map(|&id| shown(Some(tokenizer), id)).collect();
     bail!(
-        "{:?} is not one token but {}: {}; give one of them",
+        "{:?} is not one token but {}: {}; give one of these",
         String::from_utf8_lossy(word),
         parts.len(),
         parts.join(" · ")

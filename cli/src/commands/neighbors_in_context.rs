@@ -1,4 +1,4 @@
-//! `neighbors --context`: near which words a token's vector points, layer by layer.
+//! `neighbors --context`: the tokens nearest to a token's residual vector, layer by layer.
 
 use glassbox_model::glass::{self, LayerNeighbors, neighbors_in_context};
 use glassbox_tokenizer::{Special, Tokenizer};
@@ -12,17 +12,17 @@ use crate::model_source::Source;
 use crate::output::{Out, note};
 use crate::prompt::Prompt;
 
-/// What is asked.
+/// The arguments.
 pub(super) struct Question<'a> {
-    /// The text that the token stands in.
+    /// The text that contains the token.
     pub(super) context: Prompt,
-    /// The token; without a name the last one.
+    /// The token; by default the last one.
     pub(super) token: &'a TokenArgs,
-    /// After this layer only.
+    /// Only this layer.
     pub(super) layer: Option<usize>,
-    /// How many neighbours.
+    /// Number of neighbours.
     pub(super) top: usize,
-    /// Whether to answer in JSON.
+    /// Whether to write JSON.
     pub(super) json: bool,
 }
 
@@ -70,13 +70,13 @@ pub(super) fn run(
     if let [only] = &layers[..] {
         return column(only, tokenizer, out);
     }
-    out.line(out.paint(2, "layer  nearest, with the cosine"))?;
+    out.line(out.paint(2, "layer  nearest tokens, cosine"))?;
     for LayerNeighbors { layer, neighbors } in &layers {
         let mut line = format!("{layer:>5}");
         for neighbor in neighbors {
             let cell = format!("  {} {:.3}", shown(tokenizer, neighbor.id), neighbor.cosine);
             let width = escape::width(&line) + escape::width(&cell);
-            // The nearest one stands there in any case.
+            // The nearest one is always shown.
             if line.len() > 5 && out.width().is_some_and(|columns| width > columns) {
                 break;
             }
@@ -87,14 +87,14 @@ pub(super) fn run(
     Ok(())
 }
 
-/// A line for each neighbour.
+/// Writes a line for each neighbour.
 fn column(layer: &LayerNeighbors, tokenizer: Option<&Tokenizer>, out: &mut Out) -> anyhow::Result<()> {
     let names: Vec<String> = layer.neighbors.iter().map(|neighbor| shown(tokenizer, neighbor.id)).collect();
     let widest = names.iter().map(|name| escape::width(name)).max().unwrap_or(0);
-    let room = widest.clamp(5, out.width().map_or(usize::MAX, |width| width.saturating_sub(19).max(5)));
-    out.line(out.paint(2, &format!("{}  {:>6}  {:>7}", escape::fit("token", room), "cosine", "id")))?;
+    let width = widest.clamp(5, out.width().map_or(usize::MAX, |width| width.saturating_sub(19).max(5)));
+    out.line(out.paint(2, &format!("{}  {:>6}  {:>7}", escape::fit("token", width), "cosine", "id")))?;
     for (name, neighbor) in names.iter().zip(&layer.neighbors) {
-        out.line(format_args!("{}  {:>6.4}  {:>7}", escape::fit(name, room), neighbor.cosine, neighbor.id))?;
+        out.line(format_args!("{}  {:>6.4}  {:>7}", escape::fit(name, width), neighbor.cosine, neighbor.id))?;
     }
     Ok(())
 }

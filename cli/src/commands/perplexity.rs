@@ -1,4 +1,4 @@
-//! `perplexity`: how well a model foresees a text, by llama.cpp's method.
+//! `perplexity`: how well a model predicts a text, by llama.cpp's method.
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -20,29 +20,28 @@ use crate::prompt::{read_file, read_stdin, special};
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox perplexity -f book.txt -c 512";
 
-/// Measure how well a model foresees a text
+/// Measure how well a model predicts a text (perplexity)
 ///
-/// Perplexity is the exponential of the mean surprise: a model with perplexity 20 is as surprised by each token as if it
-/// had to choose among 20 equally likely ones. As in llama.cpp the text is cut into windows of -c tokens that do not
-/// overlap; the model reads each window afresh, and the tokens of its second half are scored, which thus all have at least
-/// half a window to go by. Where the model begins every text with a special token, that takes the place of each window's
-/// first. What is left over at the
-/// end is not used.
+/// Perplexity is the exponential of the mean surprise: a model with perplexity 20 is as uncertain about each token as
+/// if it chose among 20 equally likely ones. As in llama.cpp, the text is split into windows of -c tokens that do not
+/// overlap. Each window is read with an empty context, and only the tokens of its second half are scored, so that each
+/// has at least half a window of context. If the model begins every text with a special token, that token replaces the
+/// first one of each window. An incomplete last window is not used.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelArgs,
-    /// The file with the text; without it, text is read from standard input
+    /// Read the text from a file; without it, the text is read from standard input
     #[arg(short, long, value_name = "FILE", conflicts_with = "ids")]
     file: Option<PathBuf>,
-    /// Token ids in place of text; nothing is put in front of any window
+    /// Text as token ids, such as 1,2,3; no special tokens are added
     #[arg(long, value_name = "IDS")]
     ids: Option<Ids>,
-    /// Tokens in a window
+    /// Window length in tokens
     #[arg(short, long, value_name = "N", default_value_t = 512)]
     context: usize,
-    /// Read special tokens in the text as such
+    /// Parse special tokens in the text [default: plain text]
     #[arg(long)]
     special: bool,
     /// Write one JSON object: perplexity, standard_error, loss, window_losses, tokens, window, windows and scored
@@ -67,18 +66,18 @@ struct Report {
     scored: usize,
 }
 
-/// The shortest window with a token to score: two to begin with, one to score.
-const SHORTEST_WINDOW: usize = 3;
+/// The shortest window with a token to score: two tokens of context, one to score.
+const MIN_WINDOW: usize = 3;
 
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let window = arguments.context;
-    if window < SHORTEST_WINDOW {
-        return Err(Usage(format!("-c must be at least {SHORTEST_WINDOW}, it is {window}")).into());
+    if window < MIN_WINDOW {
+        return Err(Usage(format!("-c: expected at least {MIN_WINDOW} tokens, found {window}")).into());
     }
     let text = match (&arguments.ids, &arguments.file) {
         (Some(_), _) => Vec::new(),
         (None, Some(file)) => read_file(file)?,
-        (None, None) => read_stdin("give -f FILE, or --ids, or text on standard input")?,
+        (None, None) => read_stdin("give -f FILE or --ids, or pipe text to standard input")?,
     };
     let source = Source::open(&arguments.model)?;
     let context = source.context(Some(window))?;
@@ -91,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     };
     if ids.len() < window {
         bail!(
-            "the text has {} tokens, fewer than one window of {window}; choose a smaller one with -c",
+            "the text has {} tokens, fewer than one window of {window}; choose a smaller window with -c",
             ids.len()
         );
     }
@@ -135,7 +134,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     Ok(out.line(format_args!("{perplexity:.5}{error}"))?)
 }
 
-/// The tokens of the text as llama.cpp has them, and the token with which each window begins, if the model adds one.
+/// The tokens of the text as in llama.cpp, and the token that begins each window, if the model adds one.
 fn encode(
     tokenizer: &Tokenizer,
     text: &[u8],
@@ -150,7 +149,7 @@ fn encode(
     }
 }
 
-/// The surprise, in nats, at each token of the window's second half but the first of it.
+/// The surprise in nats at each token of the window's second half except its first.
 fn score(session: &mut Session, window: &[u32]) -> anyhow::Result<Vec<f64>> {
     let (begin, scored) = window.split_at(window.len() / 2);
     session.truncate(0);
@@ -166,7 +165,7 @@ fn mean(losses: &[f64]) -> f64 {
     losses.iter().sum::<f64>() / losses.len() as f64
 }
 
-/// The standard error of the mean; `None` of a single number.
+/// The standard error of the mean; `None` for a single number.
 fn standard_error(losses: &[f64]) -> Option<f64> {
     if losses.len() < 2 {
         return None;

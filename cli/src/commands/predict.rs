@@ -1,4 +1,4 @@
-//! `predict`: the tokens that may come next and how likely each is.
+//! `predict`: the most likely next tokens and their probabilities.
 
 use clap::Args;
 use glassbox_tokenizer::Tokenizer;
@@ -15,10 +15,10 @@ const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox predict \"The capital of France is\" --top 5\n\
 \x20 glassbox predict --ids 1,2,3 --json --all";
 
-/// Show the tokens that may come next and how likely each is
+/// Show the most likely next tokens and their probabilities
 ///
-/// One step of the model: the text goes in, a number for every token of the vocabulary comes out (its logit), and the
-/// softmax of these numbers is a probability distribution. Here are the likeliest tokens.
+/// One forward pass: the prompt goes in, one logit for each token of the vocabulary comes out, and the softmax of the
+/// logits gives the probabilities.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -26,19 +26,19 @@ pub(crate) struct Arguments {
     model: ModelArgs,
     #[command(flatten)]
     prompt: PromptArgs,
-    /// How many tokens to show
+    /// Number of tokens to show
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive)]
     top: usize,
-    /// Divide the logits before they become probabilities: below 1 sharpens, above 1 flattens
+    /// Temperature: divide the logits by T before the softmax; below 1 sharpens, above 1 flattens
     #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
     temp: f64,
     /// Write one JSON object: ids, candidates (id, token, logit, prob) and the logsumexp of the logits
     #[arg(long)]
     json: bool,
-    /// With --json also write "logits": one for every token, temperature not applied, all digits that tell them apart
+    /// With --json, also write logits: one per token of the vocabulary, without temperature, with exact digits
     #[arg(long, requires = "json")]
     all: bool,
-    /// Read special tokens in the prompt as such
+    /// Parse special tokens in the prompt [default: plain text]
     #[arg(long)]
     special: bool,
     #[command(flatten)]
@@ -57,7 +57,7 @@ struct Report<'a> {
     logits: Option<&'a [f32]>,
 }
 
-/// A token that may come next.
+/// A candidate for the next token.
 #[derive(Serialize)]
 struct Candidate {
     id: u32,
@@ -116,7 +116,7 @@ fn prob(logit: f32, temperature: f64, logsumexp: f64) -> f64 {
     (f64::from(logit) / temperature - logsumexp).exp()
 }
 
-/// The text of a token; bytes that are no character of their own as `�`.
+/// The text of a token; bytes that are not complete characters as `�`.
 pub(crate) fn text(tokenizer: Option<&Tokenizer>, id: u32) -> String {
     let bytes = tokenizer.and_then(|tokenizer| tokenizer.token_bytes(id));
     bytes.map_or(String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -135,7 +135,7 @@ struct Row {
     prob: f64,
 }
 
-/// A line for each token; on a terminal with a bar as long as the token is likely, the likeliest's filling the line.
+/// A line per token. On a terminal, with a bar proportional to the probability; the most likely token's fills the line.
 fn chart(rows: &[Row], out: &mut Out) -> anyhow::Result<()> {
     let widest = rows.iter().map(|row| escape::width(&row.token)).max().unwrap_or(0);
     let column = widest.clamp(5, out.width().map_or(usize::MAX, |width| (width / 3).min(30)));
@@ -146,8 +146,8 @@ fn chart(rows: &[Row], out: &mut Out) -> anyhow::Result<()> {
     for row in rows {
         let line = format!("{}  {}", escape::fit(&row.token, column), numbers(row));
         match out.width().and_then(|width| width.checked_sub(escape::width(&line) + 3)) {
-            Some(room) if room > 0 => {
-                let bar = bar(row.prob / most, room);
+            Some(columns) if columns > 0 => {
+                let bar = bar(row.prob / most, columns);
                 out.line(format_args!("{line}  {}", out.paint(36, &bar)))?;
             }
             _ => out.line(line.trim_end())?,
@@ -156,7 +156,7 @@ fn chart(rows: &[Row], out: &mut Out) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A bar of `share` of `columns` columns, in eighths.
+/// A bar that fills the fraction `share` of `columns`, in steps of an eighth of a column.
 fn bar(share: f64, columns: usize) -> String {
     let eighths = (share.clamp(0.0, 1.0) * columns as f64 * 8.0).round() as usize;
     let mut bar = "█".repeat(eighths / 8);
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn logsumexp_neither_overflows_nor_loses() {
+    fn logsumexp_neither_overflows_nor_underflows() {
         assert!((logsumexp(&[1000.0, 1000.0], 1.0) - (1000.0 + 2f64.ln())).abs() < 1e-12);
         assert!((logsumexp(&[0.0, 0.0, f32::NEG_INFINITY], 1.0) - 2f64.ln()).abs() < 1e-12);
         assert!((logsumexp(&[2.0, 0.0], 2.0) - (1f64.exp() + 1.0).ln()).abs() < 1e-12);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_have_the_length_of_their_share() {
+    fn bars_are_as_long_as_their_share() {
         assert_eq!(bar(1.0, 3), "███");
         assert_eq!(bar(0.5, 3), "█▌");
         assert_eq!(bar(0.0, 3), "");

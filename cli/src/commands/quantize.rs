@@ -1,4 +1,4 @@
-//! `quantize`: a checkpoint in another number format.
+//! `quantize`: converts a checkpoint to another number format.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,35 +19,36 @@ const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox quantize SmolLM2-135M-Instruct/ SmolLM2.Q8_0.gguf --type q8_0\n\
 \x20 glassbox quantize SmolLM2.F16.gguf SmolLM2.Q4_K.gguf --type q4_k";
 
-/// Write a model in another number format, as a GGUF that llama.cpp reads as well
+/// Convert a model to another number format, as a GGUF that llama.cpp also reads
 ///
-/// The input is a GGUF, or a checkpoint in Hugging Face's layout; a GGUF keeps all its metadata, a checkpoint's
-/// configuration, tokenizer and chat template are translated. Which tensor gets which format follows llama.cpp: norms,
-/// biases and positions stay F32; the unembedding, and an embedding that also serves as one, gets q6_k where the rest has
-/// fewer than eight bits; q4_k and q5_k are the mixtures Q4_K_M and Q5_K_M, which give attn_v and ffn_down of half the
-/// layers q6_k. K-formats need rows of a multiple of 256 numbers; where they are not, q4_k becomes q5_0, q5_k q5_1 and
-/// q6_k q8_0, and where they are no multiple of 32 either, f16. The result lists what each tensor got, and why.
+/// The input is a GGUF or a checkpoint in Hugging Face's layout. A GGUF keeps all its metadata; a checkpoint's
+/// configuration, tokenizer and chat template are converted. The format of each tensor follows llama.cpp. Norms, biases
+/// and position embeddings stay F32. The unembedding, and an embedding tied to it, gets q6_k if the rest has fewer than
+/// eight bits. q4_k and q5_k are the mixtures Q4_K_M and Q5_K_M, which give attn_v and ffn_down of half the layers
+/// q6_k. K-formats need row lengths that are a multiple of 256; for other rows, q4_k becomes q5_0, q5_k becomes q5_1
+/// and q6_k becomes q8_0. Rows that are not a multiple of 32 become f16. The output lists the format of each tensor and
+/// why.
 ///
-/// Formats with blocks of 32 come out as llama.cpp's, bit for bit; for the scales of K-formats the search is our own.
+/// Formats with blocks of 32 are bit for bit llama.cpp's; for K-formats the search for the scales is our own.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// A GGUF file, a folder with a checkpoint in Hugging Face's layout, or the name of a model in the search path
+    /// Model to convert: a GGUF file, a folder in Hugging Face's layout, or a name in the search path
     #[arg(value_name = "IN")]
     input: PathBuf,
-    /// The GGUF to be written; until it is complete, a file of that name stays as it is
+    /// GGUF file to write; an existing file is replaced only when the new one is complete
     #[arg(value_name = "OUT")]
     output: PathBuf,
-    /// f32, f16, bf16, q8_0, q6_k, q5_k, q5_1, q5_0, q4_k, q4_1 or q4_0
+    /// Number format: f32, f16, bf16, q8_0, q6_k, q5_k, q5_1, q5_0, q4_k, q4_1 or q4_0
     #[arg(long = "type", value_name = "TYPE")]
     mix: Mix,
-    /// Only say what would be written
+    /// Show what would be written, without writing it
     #[arg(long)]
     dry_run: bool,
     /// Write one JSON object: bytes, and for each tensor name, shape, from, to, bytes and reason
     #[arg(long)]
     json: bool,
-    /// Threads that work together [default: one a physical core]
+    /// Number of threads [default: one per physical core]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 }
@@ -73,7 +74,8 @@ struct Row {
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let input = find(&arguments.input)?;
     if is_same_file(&input, &arguments.output) {
-        let message = "IN and OUT are one file; give OUT another name, for what is rounded away is gone";
+        let message =
+            "IN and OUT are the same file; give OUT another name, since quantising loses information";
         return Err(Usage(message.to_owned()).into());
     }
     let plan = Quantization::plan(&input, arguments.mix)?;
@@ -115,25 +117,25 @@ fn write(plan: &Quantization, arguments: &Arguments) -> anyhow::Result<()> {
     Ok(written?)
 }
 
-/// Whether both paths lead to one file, be it by a link.
+/// Whether both paths are the same file, links resolved.
 fn is_same_file(a: &Path, b: &Path) -> bool {
     matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
 }
 
-/// A line for the tensors that are of one kind and fare alike.
+/// Writes a line for each group of tensors with the same name, shape, formats and reason.
 fn table(tensors: &[Planned], out: &mut Out) -> anyhow::Result<()> {
     let mut rows: Vec<([String; 4], Vec<usize>)> = Vec::new();
-    let mut places: BTreeMap<[String; 4], usize> = BTreeMap::new();
+    let mut row_of: BTreeMap<[String; 4], usize> = BTreeMap::new();
     for planned in tensors {
         let (kind, layer) = kind(&planned.entry.name);
         let formats = format!("{} → {}", planned.from, planned.entry.format);
         let reason = planned.reason.map(|reason| reason.to_string()).unwrap_or_default();
         let key = [kind, planned.entry.shape.to_string(), formats, reason];
-        let place = *places.entry(key.clone()).or_insert_with(|| {
+        let row = *row_of.entry(key.clone()).or_insert_with(|| {
             rows.push((key, Vec::new()));
             rows.len() - 1
         });
-        rows[place].1.extend(layer);
+        rows[row].1.extend(layer);
     }
     let lines: Vec<[String; 5]> = rows
         .into_iter()
@@ -187,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn layers_are_told_in_ranges() {
+    fn layers_are_shown_as_ranges() {
         assert_eq!(ranges(&[0, 1, 2, 5, 8, 9]), "0-2, 5, 8-9");
         assert_eq!(ranges(&[]), "");
         assert_eq!(kind("blk.12.attn_q.weight"), ("attn_q.weight".to_owned(), Some(12)));

@@ -1,4 +1,4 @@
-//! `tokenize`: the tokens that a text is made of.
+//! `tokenize`: the tokens of a text.
 
 use std::ffi::OsString;
 use std::ops::Range;
@@ -8,65 +8,65 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use glassbox_model::{Checkpoint, tokenizer_of_gguf};
 use glassbox_tensor::file::gguf::Gguf;
-use glassbox_tokenizer::{EncodeOptions, How, Special, TemplatePart, Tokenizer};
+use glassbox_tokenizer::{Derivation, EncodeOptions, Special, TemplatePart, Tokenizer};
 use serde::Serialize;
 
 use super::predict::{shown, text as token_text};
 use crate::args::{ModelArgs, argument_bytes, encoding_threads};
 use crate::escape;
 use crate::exit::Usage;
-use crate::model_source::{Found, in_the_box};
+use crate::model_source::{Found, built_in};
 use crate::output::{Out, warn};
 use crate::prompt::{read_file, read_stdin, special};
 
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox tokenize \"Hello, world!\"\n\
 \x20 glassbox tokenize --explain \"unbelievable\"\n\
-\x20 glassbox tokenize --tokenizer tokenizer.json --special --json \"<|im_start|>user\"";
+\x20 glassbox tokenize --tokenizer tokenizer.json --special \"<|im_start|>user\"";
 
-/// Show the tokens that a text is made of
+/// Show the tokens of a text
 ///
-/// A table of every token, its id and the bytes of the text that it stands for. Text without an argument is read from
+/// Writes a table of the tokens with their ids and byte ranges in the text. Without an argument, the text is read from
 /// standard input, byte for byte; it need not be UTF-8. No weights are loaded.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     tokenizer: TokenizerArgs,
-    /// The text; without it, text is read from standard input
+    /// Text; without it, the text is read from standard input
     #[arg(value_name = "TEXT", conflicts_with = "file")]
     text: Option<OsString>,
-    /// A file with the text
+    /// Read the text from a file
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Read special tokens in the text as such
+    /// Parse special tokens in the text [default: plain text]
     #[arg(long)]
     special: bool,
-    /// Put the special tokens around the text that the model was trained with, such as the beginning of a sequence
+    /// Add the special tokens that the model expects around a text, such as beginning of sequence
     #[arg(long)]
     add_special: bool,
     /// Write one JSON object: ids and tokens
     #[arg(long)]
     json: bool,
-    /// Threads that encode a long text for --json [default: one a physical core]. The ids are the same on any number
+    /// Threads that encode a long text with --json; the ids do not depend on it [default: one per physical core]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Show how each word became tokens, merge by merge
+    /// Show the merges that lead from the bytes of each word to its tokens
     #[arg(long, conflicts_with_all = ["json", "add_special"])]
     explain: bool,
 }
 
-/// Which tokenizer.
+/// The tokenizer to use.
 #[derive(Args, Debug)]
 pub(crate) struct TokenizerArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// The tokenizer alone: tokenizer.json, vocab.json beside merges.txt, a .tiktoken file, or a GGUF
+    /// Tokenizer without a model: tokenizer.json, vocab.json beside merges.txt, a .tiktoken file, or a GGUF
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
 }
 
-/// A token and the bytes of the text behind it.
+/// A token and its byte range in the text.
 struct Row {
     id: u32,
     range: Range<usize>,
@@ -83,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let text = match (&arguments.text, &arguments.file) {
         (Some(text), _) => argument_bytes(text),
         (_, Some(file)) => read_file(file)?,
-        _ => read_stdin("give a text, or -f FILE, or text on standard input")?,
+        _ => read_stdin("give a text or -f FILE, or pipe text to standard input")?,
     };
     let tokenizer = arguments.tokenizer.open()?;
     if arguments.explain {
@@ -112,7 +112,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
 }
 
 impl TokenizerArgs {
-    /// Opens the tokenizer; its warnings go to stderr.
+    /// Opens the tokenizer and writes its warnings to stderr.
     pub(crate) fn open(&self) -> anyhow::Result<Tokenizer> {
         let tokenizer = match &self.tokenizer {
             Some(file) if is_gguf(file)? => of_gguf(file)?,
@@ -124,13 +124,13 @@ impl TokenizerArgs {
     }
 }
 
-/// The tokenizer of a model. A folder need not be one that runs: it may have a tokenizer alone.
+/// The tokenizer of a model. The model need not be supported; a folder may have a tokenizer alone.
 fn of_model(model: &Found) -> anyhow::Result<Tokenizer> {
     let path = match model {
         Found::At(path) if path.is_dir() => path,
         Found::At(path) => return of_gguf(path),
-        Found::InTheBox => {
-            return tokenizer_of_gguf(&in_the_box()?)?.ok_or_else(|| without(model.path()));
+        Found::BuiltIn => {
+            return tokenizer_of_gguf(&built_in()?)?.ok_or_else(|| without(model.path()));
         }
     };
     match Checkpoint::open(path) {
@@ -139,7 +139,7 @@ fn of_model(model: &Found) -> anyhow::Result<Tokenizer> {
     }
 }
 
-/// The tokenizer inside a GGUF, whose model need not be one that runs.
+/// The tokenizer of a GGUF. The model need not be supported.
 fn of_gguf(path: &Path) -> anyhow::Result<Tokenizer> {
     tokenizer_of_gguf(&Gguf::open(path)?)?.ok_or_else(|| without(path))
 }
@@ -148,7 +148,7 @@ fn without(path: &Path) -> anyhow::Error {
     anyhow!("{} has no tokenizer", path.display())
 }
 
-/// Whether a file begins as GGUF files do.
+/// Whether a file begins with the magic bytes of GGUF.
 fn is_gguf(path: &Path) -> anyhow::Result<bool> {
     use std::io::Read;
     if path.is_dir() {
@@ -160,7 +160,7 @@ fn is_gguf(path: &Path) -> anyhow::Result<bool> {
     Ok(magic == b"GGUF")
 }
 
-/// The tokens of bytes, with where each is. Bytes that are no UTF-8 are tokens of their own.
+/// The tokens of `text` with their byte ranges. Bytes that are not UTF-8 are tokens of their own.
 fn tokens(tokenizer: &Tokenizer, text: &[u8], special: Special, around: bool) -> anyhow::Result<Vec<Row>> {
     let options = EncodeOptions { special, add_special_tokens: false };
     let mut inner = Vec::new();
@@ -181,20 +181,20 @@ fn tokens(tokenizer: &Tokenizer, text: &[u8], special: Special, around: bool) ->
         return Ok(inner);
     }
     let mut rows = Vec::new();
-    let mut place = 0;
+    let mut offset = 0;
     for part in tokenizer.template().parts() {
         match part {
             TemplatePart::Text => {
                 rows.append(&mut inner);
-                place = text.len();
+                offset = text.len();
             }
-            TemplatePart::Ids(ids) => rows.extend(ids.iter().map(|&id| Row { id, range: place..place })),
+            TemplatePart::Ids(ids) => rows.extend(ids.iter().map(|&id| Row { id, range: offset..offset })),
         }
     }
     Ok(rows)
 }
 
-/// Every word of the text, the smallest tokens it begins as, and each merge on the way to its tokens.
+/// Writes every word of the text, its initial symbols, and each merge up to its tokens.
 fn explain(tokenizer: &Tokenizer, text: &[u8], special: Special, out: &mut Out) -> anyhow::Result<()> {
     let text = str::from_utf8(text).map_err(|error| Usage(format!("--explain needs UTF-8 text: {error}")))?;
     let row = |ids: &[u32]| ids.iter().map(|&id| shown(Some(tokenizer), id)).collect::<Vec<_>>().join(" · ");
@@ -204,11 +204,11 @@ fn explain(tokenizer: &Tokenizer, text: &[u8], special: Special, out: &mut Out) 
             "{}  bytes {start}..{end}",
             out.paint(1, &escape::visible(word.text.as_bytes()))
         ))?;
-        match word.how {
-            How::AddedToken => out.line("  an added token, found as a whole")?,
-            How::WholeWord => out.line("  a token as a whole, taken before any merge")?,
-            How::Merged { symbols, merges } => {
-                out.line(format_args!("  {:>9}  {}", "begin", row(&symbols)))?;
+        match word.derivation {
+            Derivation::AddedToken => out.line("  an added token, matched as a whole")?,
+            Derivation::WholeWord => out.line("  in the vocabulary as a whole, no merges")?,
+            Derivation::Merged { symbols, merges } => {
+                out.line(format_args!("  {:>9}  {}", "symbols", row(&symbols)))?;
                 for merge in merges {
                     out.line(format_args!(
                         "  {:>9}  {}",

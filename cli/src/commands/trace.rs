@@ -1,4 +1,4 @@
-//! `trace`: every value that the model computes on the way, to a file or in a few numbers each.
+//! `trace`: every intermediate value of a forward pass, written to a file or summarised.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,41 +15,42 @@ use crate::model_source::Source;
 use crate::output::{Out, note};
 use crate::prompt::{PromptArgs, special};
 
-/// Show every value that the model computes on the way
+const EXAMPLES: &str = "Examples:\n\
+\x20 glassbox trace \"The capital of France is\"\n\
+\x20 glassbox trace \"The capital of France is\" -n 20 --out trace.safetensors\n\
+\x20 glassbox trace \"Once upon a time\" --names 'blocks.*.attn.pattern' --json";
+
+/// Show every intermediate value of a forward pass
 ///
 /// The values have TransformerLens's names: embed, blocks.3.attn.pattern, blocks.3.resid_mid, logits and so on. Without
-/// --out each is a line: name, shape, mean, standard deviation, smallest, largest, Euclidean norm. Numbers that are not
-/// finite (attn.scores of what a token may not look at are -inf) are left out of them.
+/// --out, each is a line: name, shape, mean, standard deviation, minimum, maximum and Euclidean norm. Non-finite
+/// numbers are left out of these figures: the attn.scores of masked positions are -inf.
 ///
-/// The text is computed in one pass. With -n it is first gone on with, and the values are still those of the generation,
-/// bit for bit: they do not depend on how many tokens are fed at a time.
-///
-///   glassbox trace "The capital of France is"
-///   glassbox trace "The capital of France is" -n 20 --out trace.safetensors
-///   glassbox trace "When Mary and John went" --names 'blocks.*.attn.pattern' --names logits --json
+/// The text is computed in one pass. With -n, N tokens are generated first; the values are those of that generation,
+/// bit for bit, since they do not depend on how many tokens are fed at a time.
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     prompt: PromptArgs,
-    /// Go on with the likeliest token N times first, up to a token that ends the text
+    /// First generate up to N tokens greedily, until an end-of-text token
     #[arg(short = 'n', long, value_name = "N", default_value_t = 0)]
     tokens: usize,
-    /// Only the values whose name fits: * is any characters, ? one, [0-3] one of those. May be repeated
+    /// Only values whose name matches: * is any characters, ? is one, [0-3] is one of a set. May be repeated
     #[arg(long, value_name = "GLOB")]
     names: Vec<Glob>,
-    /// Write the values to a safetensors file: names as keys, float32; in its metadata ids, tokens and the model's name
+    /// Write the values to a safetensors file, in float32; its metadata holds ids, tokens and the model's name
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Write one JSON object: ids, tokens and activations (name, shape, mean, std, min, max, norm, not_finite)
     #[arg(long, conflicts_with = "out")]
     json: bool,
-    /// Write a line for each value, as happens anyway without --out and --json
+    /// Write a line for each value; this is the default without --out and --json
     #[arg(long, conflicts_with_all = ["out", "json"])]
     summary: bool,
-    /// Read special tokens in the prompt as such
+    /// Parse special tokens in the prompt [default: plain text]
     #[arg(long)]
     special: bool,
     #[command(flatten)]
@@ -65,7 +66,7 @@ struct Report<'a> {
     activations: Vec<Activation<'a>>,
 }
 
-/// A value in a few numbers; those that are not finite are null.
+/// Summary of a value; non-finite numbers are null.
 #[derive(Serialize)]
 struct Activation<'a> {
     name: String,
@@ -92,7 +93,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         globs => Selection::matching(&model, globs)?,
     };
     let prompt_tokens = ids.len();
-    go_on(&model, &mut ids, arguments.tokens, &source.checkpoint.generation().eos_ids)?;
+    extend_greedily(&model, &mut ids, arguments.tokens, &source.checkpoint.generation().eos_ids)?;
 
     let tokenizer = source.maybe_tokenizer();
     let tokens: Option<Vec<String>> =
@@ -124,8 +125,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     out.json(&Report { ids: &ids, tokens: tokens.as_deref(), activations: activations.collect() })
 }
 
-/// Adds the `limit` likeliest tokens one after the other, up to one of `ends`.
-fn go_on(model: &Runtime, ids: &mut Vec<u32>, limit: usize, ends: &[u32]) -> anyhow::Result<()> {
+/// Appends up to `limit` greedily generated tokens, until one of `ends`.
+fn extend_greedily(model: &Runtime, ids: &mut Vec<u32>, limit: usize, ends: &[u32]) -> anyhow::Result<()> {
     if limit == 0 {
         return Ok(());
     }
@@ -142,7 +143,7 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// A line for each value.
+/// Writes a line for each value.
 fn table(summaries: &[Summary], out: &mut Out) -> anyhow::Result<()> {
     let cells: Vec<[String; 2]> =
         summaries.iter().map(|summary| [summary.name.to_string(), format!("{:?}", summary.shape)]).collect();
@@ -158,7 +159,7 @@ fn table(summaries: &[Summary], out: &mut Out) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A number in ten columns: with four digits after the point, where that tells it from zero.
+/// A number in ten columns: four decimals if it is not too small or large for that, otherwise scientific notation.
 pub(crate) fn number(number: f64) -> String {
     match number.abs() {
         0.001..100_000.0 | 0.0 => format!("{number:>10.4}"),

@@ -1,4 +1,4 @@
-//! `train`: from a text to a model.
+//! `train`: trains a model from scratch.
 
 mod show;
 
@@ -23,54 +23,54 @@ const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox train --out runs/tales --resume\n\
 \x20 glassbox generate -m runs/first \"Once upon a time\"";
 
-/// Train a model on your own text, from nothing
+/// Train a model from scratch on your own text
 ///
-/// Learns a tokenizer, keeps back a part of the text to see how the model does on what it has never read, and trains. The
-/// folder RUN has the curve of the loss (loss.csv, loss.svg), samples on the way (samples.txt), and in the end the model:
-/// it is a checkpoint in Hugging Face's layout that `-m RUN` and other programs load.
+/// Trains a tokenizer, sets aside a part of the text as the validation split, and trains the model. The folder RUN gets
+/// the loss curve (loss.csv, loss.svg), samples (samples.txt) and, at the end, the model: a checkpoint in Hugging
+/// Face's layout that `-m RUN` and other programs load.
 ///
-/// Ctrl-C writes a checkpoint and ends; --resume goes on, and comes to the very same bits as if nothing had happened, on
+/// Ctrl-C writes a checkpoint and stops; --resume continues. The result is bit for bit that of an uninterrupted run, on
 /// any number of threads.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The text: a file, or a folder all of whose files are read. UTF-8; `<|endoftext|>` ends a document
+    /// Training text in UTF-8: a file, or a folder of which all files are read; `<|endoftext|>` ends a document
     #[arg(long, value_name = "FILE|DIR", required_unless_present = "resume")]
     data: Option<PathBuf>,
-    /// The folder of the run
+    /// Folder of the run
     #[arg(short, long, value_name = "RUN")]
     out: PathBuf,
-    /// A recipe that the program carries: nano (half a minute), tiny (ten minutes), small or tales (an hour or two)
+    /// Built-in recipe: nano (half a minute), tiny (ten minutes), small or tales (an hour or two) [default: nano]
     #[arg(long, value_name = "NAME", value_parser = PRESETS.map(|(name, _)| name), conflicts_with = "config")]
     preset: Option<String>,
-    /// A recipe in a file; every RUN has one, recipe.toml
+    /// Recipe file; every run stores its recipe as RUN/recipe.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Take this tokenizer (a tokenizer.json) instead of learning one
+    /// Use this tokenizer.json instead of training a tokenizer
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     tokenizer: Option<PathBuf>,
-    /// Steps in all
+    /// Total number of training steps [default: the recipe's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
-    /// Passes through the text
+    /// Set the number of steps by passes over the training text
     #[arg(long, value_name = "N", conflicts_with_all = ["steps", "resume"])]
     epochs: Option<f64>,
-    /// As many steps as this machine does in so many minutes; measured before the first one
+    /// Set the number of steps by training time in minutes; a step is timed before the first one
     #[arg(long, value_name = "N", conflicts_with_all = ["steps", "epochs", "resume"])]
     minutes: Option<f64>,
-    /// Keep less in memory and compute each block twice: slower, the same result
+    /// Gradient checkpointing: recompute each block in the backward pass; less memory, slower, same result
     #[arg(long)]
     recompute: bool,
-    /// Where all chance begins
+    /// Random seed [default: the recipe's]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Every so many steps, write down what has become of the model: see `glassbox watch RUN`
+    /// Record a snapshot of the model's behaviour every STEPS steps, for `glassbox watch RUN`
     #[arg(long, value_name = "STEPS")]
     watch: Option<u64>,
-    /// In the end also write RUN/model.gguf, for llama.cpp and its like, in this number format
+    /// Also write RUN/model.gguf at the end, in number format TYPE [default without TYPE: f32]
     #[arg(long, value_name = "TYPE", num_args = 0..=1, default_missing_value = "f32")]
     gguf: Option<Mix>,
-    /// Go on with the run in RUN
+    /// Continue the run in RUN
     #[arg(long)]
     resume: bool,
     #[command(flatten)]
@@ -80,7 +80,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     for (name, value) in [("--epochs", arguments.epochs), ("--minutes", arguments.minutes)] {
         if value.is_some_and(|value| !(value > 0.0 && value.is_finite())) {
-            return Err(Usage(format!("{name} must be a number above 0")).into());
+            return Err(Usage(format!("{name}: expected a number above 0")).into());
         }
     }
     let recipe = recipe(arguments)?;
@@ -95,9 +95,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
             run
         }
         false => {
-            let recipe = recipe.or_else(|| Recipe::preset("nano")).context("the preset is there")?;
+            let recipe = recipe.or_else(|| Recipe::preset("nano")).context("the preset nano is missing")?;
             let recipe = overridden(recipe, arguments);
-            let data = arguments.data.as_deref().context("--data is there without --resume")?;
+            let data = arguments.data.as_deref().context("--data is missing")?;
             let tokenizer = arguments.tokenizer.as_deref().map(Tokenizer::from_file).transpose()?;
             Run::begin(&arguments.out, recipe, data, tokenizer, &mut show)?
         }
@@ -106,7 +106,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         run.set_steps((run.steps_an_epoch() * epochs).ceil() as u64)?;
     }
     if let Some(minutes) = arguments.minutes {
-        show.say("measuring how long a step takes");
+        show.say("timing a step");
         let seconds = run.seconds_a_step(&pool)?;
         run.set_steps((minutes * 60.0 / seconds).floor() as u64)?;
     }
@@ -118,7 +118,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let outcome = run.train(&pool, &mut show)?;
     show.end();
     if let Some((loss, step)) = run.best() {
-        note(format_args!("best        {loss:.4} nats a token on the text kept back, after step {step}"));
+        note(format_args!("best        validation loss {loss:.4} nats per token, after step {step}"));
     }
     match outcome {
         Outcome::Done => {
@@ -131,13 +131,13 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
             Ok(out.line(run.folder().display())?)
         }
         Outcome::Stopped => {
-            note(format_args!("stopped     after step {}; go on with --resume", run.steps_done()));
+            note(format_args!("stopped     after step {}; continue with --resume", run.steps_done()));
             Err(Interrupted.into())
         }
     }
 }
 
-/// The recipe that was named, if one was.
+/// The recipe given by --config or --preset, if any.
 fn recipe(arguments: &Arguments) -> anyhow::Result<Option<Recipe>> {
     if let Some(path) = &arguments.config {
         let name = path.display().to_string();
@@ -148,7 +148,7 @@ fn recipe(arguments: &Arguments) -> anyhow::Result<Option<Recipe>> {
     Ok(arguments.preset.as_deref().and_then(Recipe::preset))
 }
 
-/// The recipe with what the command line says about it.
+/// The recipe with the overrides of the command line.
 fn overridden(mut recipe: Recipe, arguments: &Arguments) -> Recipe {
     if let Some(steps) = arguments.steps {
         recipe.set_steps(steps);

@@ -1,4 +1,4 @@
-//! `verify`: whether the model computes what a reference says, value by value, and where it first does not.
+//! `verify`: compares the model's intermediate values with a reference and names the first that departs.
 
 use std::path::PathBuf;
 
@@ -12,30 +12,33 @@ use crate::args::{MachineArgs, ModelArgs};
 use crate::model_source::Source;
 use crate::output::Out;
 
-/// Compare what the model computes with a reference, value by value
+const EXAMPLES: &str = "Examples:\n\
+\x20 python scripts/dump_reference.py FOLDER dump.safetensors --prompt \"Hello\"\n\
+\x20 glassbox verify -m FOLDER --reference dump.safetensors";
+
+/// Compare the model's intermediate values with a reference
 ///
-/// The reference is a safetensors file with values under their names and the ids they belong to, such as
-/// scripts/dump_reference.py makes with Hugging Face's transformers, or `glassbox trace --out`. Every value in it is
-/// compared, in the order of computation, and the first that departs is named: what comes after it may be wrong only
-/// because it is. The exit code is 0 if all agree.
+/// The reference is a safetensors file with named values and the token ids they belong to, as written by
+/// scripts/dump_reference.py (with Hugging Face transformers) or by `glassbox trace --out`. Every value in it is
+/// compared, in the order of computation, and the first that departs is named; later ones may depart only because of
+/// it. The exit code is 0 if all agree.
 ///
-/// A number agrees if |difference| <= tolerance * (1 + |reference| + largest / 100), where largest is the largest of its
-/// row: SmolLM2 has components in the ten thousands, and float32 has no bits for 0.001 beside them. So that this also
-/// means something for small numbers, a value as a whole may be off by 100 times the tolerance of its norm at most.
-///
-///   python scripts/dump_reference.py checkpoint-folder dump.safetensors --prompt "The capital of France is"
-///   glassbox verify -m checkpoint-folder --reference dump.safetensors
+/// A number agrees if |difference| <= tolerance * (1 + |reference| + largest / 100), where largest is the largest
+/// magnitude in its row: SmolLM2 has components above 10,000, and beside them float32 cannot represent 0.001. So that
+/// small numbers are checked too, the norm of a value's difference may be at most 100 * tolerance times the value's
+/// norm.
 #[derive(Args, Debug)]
-// References are made in float32 throughout.
-#[command(verbatim_doc_comment, mut_arg("compute", |compute| compute.default_value("f32")))]
+// References are computed in float32 throughout.
+#[command(after_long_help = EXAMPLES, mut_arg("compute", |compute| compute.default_value("f32")))]
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelArgs,
-    /// The safetensors file to compare with
+    /// Safetensors file to compare with
     #[arg(long, value_name = "FILE")]
     reference: PathBuf,
-    /// How far a number may be off, in relation to 1 + |reference| + largest / 100; weights of float32 in the same sums
-    /// made in another order are off by some 1e-5, a weight altered by a percent by some 1e-2
+    /// Tolerance, relative to 1 + |reference| + largest / 100
+    ///
+    /// float32 sums in another order differ by about 1e-5; a weight changed by one percent causes about 1e-2.
     #[arg(long, value_name = "T", default_value_t = 1e-4, value_parser = tolerance, allow_negative_numbers = true)]
     tolerance: f64,
     /// Write one JSON object: agrees, first_departure, tolerance, ids, activations and logits
@@ -48,7 +51,7 @@ pub(crate) struct Arguments {
 fn tolerance(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(tolerance) if (0.0..f64::INFINITY).contains(&tolerance) => Ok(tolerance),
-        Ok(_) => Err("expected a number from 0 up".into()),
+        Ok(_) => Err("expected a finite number of at least 0".into()),
         Err(error) => Err(format!("{error}")),
     }
 }
@@ -66,7 +69,7 @@ struct Report<'a> {
     logits: Option<Logits>,
 }
 
-/// A value compared; numbers that are not finite are null.
+/// Comparison of one value; non-finite numbers are null.
 #[derive(Serialize)]
 struct Activation<'a> {
     name: String,
@@ -78,7 +81,7 @@ struct Activation<'a> {
     worst: Worst<'a>,
 }
 
-/// The number furthest off.
+/// The number with the largest difference.
 #[derive(Serialize)]
 struct Worst<'a> {
     index: &'a [usize],
@@ -108,7 +111,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         out.flush()?;
         let departing = verdict.comparisons.iter().filter(|comparison| !comparison.agrees).count();
         bail!(
-            "{} departs from {}: {} is the first of {departing} values that do",
+            "{} departs from {}: {} is the first of {departing} departing values",
             source.checkpoint.path().display(),
             reference.path().display(),
             first.name
@@ -145,7 +148,7 @@ fn report<'a>(verdict: &'a Verdict, reference: &'a Reference, tolerance: f64) ->
     }
 }
 
-/// A line for each value, then what follows from them.
+/// Writes a line for each value, then the verdict.
 fn table(verdict: &Verdict, tolerance: f64, out: &mut Out) -> anyhow::Result<()> {
     let names: Vec<String> =
         verdict.comparisons.iter().map(|comparison| comparison.name.to_string()).collect();
@@ -156,12 +159,12 @@ fn table(verdict: &Verdict, tolerance: f64, out: &mut Out) -> anyhow::Result<()>
         let Comparison { max_difference, relative_error, cosine, agrees, .. } = *comparison;
         let cosine = cosine.map_or(format!("{:>10}", "-"), |cosine| format!("{cosine:>10.7}"));
         let numbers = format!("{}  {}  {cosine}", number(max_difference), number(relative_error));
-        let judgement = if agrees { out.paint(32, "agrees") } else { out.paint(31, "departs") };
-        out.line(format_args!("{name:<widest$}  {numbers}  {judgement}"))?;
+        let verdict = if agrees { out.paint(32, "agrees") } else { out.paint(31, "departs") };
+        out.line(format_args!("{name:<widest$}  {numbers}  {verdict}"))?;
     }
     if let Some(LogitComparison { mean_kl, max_kl, top1_agreeing, positions }) = verdict.logits {
         out.line("")?;
-        out.line(format_args!("KL        {mean_kl:.3e} nats on average, {max_kl:.3e} at most"))?;
+        out.line(format_args!("KL        mean {mean_kl:.3e} nats, max {max_kl:.3e} nats"))?;
         out.line(format_args!("top-1     the same at {top1_agreeing} of {positions} positions"))?;
     }
     out.line("")?;
@@ -169,12 +172,12 @@ fn table(verdict: &Verdict, tolerance: f64, out: &mut Out) -> anyhow::Result<()>
         None => {
             let count = verdict.comparisons.len();
             out.line(format_args!(
-                "all of {count} agree within {tolerance:e} · (1 + |reference| + largest / 100)"
+                "all {count} values agree within {tolerance:e} · (1 + |reference| + largest / 100)"
             ))?;
         }
         Some(Comparison { name, worst, worst_found, worst_expected, .. }) => {
             out.line(format_args!("{name} is the first that departs"))?;
-            out.line(format_args!("worst     {worst_found} instead of {worst_expected} at {worst:?}"))?;
+            out.line(format_args!("worst     found {worst_found}, expected {worst_expected}, at {worst:?}"))?;
         }
     }
     Ok(())

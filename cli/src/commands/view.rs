@@ -1,4 +1,4 @@
-//! What the views share: a prompt's tokens with the model that reads them, and where a word stands among them.
+//! Shared by the views: the prompt with its model, and the selection of a token in the prompt.
 
 use std::ffi::OsString;
 
@@ -13,34 +13,34 @@ use crate::exit::Usage;
 use crate::model_source::Source;
 use crate::prompt::{Prompt, PromptArgs, special};
 
-/// A prompt and the model that is to read it.
+/// A prompt and the model that reads it.
 #[derive(Args, Debug)]
 pub(super) struct ViewArgs {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     prompt: PromptArgs,
-    /// Read special tokens in the prompt as such
+    /// Parse special tokens in the prompt [default: plain text]
     #[arg(long)]
     special: bool,
     #[command(flatten)]
     machine: MachineArgs,
 }
 
-/// A token, by its text or its id.
+/// A token, given by its text or its id.
 #[derive(Args, Debug)]
 #[group(multiple = false)]
 pub(super) struct TokenArgs {
-    /// The token, as it is or else with a space in front, as words inside a text have it
+    /// The token as text, as written or with a space in front, as for words inside a text
     #[arg(long, value_name = "TEXT")]
     token: Option<OsString>,
-    /// The token's id
+    /// The token as an id
     #[arg(long, value_name = "ID")]
     token_id: Option<u32>,
 }
 
 impl ViewArgs {
-    /// Reads the prompt and finds the model.
+    /// Reads the prompt and opens the model.
     pub(super) fn open(&self) -> anyhow::Result<(Source, Vec<u32>)> {
         let prompt = self.prompt.read()?;
         let source = Source::open(&self.model)?;
@@ -54,7 +54,7 @@ impl ViewArgs {
     }
 }
 
-/// The ids of a prompt that the model can take.
+/// The ids of a prompt, checked against the model's context length and vocabulary.
 pub(super) fn ids(prompt: Prompt, source: &Source, special: Special) -> anyhow::Result<Vec<u32>> {
     let ids = prompt.ids(source, special)?;
     let (context, vocab_size) = (source.context(None)?, source.checkpoint.config().vocab_size);
@@ -67,33 +67,33 @@ pub(super) fn ids(prompt: Prompt, source: &Source, special: Special) -> anyhow::
     Ok(ids)
 }
 
-/// That the model has this layer.
+/// Checks that the model has this layer.
 pub(super) fn check_layer(layer: Option<usize>, source: &Source) -> anyhow::Result<()> {
     check("layer", layer, source.checkpoint.config().n_layers)
 }
 
-/// That `index`, if there is one, is below `count`.
+/// Checks that `index`, if given, is below `count`.
 pub(super) fn check(what: &str, index: Option<usize>, count: usize) -> anyhow::Result<()> {
     match index {
         Some(index) if index >= count => {
-            bail!("there is no {what} {index}: this model's are counted from 0 to {}", count - 1)
+            bail!("there is no {what} {index}: expected 0 to {}", count - 1)
         }
         _ => Ok(()),
     }
 }
 
-/// The tokens for JSON.
+/// The tokens' texts, for JSON.
 pub(super) fn texts(tokenizer: Option<&Tokenizer>, ids: &[u32]) -> Vec<String> {
     ids.iter().map(|&id| text(tokenizer, id)).collect()
 }
 
 impl TokenArgs {
-    /// Whether one is named.
+    /// Whether a token is given.
     pub(super) fn is_given(&self) -> bool {
         self.token.is_some() || self.token_id.is_some()
     }
 
-    /// The one token that is named; `None` if none is.
+    /// The id of the given token; `None` if none is given.
     pub(super) fn id(&self, source: &Source) -> anyhow::Result<Option<u32>> {
         let vocab_size = source.checkpoint.config().vocab_size;
         let id = match (&self.token, self.token_id) {
@@ -110,8 +110,8 @@ impl TokenArgs {
         Ok(Some(id))
     }
 
-    /// Where among `ids` the named token stands last; `None` if none is named. Of a word of several tokens it is the place
-    /// of its last one, which has read the others.
+    /// The last position of the given token in `ids`; `None` if none is given. For a word of several tokens it is the
+    /// position of its last token, which attends to the others.
     pub(super) fn position(&self, source: &Source, ids: &[u32]) -> anyhow::Result<Option<usize>> {
         let (words, name) = match (&self.token, self.token_id) {
             (Some(word), _) => {
@@ -140,5 +140,5 @@ impl TokenArgs {
 }
 
 fn by_id(error: anyhow::Error) -> anyhow::Error {
-    anyhow!("{error}; name the token with --token-id")
+    anyhow!("{error}; give the token with --token-id")
 }

@@ -1,4 +1,4 @@
-//! `watch`: how a model came to be, from the glimpses that `train --watch` wrote.
+//! `watch`: how a model developed during training, from the snapshots of `train --watch`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,22 +16,22 @@ const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox train --data book.txt --preset nano --out runs/first --watch 50\n\
 \x20 glassbox watch runs/first";
 
-/// Glimpses drawn side by side at most.
-const SIDE_BY_SIDE: usize = 6;
+/// Maximum number of snapshots drawn in one figure.
+const MAX_DRAWN: usize = 6;
 
-/// Show how a model learnt: from noise to letters, words and grammar
+/// Show how a model developed during training
 ///
-/// Reads what `train --watch STEPS` wrote, tells for each glimpse what the model thought might follow the prompt, and draws
-/// into RUN/watch: the loss at each position of the context (position.svg), the length of gradient and weights of each
-/// block (gradients.svg, weights.svg), how likely the prompt's next tokens were (next.svg), and where one head looked
-/// (attention.svg).
+/// Reads the snapshots of `train --watch STEPS`. Prints for each the most likely tokens after the prompt, and draws
+/// into RUN/watch: the loss at each position of the context (position.svg), the norms of gradients and weights of each
+/// block (gradients.svg, weights.svg), the probabilities of the prompt's next tokens (next.svg), and the attention
+/// pattern of one head (attention.svg).
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The folder of the run
+    /// Folder of the run
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// Write the glimpses as one JSON array, and draw nothing
+    /// Write the snapshots as one JSON array, and draw nothing
     #[arg(long)]
     json: bool,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let path = arguments.run.join(WATCH);
     let glimpses = read_glimpses(&path).with_context(|| path.display().to_string())?;
-    let Some(last) = glimpses.last() else { bail!("{}: there are no glimpses in it", path.display()) };
+    let Some(last) = glimpses.last() else { bail!("{}: no snapshots found", path.display()) };
     if arguments.json {
         return out.json(&glimpses);
     }
@@ -61,12 +61,12 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All drawings with their names.
+/// All figures with their file names.
 fn drawings(glimpses: &[Glimpse], last: &Glimpse) -> [(&'static str, String); 5] {
     [
         ("position.svg", by_position(&spread(glimpses))),
-        ("gradients.svg", norms("Length of the gradient", glimpses, |glimpse| &glimpse.gradient_norms)),
-        ("weights.svg", norms("Length of the weights", glimpses, |glimpse| &glimpse.weight_norms)),
+        ("gradients.svg", norms("Gradient norm", glimpses, |glimpse| &glimpse.gradient_norms)),
+        ("weights.svg", norms("Weight norm", glimpses, |glimpse| &glimpse.weight_norms)),
         ("next.svg", next(glimpses, last)),
         ("attention.svg", attention(&spread(glimpses), last)),
     ]
@@ -78,7 +78,7 @@ fn by_position(glimpses: &[&Glimpse]) -> String {
         points: (0..).map(f64::from).zip(glimpse.loss_by_position.iter().copied()).collect(),
         colour,
     });
-    chart("Loss at each position", "position in the context", "nats a token", series.collect())
+    chart("Loss by position", "position in the context", "nats per token", series.collect())
 }
 
 fn norms(title: &str, glimpses: &[Glimpse], of: fn(&Glimpse) -> &[(String, f64)]) -> String {
@@ -88,10 +88,10 @@ fn norms(title: &str, glimpses: &[Glimpse], of: fn(&Glimpse) -> &[(String, f64)]
         let points = glimpses.iter().filter_map(|glimpse| Some((glimpse.step as f64, value(glimpse)?)));
         Series { name: name.clone(), points: points.collect(), colour }
     });
-    chart(title, "step", "root of the sum of squares", series.collect())
+    chart(title, "step", "L2 norm", series.collect())
 }
 
-/// How likely the tokens were that in the end are the likeliest.
+/// The probabilities over time of the tokens that are most likely in the last snapshot.
 fn next(glimpses: &[Glimpse], last: &Glimpse) -> String {
     let series = last.next.iter().take(6).zip(COLOURS).map(|(token, colour)| {
         let probability = |glimpse: &Glimpse| {
@@ -101,7 +101,7 @@ fn next(glimpses: &[Glimpse], last: &Glimpse) -> String {
         let points = glimpses.iter().map(|glimpse| (glimpse.step as f64, probability(glimpse)));
         Series { name: format!("«{}»", escape(&token.token)), points: points.collect(), colour }
     });
-    let title = format!("What may follow «{}»", escape(&last.prompt.concat()));
+    let title = format!("Next token after «{}»", escape(&last.prompt.concat()));
     chart(&title, "step", "probability", series.collect())
 }
 
@@ -112,16 +112,16 @@ fn attention(glimpses: &[&Glimpse], last: &Glimpse) -> String {
         .map(|glimpse| (format!("step {}", glimpse.step), &glimpse.attention.pattern[..]))
         .collect();
     let (layer, head) = (last.attention.layer, last.attention.head);
-    plot::squares(&format!("Where head {head} of block {layer} looks"), &labels, &squares)
+    plot::squares(&format!("Attention pattern of head {head} in block {layer}"), &labels, &squares)
 }
 
 fn chart(title: &str, x: &str, y: &str, series: Vec<Series>) -> String {
     Chart { title: title.into(), x: x.into(), y: y.into(), series }.svg()
 }
 
-/// A few of them, the first and the last included.
+/// At most [`MAX_DRAWN`] snapshots, evenly spaced, the first and the last included.
 fn spread(glimpses: &[Glimpse]) -> Vec<&Glimpse> {
-    let count = glimpses.len().min(SIDE_BY_SIDE);
+    let count = glimpses.len().min(MAX_DRAWN);
     (0..count).map(|i| &glimpses[i * (glimpses.len() - 1) / (count - 1).max(1)]).collect()
 }
 
@@ -133,7 +133,7 @@ fn escape(text: &str) -> String {
     escape::visible(text.as_bytes())
 }
 
-/// Writes a drawing, whole or not at all.
+/// Writes a figure atomically.
 fn write(path: &Path, svg: &str) -> anyhow::Result<()> {
     let temporary = path.with_extension("tmp");
     let written = fs::write(&temporary, svg).and_then(|()| fs::rename(&temporary, path));

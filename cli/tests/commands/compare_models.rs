@@ -1,4 +1,4 @@
-//! `compare-models`: a table of what fewer bits cost, for files of one vocabulary.
+//! `compare-models`: what fewer bits cost, for models with the same vocabulary.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::process::{arg, fixture, glassbox, tiny};
 
-/// A checkpoint, and it again in two other formats; the folder goes when it is dropped.
+/// A checkpoint in its own and two other formats. Dropping the folder deletes them.
 fn models(model: &str) -> (tempfile::TempDir, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let mut paths = vec![tiny(model)];
@@ -69,24 +69,24 @@ fn the_table_has_a_column_a_model_and_a_row_a_layer() {
     assert_eq!(headings.len(), 3, "{table}");
     assert!(headings[1].ends_with("q8_0") && headings[2].ends_with("q4_0"), "{table}");
     let cells = |line: &str| line.split_whitespace().rev().take(3).map(str::to_owned).collect::<Vec<_>>();
-    for words in ["MB on disk", "perplexity", "KL divergence, mean", "same likeliest token", "one by one"] {
+    for words in ["MB on disk", "perplexity", "KL divergence, mean", "same top token", "single tokens"] {
         assert_eq!(lines.iter().filter(|line| line.contains(words)).count(), 1, "{words}: {table}");
     }
-    // Below their heading the layers, the first model's cells empty.
+    // The layers follow their heading; the reference's cells are empty.
     let layers = lines.iter().position(|line| line.starts_with("relative error")).unwrap();
     assert_eq!(lines.len(), layers + 1 + 2);
     assert!(lines[layers + 1..].iter().all(|line| cells(line)[2] == "–"), "{table}");
 }
 
 #[test]
-fn wrong_calls_are_named() {
+fn errors_name_their_cause() {
     let text = alice();
     let (llama, gpt2, other) = (tiny("llama-text"), tiny("gpt2-text"), tiny("llama-gqa"));
     let call = |more: &[&str]| glassbox([&["compare-models"], more].concat());
     call(&[&llama, "-f", &text]).fails(2, &["MODEL"]);
     call(&[&llama, &llama, "-f", "no-such-file"]).fails(1, &["no-such-file"]);
     call(&[&llama, "no-such-model", "-f", &text]).fails(1, &["no-such-model"]);
-    call(&[&llama, &llama, "-f", &text, "-c", "1"]).fails(2, &["-c must be at least 2"]);
+    call(&[&llama, &llama, "-f", &text, "-c", "1"]).fails(2, &["-c: expected at least 2"]);
     call(&[&llama, &llama, "-f", &text, "-c", "100000"]).fails(1, &["100000"]);
     call(&[&llama, &llama, "--ids", "1"]).fails(1, &["at least two"]);
     call(&[&llama, &llama, "--ids", "1,100000"]).fails(1, &["100000"]);

@@ -1,4 +1,4 @@
-//! `generate --explain`: how each token was chosen, told and enough to choose again.
+//! `generate --explain`: how each token was chosen, in enough detail to replay the choice.
 
 use serde_json::Value;
 
@@ -11,21 +11,21 @@ fn generate(more: &[&str]) -> Value {
 }
 
 #[test]
-fn looking_does_not_change_the_tokens() {
+fn explaining_does_not_change_the_tokens() {
     for sampling in [&["--seed", "7"][..], &["--temp", "0"], &["--seed", "3", "--top-k", "5", "--min-p", "0"]]
     {
-        let blind = generate(sampling);
+        let plain = generate(sampling);
         let explained = generate(&[sampling, &["--explain"]].concat());
-        assert_eq!(blind["ids"], explained["ids"]);
-        assert_eq!(blind.get("records"), None);
+        assert_eq!(plain["ids"], explained["ids"]);
+        assert_eq!(plain.get("records"), None);
         assert_eq!(explained["records"].as_array().unwrap().len(), 12);
     }
 }
 
-/// The definition of the draw, from nothing but the records: walk along the candidates until the random
-/// number's place is reached.
+/// The definition of the draw, from the records alone: add up the candidates' probabilities until the sum exceeds the
+/// random number.
 #[test]
-fn the_records_choose_the_same_tokens_again() {
+fn the_records_reproduce_the_tokens() {
     let report = generate(&["--seed", "11", "--temp", "1.5", "--top-k", "40", "--explain"]);
     let (ids, records) = (report["ids"].as_array().unwrap(), report["records"].as_array().unwrap());
     let mut drawn = 0;

@@ -1,4 +1,4 @@
-//! `finetune` and `merge`: what is learnt, what is left alone, and what cannot be.
+//! `finetune` and `merge`: what is trained, what stays unchanged, and what is an error.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,23 +55,23 @@ impl Bench {
     }
 }
 
-/// The logits of a model behind a prompt.
+/// The logits of a model after a prompt.
 fn logits(model: &str, more: &[&str]) -> Vec<f64> {
     let call = ["predict", "-m", model, "user: say 3", "--json", "--all"];
     let json = glassbox([&call, more].concat()).json();
     serde_json::from_value(json["logits"].clone()).unwrap()
 }
 
-/// The losses before and after that a call tells.
+/// The losses before and after, as a call reports them.
 fn losses(call: Call) -> (f64, f64) {
     let ran = call.run();
     assert_eq!(ran.code, 0, "{}", ran.err);
-    let line = ran.err.lines().find(|line| line.starts_with("loss ")).expect("the losses are told");
+    let line = ran.err.lines().find(|line| line.starts_with("loss ")).expect("the losses are reported");
     let numbers: Vec<f64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     (numbers[0], numbers[1])
 }
 
-/// The greatest difference, relative to 1 and the second.
+/// The largest difference, relative to 1 + |b|.
 fn distance(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| (a - b).abs() / (1.0 + b.abs())).fold(0.0, f64::max)
@@ -85,7 +85,7 @@ fn adapters_teach(model: &str, targets: &[&str]) {
     assert!(after < before / 2.0, "{before} {after}");
 
     let run = arg(&bench.path("run"));
-    assert_eq!(logits(&bench.model(), &[]), untouched, "without the adapters nothing has changed");
+    assert_eq!(logits(&bench.model(), &[]), untouched, "the model itself is unchanged");
     let adapted = logits(&bench.model(), &["--lora", &run]);
     assert!(distance(&adapted, &untouched) > 0.1);
     for chunk in [["--prompt-chunk", "1"], ["-t", "1"], ["--level", "scalar"], ["--engine", "reference"]] {
@@ -96,7 +96,7 @@ fn adapters_teach(model: &str, targets: &[&str]) {
     glassbox(["merge", "-m", &bench.model(), "--lora", &run, "--out", &merged]).text();
     let distance = distance(&logits(&merged, &[]), &adapted);
     assert!(distance < 1e-5, "{distance}");
-    // The merged model still knows how to chat.
+    // The merged model keeps its chat template.
     glassbox(["chat", "-m", &merged, "-n", "2", "--temp", "0"]).stdin("say 3\n").text();
 
     let config: Value =
@@ -119,7 +119,7 @@ fn adapters_teach_some_layers_of_a_gpt2() {
 }
 
 #[test]
-fn all_parameters_may_move() {
+fn full_finetuning_trains_all_parameters() {
     let bench = Bench::new("llama-text");
     bench.write("tale.txt", "The cat sat on the mat. The cat sat on the mat.\n<|endoftext|>\nThe dog ran.");
     let (before, after) =
@@ -132,7 +132,7 @@ fn all_parameters_may_move() {
 }
 
 #[test]
-fn the_same_adapters_from_any_number_of_threads() {
+fn adapters_do_not_depend_on_the_number_of_threads() {
     let bench = Bench::new("llama-text");
     let run = |out: &str, threads: &str| {
         losses(bench.call("chats.jsonl", out, &["--steps", "5", "-t", threads]));
@@ -142,7 +142,7 @@ fn the_same_adapters_from_any_number_of_threads() {
 }
 
 #[test]
-fn texts_that_cannot_be_learnt_from() {
+fn invalid_data_is_an_error() {
     let bench = Bench::new("llama-text");
     let cases = [
         ("no.jsonl", "{\"text\": \"hello\"}", &["no.jsonl, line 1", "messages"][..]),
@@ -163,14 +163,14 @@ fn texts_that_cannot_be_learnt_from() {
     }
     bench.call("missing.jsonl", "run", &[]).fails(1, &["missing.jsonl"]);
     bench.call("chats.jsonl", "run", &["--lora-targets", "nonsense"]).fails(1, &["nonsense"]);
-    bench.call("chats.jsonl", "run", &["--lora-alpha", "0"]).fails(2, &["--lora-alpha must be"]);
+    bench.call("chats.jsonl", "run", &["--lora-alpha", "0"]).fails(2, &["--lora-alpha: expected"]);
     let without = Bench::new("llama-text");
     fs::remove_file(without.model.path().join("tokenizer_config.json")).unwrap();
     without.call("chats.jsonl", "run", &[]).fails(1, &["no chat template"]);
 }
 
 #[test]
-fn adapters_of_another_model() {
+fn adapters_of_another_model_are_an_error() {
     let bench = Bench::new("llama-text");
     losses(bench.call("chats.jsonl", "run", &["--steps", "1"]));
     let run = arg(&bench.path("run"));

@@ -1,4 +1,4 @@
-//! `generate`: the reference's tokens, from every source of a prompt, ended by everything that ends a text.
+//! `generate`: the reference's tokens, every source of a prompt, and every stop condition.
 
 use serde_json::Value;
 
@@ -37,7 +37,7 @@ fn json_has_four_keys_and_the_text_is_what_is_streamed() {
     assert_eq!(keys, ["ids", "prompt_ids", "stop_reason", "text"]);
     let streamed = generate("llama-text", &flags).run();
     assert_eq!(streamed.code, 0);
-    // As JSON has no halves of characters, neither has the stream.
+    // Neither JSON nor the stream contains partial characters.
     assert_eq!(streamed.out, report["text"].as_str().unwrap().as_bytes());
     assert_eq!(ids(&report["ids"]).len(), 12);
     for timing in ["load ", "prompt ", "generation ", "tokens/s"] {
@@ -67,7 +67,7 @@ fn tokens(model: &str, text: &str) -> Vec<u32> {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_fed_as_they_are() {
+fn bytes_that_are_not_utf8_are_fed_unchanged() {
     let bytes = b"caf\xc3\xa9 \xff\xfe \xe4\xbd end";
     let report = generate("llama-text", &["--temp", "0", "--json", "-n", "3"]).stdin(bytes).json();
     let prompt_ids = joined(&ids(&report["prompt_ids"]));
@@ -76,7 +76,7 @@ fn bytes_that_are_no_text_are_fed_as_they_are() {
 }
 
 #[test]
-fn nothing_is_generated_where_nothing_is_asked_for() {
+fn zero_tokens_generate_nothing() {
     let report = greedy("llama-text", &["-n", "0", "word"]);
     assert_eq!((&report["ids"], &report["text"]), (&serde_json::json!([]), &serde_json::json!("")));
     assert_eq!(report["stop_reason"], "length");
@@ -130,7 +130,7 @@ fn the_end_of_text_token_ends_the_text_unless_it_is_ignored() {
 }
 
 #[test]
-fn the_checkpoints_own_settings_hold_until_a_flag_says_otherwise() {
+fn flags_override_the_checkpoints_own_settings() {
     let folder = copy_of("llama-text");
     let config = serde_json::json!({ "do_sample": false });
     std::fs::write(folder.path().join("generation_config.json"), config.to_string()).unwrap();
@@ -141,13 +141,13 @@ fn the_checkpoints_own_settings_hold_until_a_flag_says_otherwise() {
 }
 
 #[test]
-fn special_tokens_are_text_unless_asked_for() {
+fn special_tokens_are_text_by_default() {
     let text = "a<|endoftext|>b";
     let plain = greedy("llama-text", &["-n", "0", text]);
     let special = greedy("llama-text", &["-n", "0", "--special", text]);
     assert!(!ids(&plain["prompt_ids"]).contains(&0));
     assert_eq!(ids(&special["prompt_ids"]).iter().filter(|&&id| id == 0).count(), 1);
-    // A bias makes the model say it: it is written on demand only.
+    // A bias forces the special token; it is written only with --special.
     let forced = ["-n", "2", "--logit-bias", "0=1000", "x"];
     assert_eq!(greedy("llama-text", &forced)["text"], "");
     let shown = greedy("llama-text", &[&["--special"], &forced[..]].concat());
@@ -159,7 +159,7 @@ fn the_context_bounds_prompt_and_text() {
     let ids_of = |n: usize| joined(&vec![7; n]);
     let full = greedy("llama-gqa", &["--ids", &ids_of(6), "-c", "8", "--ignore-eos"]);
     assert_eq!(full["stop_reason"], "context_full");
-    // Positions 6 and 7 are filled, and the token after them is still known.
+    // Positions 6 and 7 are filled, and their logits still give one more token.
     assert_eq!(ids(&full["ids"]).len(), 3);
     generate("llama-gqa", &["--ids", &ids_of(9), "-c", "8"]).fails(1, &["9", "8"]);
     generate("llama-gqa", &["--ids", &ids_of(129)]).fails(1, &["129", "128"]);
@@ -169,7 +169,7 @@ fn the_context_bounds_prompt_and_text() {
 
 #[test]
 fn an_empty_prompt_starts_from_the_beginning_of_a_sequence_or_fails() {
-    // GPT-2's end of text also begins a text.
+    // GPT-2's end-of-text token also begins a sequence.
     let report = generate("gpt2-text", &["--temp", "0", "--json", "-n", "2"]).stdin("").json();
     let beginning = glassbox(["tokenize", "-m", &tiny("gpt2-text"), "--special", "--json", "<|endoftext|>"]);
     assert_eq!(report["prompt_ids"], beginning.json()["ids"]);

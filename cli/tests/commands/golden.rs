@@ -1,4 +1,4 @@
-//! The reference's numbers for the tiny checkpoints.
+//! The reference values of the tiny checkpoints.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ impl Golden {
         Golden { bytes: fs::read(&path).unwrap(), file: SafeTensors::open(&path).unwrap() }
     }
 
-    /// Whole numbers: 32 bits each, little-endian.
+    /// Integers: 32 bits each, little-endian.
     pub(crate) fn ids(&self, name: &str) -> Vec<u32> {
         let info = self.file.tensor_info(name).unwrap();
         assert_eq!(info.element.name(), "I32");

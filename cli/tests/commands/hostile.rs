@@ -1,4 +1,4 @@
-//! Files and ids that are not what they say: a message and exit code 1, never a panic.
+//! Corrupt files and invalid ids: an error and exit code 1, never a panic.
 
 use std::fs;
 
@@ -44,7 +44,7 @@ fn broken_parts_of_a_folder_are_named() {
 }
 
 #[test]
-fn a_broken_tokenizer_does_not_keep_ids_from_being_fed() {
+fn ids_work_despite_a_broken_tokenizer() {
     let folder = copy_of("llama-text");
     fs::write(folder.path().join("tokenizer.json"), "{}").unwrap();
     let ran =
@@ -54,7 +54,7 @@ fn a_broken_tokenizer_does_not_keep_ids_from_being_fed() {
 }
 
 #[test]
-fn a_tensor_that_is_missing_is_named() {
+fn a_missing_tensor_is_named() {
     let folder = copy_of("llama-text");
     let path = folder.path().join("config.json");
     let config = fs::read_to_string(&path).unwrap();
@@ -64,19 +64,19 @@ fn a_tensor_that_is_missing_is_named() {
 }
 
 #[test]
-fn ids_that_no_token_has_are_refused() {
+fn ids_outside_the_vocabulary_are_refused() {
     let model = tiny("llama-gqa");
     for call in ["generate", "predict"] {
         glassbox([call, "-m", &model, "--ids", "5,101"]).fails(1, &["101"]);
         glassbox([call, "-m", &model, "--ids", "5,x"]).fails(2, &["x"]);
         glassbox([call, "-m", &model, "--ids", "-1"]).fails(2, &[]);
-        glassbox([call, "-m", &model, "--ids", ""]).fails(2, &["no ids"]);
+        glassbox([call, "-m", &model, "--ids", ""]).fails(2, &["at least one token id"]);
     }
     glassbox(["perplexity", "-m", &model, "--ids", "5,101,7,8", "-c", "4"]).fails(1, &["101"]);
 }
 
 #[test]
-fn a_warning_about_the_tokenizer_is_seen() {
+fn tokenizer_warnings_are_shown() {
     let folder = tempfile::tempdir().unwrap();
     let mut bytes = fs::read(fixture("tiny/gguf/llama-text.gguf")).unwrap();
     let key = b"tokenizer.ggml.pre";

@@ -1,4 +1,4 @@
-//! `inspect`: what the headers say, of what runs and of what does not.
+//! `inspect`: describes supported and unsupported checkpoints.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ fn inspect(model: &str) -> Value {
 }
 
 #[test]
-fn sizes_formats_and_memory_are_told() {
+fn sizes_formats_and_memory_are_reported() {
     let report = inspect("llama-gqa");
     assert_eq!((&report["family"], &report["runs"]), (&Value::from("llama"), &Value::from(true)));
     let sizes = &report["sizes"];
@@ -47,7 +47,7 @@ fn sizes_formats_and_memory_are_told() {
 }
 
 #[test]
-fn a_gguf_a_folder_and_the_table_tell_the_same() {
+fn a_gguf_a_folder_and_the_table_agree() {
     let [folder, gguf] = ["llama-text", "gguf/llama-text.gguf"].map(inspect);
     for key in ["family", "sizes", "parameters", "runs"] {
         assert_eq!(folder[key], gguf[key], "{key}");
@@ -62,7 +62,7 @@ fn a_gguf_a_folder_and_the_table_tell_the_same() {
 }
 
 #[test]
-fn tensors_are_listed_on_demand() {
+fn tensors_are_listed_with_tensors() {
     assert_eq!(inspect("llama-gqa").get("tensors"), None);
     let report = glassbox(["inspect", &tiny("llama-gqa"), "--json", "--tensors"]).json();
     let tensors = report["tensors"].as_array().unwrap();
@@ -73,12 +73,12 @@ fn tensors_are_listed_on_demand() {
 }
 
 #[test]
-fn tables_that_some_checkpoints_store_are_no_parameters() {
+fn stored_constant_tables_are_not_parameters() {
     assert_eq!(inspect("gpt2-hub")["parameters"], inspect("gpt2-plain")["parameters"]);
 }
 
 #[test]
-fn what_does_not_run_is_shown_as_far_as_it_can_be_and_named() {
+fn an_unsupported_family_is_described_and_named() {
     let folder = copy_of("llama-text");
     let path = folder.path().join("config.json");
     let config = fs::read_to_string(&path).unwrap();
@@ -96,7 +96,7 @@ fn what_does_not_run_is_shown_as_far_as_it_can_be_and_named() {
 }
 
 #[test]
-fn what_is_no_model_is_an_error() {
+fn files_that_are_not_models_are_an_error() {
     let folder = tempfile::tempdir().unwrap();
     glassbox(["inspect", &arg(folder.path())]).fails(1, &["config.json"]);
     let file = folder.path().join("model.gguf");

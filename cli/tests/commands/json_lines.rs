@@ -1,4 +1,4 @@
-//! `generate --json-lines`: every line has what its prompt gets alone, in order, whoever is beside it.
+//! `generate --json-lines`: every line gets the result of its prompt alone, in order, whatever else is in the batch.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
@@ -16,7 +16,7 @@ fn objects(out: &[u8]) -> Vec<Value> {
     out.split_inclusive(|&byte| byte == b'\n').map(|line| serde_json::from_slice(line).unwrap()).collect()
 }
 
-/// What comes of the lines, all of which are answered.
+/// The results of the lines; all must succeed.
 fn answers(model: &str, flags: &[&str], lines: &[Value]) -> Vec<Value> {
     objects(lines_call(model, flags, lines).text().as_bytes())
 }
@@ -25,7 +25,7 @@ const PROMPTS: [&str; 7] =
     ["The cat", "The cat sat on", "A dog", "The cat sat on the mat", "x", "Once upon a time", "The cat"];
 
 #[test]
-fn every_line_has_what_it_has_alone_in_batches_of_every_size() {
+fn every_line_has_the_result_of_its_prompt_alone() {
     for model in [tiny("llama-text"), tiny("gpt2-text")] {
         for sampling in
             [&["--temp", "0"][..], &["--seed", "7", "--temp", "2", "--top-k", "0", "--min-p", "0"]]
@@ -51,7 +51,7 @@ fn every_line_has_what_it_has_alone_in_batches_of_every_size() {
 }
 
 #[test]
-fn a_line_may_differ_from_the_flags() {
+fn a_line_may_override_the_flags() {
     let model = tiny("llama-text");
     let bold = ["--top-k", "0", "--min-p", "0", "--top-p", "1"];
     let lines = [
@@ -79,7 +79,7 @@ fn a_line_may_differ_from_the_flags() {
 }
 
 #[test]
-fn stop_strings_and_ends_of_text_end_one_line_alone() {
+fn stop_conditions_end_only_their_own_line() {
     let model = tiny("llama-text");
     let whole = glassbox(["generate", "-m", &model, "--temp", "0", "--json", "-n", "30", "The cat"]).json();
     let text = whole["text"].as_str().unwrap();
@@ -113,7 +113,7 @@ fn stop_strings_and_ends_of_text_end_one_line_alone() {
 }
 
 #[test]
-fn a_line_that_makes_no_sense_is_told_in_its_place_and_the_others_are_answered() {
+fn an_invalid_line_gets_an_error_and_the_others_are_answered() {
     let model = tiny("llama-text");
     let good = glassbox(["generate", "-m", &model, "--temp", "0", "--json", "-n", "4", "The cat"]).json();
     let (line, empty) = (json!({ "prompt": "The cat" }).to_string(), String::new());
@@ -131,7 +131,7 @@ fn a_line_that_makes_no_sense_is_told_in_its_place_and_the_others_are_answered()
         json!({ "prompt": "x", "stop": [""] }).to_string(),
         line.trim_end().to_owned(),
     ];
-    // A byte that is no text, too.
+    // A line that is not UTF-8.
     let mut bytes = lines.join("\n").into_bytes();
     bytes.extend(b"\n{\"prompt\": \"\xff\"}");
     for batch in ["1", "2", "8"] {
@@ -143,13 +143,13 @@ fn a_line_that_makes_no_sense_is_told_in_its_place_and_the_others_are_answered()
         let found = objects(&ran.out);
         assert_eq!(found.len(), 10);
         for (at, number, words) in [
-            (1, 3, "no JSON object"),
+            (1, 3, "not a JSON object"),
             (3, 6, "\"temperature\""),
             (4, 7, "1000000"),
             (5, 8, "300"),
             (6, 9, "temperature"),
             (7, 10, "--stop"),
-            (9, 12, "no JSON object"),
+            (9, 12, "not a JSON object"),
         ] {
             assert_eq!(found[at]["line"], number);
             assert!(found[at]["error"].as_str().unwrap().contains(words), "{}", found[at]);
@@ -167,7 +167,7 @@ fn no_lines_are_no_results() {
 }
 
 #[test]
-fn a_seed_that_nobody_chose_is_told_and_holds_for_every_line() {
+fn a_random_seed_is_reported_and_used_for_every_line() {
     let model = tiny("llama-text");
     let bold = ["-n", "9", "--temp", "3", "--top-k", "0", "--top-p", "1", "--min-p", "0"];
     let lines = [json!({ "prompt": "The cat" }), json!({ "prompt": "The cat" })];
@@ -181,9 +181,9 @@ fn a_seed_that_nobody_chose_is_told_and_holds_for_every_line() {
     }
 }
 
-/// Somebody may wait for an answer before writing the next line.
+/// A client may wait for a result before it writes the next line.
 #[test]
-fn a_result_comes_before_the_next_line_is_there() {
+fn a_result_is_written_before_the_next_line_arrives() {
     let mut command =
         glassbox(["generate", "-m", &tiny("llama-text"), "--json-lines", "-n", "3", "--temp", "0"]).command();
     let mut child =
@@ -200,7 +200,7 @@ fn a_result_comes_before_the_next_line_is_there() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
+fn a_closed_pipe_is_not_a_failure() {
     let mut command =
         glassbox(["generate", "-m", &tiny("llama-text"), "--json-lines", "-n", "2", "--temp", "0"]).command();
     let mut child =

@@ -1,17 +1,17 @@
-//! The machine does not show: every level, number of threads and way of feeding the prompt gives the same bits.
+//! Results do not depend on the machine: every level, number of threads and prompt chunk gives the same bits.
 
 use glassbox_tensor::Level;
 
 use crate::process::{glassbox, joined, tiny};
 
-/// All logits after a prompt, as text that tells all bits apart.
+/// All logits after a prompt, as text with exact digits.
 fn logits(model: &str, prompt: &str, flags: &[&str]) -> String {
     let call = ["predict", "-m", &tiny(model), "--ids", prompt, "--json", "--all"];
     glassbox([&call[..], flags].concat()).text()
 }
 
 #[test]
-fn logits_are_the_same_bits_on_every_level_and_however_many_threads() {
+fn logits_do_not_depend_on_level_threads_or_prompt_chunk() {
     let prompt = joined(&(0..60).map(|i| i * 7 % 101).collect::<Vec<_>>());
     for model in ["gpt2-odd", "llama-gqa", "mistral-window"] {
         let expected = logits(model, &prompt, &[]);
@@ -27,7 +27,7 @@ fn logits_are_the_same_bits_on_every_level_and_however_many_threads() {
 }
 
 #[test]
-fn each_way_to_compute_with_quantised_weights_has_its_own_bits_everywhere() {
+fn each_activation_format_gives_one_result_everywhere() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model.gguf");
     let model = model.to_str().unwrap();
@@ -46,13 +46,13 @@ fn each_way_to_compute_with_quantised_weights_has_its_own_bits_everywhere() {
         for flags in [["-t", "5"], ["--prompt-chunk", "7"], ["--engine", "reference"]] {
             assert_eq!(logits(compute, &flags), expected, "{compute} with {flags:?}");
         }
-        assert!(!seen.contains(&expected), "{compute} rounds as another does");
+        assert!(!seen.contains(&expected), "{compute} gives the logits of another format");
         seen.push(expected);
     }
 }
 
 #[test]
-fn a_cache_in_half_precision_has_its_own_bits_everywhere() {
+fn an_f16_cache_gives_one_result_everywhere() {
     let prompt = joined(&(0..60).map(|i| i * 7 % 101).collect::<Vec<_>>());
     for model in ["gpt2-odd", "llama-gqa", "mistral-window"] {
         let expected = logits(model, &prompt, &["--kv", "f16"]);
@@ -78,7 +78,7 @@ fn the_environment_may_choose_the_level() {
 }
 
 #[test]
-fn what_the_machine_has_not_is_wrong_usage() {
+fn unavailable_machine_settings_are_wrong_usage() {
     let model = tiny("llama-gqa");
     for (flag, value, word) in [
         ("--level", "sse9", "scalar"),

@@ -1,5 +1,6 @@
-//! Every command and every flag, on tiny checkpoints, the binary being run as a process.
+//! Runs the binary: every command and every flag, on tiny checkpoints.
 
+mod built_in;
 mod chat;
 mod compare_models;
 mod explain;
@@ -7,7 +8,6 @@ mod finetune;
 mod generate;
 mod golden;
 mod hostile;
-mod in_the_box;
 mod inspect;
 mod json_lines;
 mod machine;

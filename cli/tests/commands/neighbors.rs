@@ -1,4 +1,4 @@
-//! `neighbors`: the cosines that the embedding's own numbers give.
+//! `neighbors`: its cosines agree with those computed from the embedding.
 
 use glassbox_tensor::file::safetensors::SafeTensors;
 use serde_json::Value;
@@ -33,11 +33,11 @@ fn neighbors_are_the_nearest_by_cosine() {
 }
 
 #[test]
-fn a_word_is_a_token_as_it_is_or_with_a_space_in_front_or_by_its_id() {
+fn a_word_is_given_as_written_with_a_space_or_by_id() {
     let the = neighbors(&[" the"]);
     let id = the["id"].to_string();
     assert_eq!(neighbors(&["--ids", &id]), the);
-    // "he" is a token; "the" is one with a space in front only, unless the vocabulary says otherwise.
+    // "the" is a token only with a space in front, unless the vocabulary has it without.
     let alone = glassbox(["tokenize", "-m", &tiny("llama-text"), "--json", "the"]).json();
     let expected = if let [id] = ids(&alone["ids"])[..] { Value::from(id) } else { the["id"].clone() };
     assert_eq!(neighbors(&["the"])["id"], expected);
@@ -47,7 +47,7 @@ fn a_word_is_a_token_as_it_is_or_with_a_space_in_front_or_by_its_id() {
 }
 
 #[test]
-fn a_word_of_several_tokens_is_told_apart() {
+fn a_word_of_several_tokens_is_an_error() {
     let model = tiny("llama-text");
     glassbox(["neighbors", "-m", &model, "zzyzx"]).fails(1, &["not one token", "z · z"]);
     glassbox(["neighbors", "-m", &model, ""]).fails(2, &["empty"]);

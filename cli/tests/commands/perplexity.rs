@@ -1,10 +1,10 @@
-//! `perplexity`: what the predictions of every scored token give.
+//! `perplexity`: it agrees with the predictions of each scored token.
 
 use serde_json::Value;
 
 use crate::process::{arg, copy_of, fixture, glassbox, ids, joined, tiny};
 
-/// The mean surprise at the tokens `first + 1..` of each window, each predicted on its own.
+/// The surprise at each scored token of each window, each predicted by a separate call.
 fn losses(model: &str, ids: &[u32], window: usize) -> Vec<f64> {
     let mut losses = Vec::new();
     for window in ids.chunks_exact(window) {
@@ -69,7 +69,7 @@ fn a_text_is_read_from_a_file_or_standard_input() {
 }
 
 #[test]
-fn the_token_that_begins_texts_begins_every_window() {
+fn the_beginning_of_sequence_token_begins_every_window() {
     let folder = copy_of("llama-text");
     let json = std::fs::read_to_string(fixture("tiny/llama-text/tokenizer.json")).unwrap();
     let mut json: Value = serde_json::from_str(&json).unwrap();
@@ -94,7 +94,7 @@ fn the_token_that_begins_texts_begins_every_window() {
 }
 
 #[test]
-fn special_tokens_are_text_unless_asked_for() {
+fn special_tokens_are_text_by_default() {
     let model = tiny("llama-text");
     let tokens = |flags: &[&str]| {
         let call = [&["perplexity", "-m", &model, "-c", "4", "--json"], flags].concat();
@@ -104,7 +104,7 @@ fn special_tokens_are_text_unless_asked_for() {
 }
 
 #[test]
-fn a_text_too_short_or_a_window_too_long_is_told_with_both_numbers() {
+fn errors_about_lengths_give_both_numbers() {
     let model = tiny("llama-gqa");
     glassbox(["perplexity", "-m", &model, "--ids", "1,2,3", "-c", "4"]).fails(1, &["3", "4"]);
     glassbox(["perplexity", "-m", &model, "--ids", "1,2,3"]).fails(1, &["512", "128"]);

@@ -1,4 +1,4 @@
-//! `predict`: the reference's logits, and probabilities that follow from them.
+//! `predict`: the reference's logits, and the probabilities computed from them.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ fn predict(model: &str, flags: &[&str]) -> Value {
     glassbox([&["predict", "-m", &tiny(model), "--json"], flags].concat()).json()
 }
 
-/// Numbers of 32 bits, to which their decimals lead back exactly.
+/// f32 numbers, restored exactly from their decimals.
 fn numbers(value: &Value) -> Vec<f64> {
     let numbers: Vec<f32> = serde_json::from_value(value.clone()).unwrap();
     numbers.into_iter().map(f64::from).collect()
@@ -56,7 +56,7 @@ fn candidates_are_the_best_in_order_and_their_probabilities_are_the_softmax() {
 }
 
 #[test]
-fn json_tells_tokens_as_text_and_logits_on_demand_only() {
+fn json_has_token_texts_and_logits_only_with_all() {
     let report = predict("llama-text", &["--top", "288", "The cat"]);
     let keys: Vec<&String> = report.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["candidates", "ids", "logsumexp"]);
@@ -77,13 +77,13 @@ fn the_table_has_a_line_for_each_token_and_no_colour_in_a_pipe() {
 }
 
 #[test]
-fn special_tokens_are_text_unless_asked_for() {
+fn special_tokens_are_text_by_default() {
     assert!(!ids(&predict("llama-text", &["<|endoftext|>"])["ids"]).contains(&0));
     assert_eq!(ids(&predict("llama-text", &["--special", "<|endoftext|>"])["ids"]), [0]);
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn invalid_arguments_are_refused() {
     let model = tiny("llama-text");
     for temperature in ["0", "-1", "nan", "inf"] {
         glassbox(["predict", "-m", &model, "x", "--temp", temperature]).fails(2, &["--temp"]);

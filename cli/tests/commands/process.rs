@@ -1,4 +1,4 @@
-//! Running the binary as its users do: arguments and standard input in, exit code and both outputs out.
+//! Runs the binary with arguments and standard input, and captures its exit code and output.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,13 +8,13 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// A call of `glassbox`, in an environment without settings.
+/// A call of `glassbox` in an environment without Glassbox's variables.
 pub(crate) struct Call {
     command: Command,
     stdin: Vec<u8>,
 }
 
-/// Begins a call.
+/// A call with these arguments.
 pub(crate) fn glassbox<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Call {
     let mut command = Command::new(env!("CARGO_BIN_EXE_glassbox"));
     command.args(arguments);
@@ -25,7 +25,7 @@ pub(crate) fn glassbox<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) 
     Call { command, stdin: Vec::new() }
 }
 
-/// What came of a call.
+/// The result of a call.
 pub(crate) struct Ran {
     /// The exit code; −1 if a signal ended it.
     pub(crate) code: i32,
@@ -36,24 +36,24 @@ pub(crate) struct Ran {
 }
 
 impl Call {
-    /// With these bytes on standard input.
+    /// Sets standard input.
     pub(crate) fn stdin(mut self, bytes: impl AsRef<[u8]>) -> Call {
         self.stdin = bytes.as_ref().to_vec();
         self
     }
 
-    /// With this variable in the environment.
+    /// Sets an environment variable.
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Call {
         self.command.env(name, value);
         self
     }
 
-    /// The command, to be run in another way.
+    /// The command, to run in another way.
     pub(crate) fn command(self) -> Command {
         self.command
     }
 
-    /// Runs it to its end.
+    /// Runs it to completion.
     pub(crate) fn run(mut self) -> Ran {
         let mut child = self
             .command
@@ -64,7 +64,7 @@ impl Call {
             .expect("the binary starts");
         let mut stdin = child.stdin.take().expect("stdin is a pipe");
         let bytes = std::mem::take(&mut self.stdin);
-        // A program that ends without reading closes the pipe: that is its right.
+        // A program may end without reading its input, which closes the pipe.
         let writer = std::thread::spawn(move || drop(stdin.write_all(&bytes)));
         let Output { status, stdout, stderr } = child.wait_with_output().expect("the binary ends");
         writer.join().expect("the writer ends");
@@ -73,21 +73,21 @@ impl Call {
         Ran { code: status.code().unwrap_or(-1), out: stdout, err }
     }
 
-    /// Runs it, expects success, and gives standard output as text.
+    /// Runs it, expects success, and returns standard output as text.
     pub(crate) fn text(self) -> String {
         let ran = self.run();
         assert_eq!(ran.code, 0, "{}", ran.err);
         String::from_utf8(ran.out).expect("the output is UTF-8")
     }
 
-    /// Runs it, expects success, and gives standard output as one line of JSON.
+    /// Runs it, expects success, and returns standard output parsed as one line of JSON.
     pub(crate) fn json(self) -> Value {
         let text = self.text();
         assert_eq!(text.matches('\n').count(), 1, "one line: {text}");
         serde_json::from_str(&text).expect("the output is JSON")
     }
 
-    /// Runs it, expects this exit code and an error that has all of `words` in it, and nothing on standard output.
+    /// Runs it, and expects this exit code, an error that contains all of `words`, and nothing on standard output.
     pub(crate) fn fails(self, code: i32, words: &[&str]) {
         let ran = self.run();
         assert_eq!(ran.code, code, "{}", ran.err);
@@ -99,7 +99,7 @@ impl Call {
     }
 }
 
-/// The path of a fixture of the model crate.
+/// The path of one of the model crate's fixtures.
 pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/fixtures").join(name)
 }
@@ -109,10 +109,10 @@ pub(crate) fn tiny(name: &str) -> String {
     fixture("tiny").join(name).to_str().expect("the path is UTF-8").to_owned()
 }
 
-/// A copy of a tiny checkpoint, to be changed.
+/// A copy of a tiny checkpoint, to modify.
 pub(crate) fn copy_of(name: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for entry in fs::read_dir(fixture("tiny").join(name)).expect("the fixture is there") {
+    for entry in fs::read_dir(fixture("tiny").join(name)).expect("the fixture exists") {
         let entry = entry.expect("the fixture can be listed");
         fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("the fixture can be copied");
     }
@@ -124,12 +124,12 @@ pub(crate) fn arg(path: &Path) -> String {
     path.to_str().expect("the path is UTF-8").to_owned()
 }
 
-/// Whole numbers of a JSON array.
+/// Token ids from a JSON array.
 pub(crate) fn ids(value: &Value) -> Vec<u32> {
     serde_json::from_value(value.clone()).expect("an array of ids")
 }
 
-/// Ids as `--ids` takes them.
+/// Ids in the format of `--ids`.
 pub(crate) fn joined(ids: &[u32]) -> String {
     ids.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }

@@ -1,4 +1,4 @@
-//! `quantize`: what it writes runs, what it refuses it names, and an interrupted or failed call leaves nothing behind.
+//! `quantize`: its output runs, its errors name their cause, and a failed call leaves no files.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::process::{arg, glassbox, tiny};
 
 #[test]
-fn a_quantised_model_says_the_same() {
+fn an_f32_copy_generates_the_same_text() {
     let folder = tempfile::tempdir().unwrap();
     for model in ["gpt2-text", "gguf/gpt2-text.gguf", "llama-text", "gguf/llama-text.gguf"] {
         let out = folder.path().join("out.gguf");
@@ -20,7 +20,7 @@ fn a_quantised_model_says_the_same() {
 }
 
 #[test]
-fn a_dry_run_tells_what_would_be_written_and_writes_nothing() {
+fn a_dry_run_reports_the_plan_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.gguf");
     let call = |more: &[&str]| {
@@ -44,21 +44,21 @@ fn a_dry_run_tells_what_would_be_written_and_writes_nothing() {
 }
 
 #[test]
-fn wrong_calls_are_named() {
+fn errors_name_their_cause() {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("model.gguf");
     fs::copy(tiny("gguf/llama-text.gguf"), &copy).unwrap();
     let before = fs::read(&copy).unwrap();
     let (copied, odd) = (arg(&copy), tiny("gpt2-odd"));
-    for (input, output, kind, code, told) in [
-        (&*copied, &*copied, "q8_0", 2, "one file"),
+    for (input, output, kind, code, expected) in [
+        (&*copied, &*copied, "q8_0", 2, "the same file"),
         (&copied, "out.gguf", "q3_k", 2, "unknown type"),
         ("no-such-model", "out.gguf", "q8_0", 1, "no-such-model"),
         (&copied, "/no/such/folder/out.gguf", "q8_0", 1, "/no/such/folder/out.gguf"),
         (&odd, "out.gguf", "q8_0", 1, "activation function"),
     ] {
         let ran = glassbox(["quantize", input, output, "--type", kind]).run();
-        assert!(ran.code == code && ran.err.contains(told), "{} {}", ran.code, ran.err);
+        assert!(ran.code == code && ran.err.contains(expected), "{} {}", ran.code, ran.err);
         assert!(ran.out.is_empty());
     }
     assert_eq!(fs::read(&copy).unwrap(), before);

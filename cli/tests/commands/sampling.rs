@@ -1,4 +1,4 @@
-//! Sampling flags: each has its effect, and a seed gives the same tokens again.
+//! Sampling flags: each has an effect, and a seed reproduces the tokens.
 
 use crate::process::{glassbox, ids, tiny};
 
@@ -9,7 +9,7 @@ fn sampled(flags: &[&str]) -> Vec<u32> {
     ids(&glassbox([&call[..], flags].concat()).json()["ids"])
 }
 
-/// Bold sampling, in which chance shows.
+/// Sampling at a high temperature, where randomness shows.
 const BOLD: [&str; 8] = ["--temp", "3", "--top-k", "0", "--top-p", "1", "--min-p", "0"];
 
 fn bold(flags: &[&str]) -> Vec<u32> {
@@ -17,14 +17,14 @@ fn bold(flags: &[&str]) -> Vec<u32> {
 }
 
 #[test]
-fn a_seed_gives_the_same_tokens_again_and_another_one_others() {
+fn a_seed_reproduces_the_tokens_and_another_one_does_not() {
     assert_eq!(bold(&["--seed", "7"]), bold(&["--seed", "7"]));
     assert_ne!(bold(&["--seed", "7"]), bold(&["--seed", "8"]));
     assert_ne!(bold(&[]), bold(&[]));
 }
 
 #[test]
-fn a_seed_that_nobody_chose_is_told_so_that_it_can_be_chosen() {
+fn a_random_seed_is_reported_and_can_be_reused() {
     let model = tiny("llama-text");
     let call = [&["generate", "-m", &model, "--json", "The cat sat on"], &BOLD[..]].concat();
     let ran = glassbox(call.clone()).run();
@@ -61,7 +61,7 @@ fn every_other_filter_changes_the_draw() {
 }
 
 #[test]
-fn penalties_see_as_far_as_they_are_told() {
+fn repeat_last_n_limits_the_penalties() {
     let greedy = sampled(&["--temp", "0"]);
     let penalised = sampled(&["--temp", "0", "--presence-penalty", "1000", "--repeat-last-n", "-1"]);
     let mut distinct = penalised.clone();
@@ -83,7 +83,7 @@ fn a_bias_bans_or_forces_a_token() {
 
 #[test]
 fn the_order_of_filters_can_be_changed() {
-    // Without top_k in the order --top-k has no effect.
+    // Without top_k in the order, --top-k has no effect.
     assert_ne!(sampled(&["--temp", "9", "--seed", "1", "--top-k", "1", "--samplers", "temperature"]), {
         sampled(&["--temp", "0"])
     });

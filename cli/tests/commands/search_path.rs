@@ -1,4 +1,4 @@
-//! Finding a model: by path, by name, or in the box.
+//! Finding a model by path or by name.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ fn call(flags: &[&str], models: &Path) -> Call {
 }
 
 #[test]
-fn a_name_is_looked_for() {
+fn a_name_is_searched_in_the_search_path() {
     let folder = tempfile::tempdir().unwrap();
     let models = folder.path();
     add(models, "one.gguf");
@@ -32,7 +32,7 @@ fn a_name_is_looked_for() {
 }
 
 #[test]
-fn the_cache_folder_is_searched_when_nothing_is_set() {
+fn the_cache_folder_is_the_default_search_path() {
     let cache = tempfile::tempdir().unwrap();
     fs::create_dir(cache.path().join("glassbox")).unwrap();
     add(&cache.path().join("glassbox"), "only.gguf");

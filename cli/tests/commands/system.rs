@@ -1,4 +1,4 @@
-//! Pipes that close, disks that are full, terminals, and Ctrl-C.
+//! Closed pipes, full disks, terminals and Ctrl-C.
 #![cfg(unix)]
 
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ use crate::process::{arg, copy_of, glassbox, tiny};
 use crate::terminal::Terminal;
 
 #[test]
-fn a_reader_who_has_read_enough_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let text = "word ".repeat(50_000);
     let calls = [
         vec!["tokenize".to_owned(), "-m".to_owned(), tiny("llama-text")],
@@ -59,7 +59,7 @@ fn a_full_disk_is_an_error() {
 }
 
 #[test]
-fn a_closed_stderr_stops_nothing() {
+fn a_closed_stderr_is_ignored() {
     let mut command =
         glassbox(["generate", "-m", &tiny("llama-text"), "x", "-n", "3", "--temp", "0"]).command();
     let mut child =
@@ -70,7 +70,7 @@ fn a_closed_stderr_stops_nothing() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_terminal_gets_colour_unless_it_wants_none() {
+fn a_terminal_gets_colour_unless_it_is_disabled() {
     let binary = env!("CARGO_BIN_EXE_glassbox");
     let command = format!("{binary} predict -m {} --ids 40,41 --top 3", tiny("llama-text"));
     let Some(coloured) = Terminal::start(&command, &[]) else { return };
@@ -89,14 +89,14 @@ fn a_terminal_gets_colour_unless_it_wants_none() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_chat_on_a_terminal_takes_commands() {
+fn a_chat_on_a_terminal_has_commands() {
     let folder = copy_of("llama-text");
     let template = "{{ messages | map(attribute='content') | join(' ') }}";
     fs::write(folder.path().join("chat_template.jinja"), template).unwrap();
     let model = arg(folder.path());
     let call = ["generate", "-m", &model, "--temp", "0", "-n", "3", "--json", "the cat"];
     let report = glassbox(call).json();
-    // A model must not control the terminal.
+    // Generated control characters must not reach the terminal.
     let harmless = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     let answer: String = report["text"].as_str().unwrap().chars().map(harmless).collect();
 
@@ -109,14 +109,14 @@ fn a_chat_on_a_terminal_takes_commands() {
         terminal.types("the cat\r");
         let shown = terminal.waits_for_prompt();
         assert!(shown.contains(&format!("\r\n{answer}\r\n")), "{answer:?} in {shown:?}");
-        // After this the conversation is as at its start.
+        // After this, the conversation starts again.
         terminal.types("/reset\r");
         terminal.waits_for_prompt();
     }
     terminal.types("/exit\r");
     assert_eq!(terminal.ends().0, Some(0));
-    // Where a line is edited, Ctrl-D ends the program, and so does Ctrl-C if it is pressed twice: the first may have been
-    // meant for an answer that ended just then.
+    // While a line is edited, Ctrl-D ends the program. Ctrl-C ends it when pressed twice: the first may have been meant
+    // for an answer that had just ended.
     for (keys, code) in [(&["\x04"][..], 0), (&["\x03", "\x03"], 130), (&["half a line\x03", "\x04"], 0)] {
         let mut terminal = Terminal::start(&command, &[]).unwrap();
         for key in keys {
@@ -127,7 +127,7 @@ fn a_chat_on_a_terminal_takes_commands() {
     }
 }
 
-/// Whether a process handles SIGINT itself, by Linux's account.
+/// Whether a process handles SIGINT, according to /proc.
 fn handles_interrupts(pid: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
@@ -138,10 +138,10 @@ fn handles_interrupts(pid: u32) -> bool {
 #[test]
 fn ctrl_c_ends_with_130() {
     let mut command = glassbox(["tokenize", "-m", &tiny("llama-text")]).command();
-    // It waits for standard input, which never ends.
+    // The program waits for standard input, which stays open.
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // Waiting for a child closes its standard input, which must outlive it here.
+    // `wait` closes the child's standard input, which must stay open until it has ended.
     let stdin = child.stdin.take();
     let start = Instant::now();
     while !handles_interrupts(child.id()) {

@@ -1,27 +1,27 @@
-//! A terminal with a person at it, by way of the tool `script`, where this machine has it.
+//! An interactive terminal, emulated by the tool `script`, if this machine has it.
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-/// A running program and what it has shown.
+/// A running program and its output so far.
 pub(crate) struct Terminal {
     script: Child,
     keyboard: ChildStdin,
     screen: ChildStdout,
     shown: Vec<u8>,
-    /// Dropped when all is over; until then the patience of a thread that kills what hangs.
+    /// Dropped at the end; until then a watchdog thread waits for it and kills a program that hangs.
     alive: Option<Sender<()>>,
 }
 
-/// Seconds after which a program hangs, and the test with it.
-const PATIENCE: u64 = 60;
+/// Seconds after which a program counts as hanging.
+const TIMEOUT: u64 = 60;
 
 impl Terminal {
-    /// Starts a program on a terminal; `None` where there is no `script`.
+    /// Starts a program on a terminal; `None` if there is no `script`.
     pub(crate) fn start(command: &str, settings: &[(&str, &str)]) -> Option<Terminal> {
-        // The program takes the place of the shell, or Ctrl-C would end the shell beside it and its exit code be shown.
+        // `exec` replaces the shell; otherwise Ctrl-C would end the shell too and its exit code would be reported.
         let command = format!("exec {command}");
         let mut script = Command::new("script");
         script.args(["-qec", &command, "/dev/null"]).env_remove("NO_COLOR");
@@ -35,19 +35,19 @@ impl Terminal {
         let (alive, over) = channel::<()>();
         let id = script.id().to_string();
         std::thread::spawn(move || {
-            if over.recv_timeout(Duration::from_secs(PATIENCE)) == Err(RecvTimeoutError::Timeout) {
+            if over.recv_timeout(Duration::from_secs(TIMEOUT)) == Err(RecvTimeoutError::Timeout) {
                 drop(Command::new("kill").arg(id).status());
             }
         });
         Some(Terminal { script, keyboard, screen, shown: Vec::new(), alive: Some(alive) })
     }
 
-    /// Types.
+    /// Types keys.
     pub(crate) fn types(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Waits until the screen has shown `done` since the last call, and gives all of what was shown since.
+    /// Waits until `done` holds for the output since the last call, and returns that output.
     pub(crate) fn waits(&mut self, done: impl Fn(&str) -> bool) -> String {
         let mut new = Vec::new();
         let mut byte = [0];
@@ -59,13 +59,13 @@ impl Terminal {
         String::from_utf8_lossy(&new).into_owned()
     }
 
-    /// Waits until a line can be edited: what is typed ahead is lost.
+    /// Waits until a line can be edited; keys typed before that are lost.
     pub(crate) fn waits_for_prompt(&mut self) -> String {
-        // The prompt, and the cursor behind it.
+        // The prompt, and the cursor after it.
         self.waits(|shown| shown.ends_with("> \r\x1b[2C\x1b[?2026l"))
     }
 
-    /// Waits for the program's end: its exit code, and everything that was shown.
+    /// Waits for the program to end. Returns its exit code and all its output.
     pub(crate) fn ends(mut self) -> (Option<i32>, String) {
         drop(self.keyboard);
         self.screen.read_to_end(&mut self.shown).unwrap();

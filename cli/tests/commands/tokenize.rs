@@ -1,4 +1,4 @@
-//! `tokenize` and `detokenize`: there and back, from every kind of tokenizer file.
+//! `tokenize` and `detokenize`: round trips, with every kind of tokenizer file.
 
 use std::fs;
 use std::path::Path;
@@ -38,7 +38,7 @@ fn json_has_ids_and_the_text_of_each_token() {
 }
 
 #[test]
-fn the_table_has_the_bytes_behind_each_token() {
+fn the_table_has_the_byte_range_of_each_token() {
     for bytes in [TEXT.as_bytes(), b"a \xff\xfe b"] {
         let table = glassbox(["tokenize", "-m", &tiny("llama-text")]).stdin(bytes).text();
         let mut end = 0;
@@ -65,7 +65,7 @@ fn text_comes_from_an_argument_a_file_or_standard_input() {
 }
 
 #[test]
-fn special_tokens_are_text_unless_asked_for() {
+fn special_tokens_are_text_by_default() {
     let call = ["tokenize", "-m", &tiny("llama-text"), "--json", "a<|endoftext|>"];
     let plain = glassbox(call).json();
     assert!(!ids(&plain["ids"]).contains(&0));
@@ -76,7 +76,7 @@ fn special_tokens_are_text_unless_asked_for() {
     assert_eq!(detokenize(&[&both, "--skip-special"]).out, b"a");
 }
 
-/// A folder with a tokenizer alone, that puts token 0 in front of a text and behind it.
+/// A folder with only a tokenizer, which adds token 0 before and after a text.
 fn tokenizer_with_a_template() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let json = fs::read_to_string(fixture("tiny/llama-text/tokenizer.json")).unwrap();
@@ -95,7 +95,7 @@ fn tokenizer_with_a_template() -> tempfile::TempDir {
 }
 
 #[test]
-fn tokens_are_put_around_a_text_on_demand_only() {
+fn special_tokens_are_added_only_with_add_special() {
     let folder = tokenizer_with_a_template();
     let call = ["tokenize", "-m", &arg(folder.path()), "the"];
     let plain = glassbox([&call[..], &["--json"]].concat()).json();
@@ -117,7 +117,7 @@ fn every_kind_of_tokenizer_file_is_read() {
     for file in ["vocab.json", "merges.txt"] {
         assert_eq!(call(&fixture("tiny/gpt2-text").join(file)), gpt2);
     }
-    // A rank file of the 256 bytes alone, in GPT-2's name.
+    // A rank file of only the 256 bytes, with GPT-2's name.
     let folder = tempfile::tempdir().unwrap();
     let ranks: String = (0..=255).map(|byte| format!("{} {byte}\n", base64_of(byte))).collect();
     let file = folder.path().join("r50k_base.tiktoken");

@@ -1,4 +1,4 @@
-//! `train`: runs that end well, are interrupted, are killed, go on, or cannot go on.
+//! `train`: runs that finish, are interrupted, are killed, are resumed, or cannot be resumed.
 #![cfg(unix)]
 
 use std::fs;
@@ -40,7 +40,7 @@ checkpoint_every = 5
 checkpoint_minutes = 0.0
 "#;
 
-/// A folder with a text, a recipe and room for runs.
+/// A folder with a text, a recipe and the runs.
 struct Bench {
     folder: TempDir,
 }
@@ -63,20 +63,20 @@ impl Bench {
         arg(&self.path(name))
     }
 
-    /// A call that begins a run in the folder `out`.
+    /// A call that starts a run in the folder `out`.
     fn begin(&self, out: &str, more: &[&str]) -> Call {
         let (text, recipe, out) = (self.arg("text"), self.arg("recipe.toml"), self.arg(out));
         let call = ["train", "--data", &text, "--config", &recipe, "--out", &out];
         glassbox([&call, more].concat())
     }
 
-    /// A call that goes on with the run in the folder `out`.
+    /// A call that resumes the run in the folder `out`.
     fn resume(&self, out: &str, more: &[&str]) -> Call {
         glassbox([&["train", "--resume", "--out", &self.arg(out)], more].concat())
     }
 
-    /// Begins a run and kills it behind a checkpoint and `steps` steps, at one that the scheduler of this machine
-    /// chooses; again and again if the run should be done before this test is given its turn.
+    /// Starts a run and kills it at an arbitrary moment after a checkpoint and `steps` steps. Repeats this if the run
+    /// finishes first.
     fn begin_and_kill(&self, out: &str, more: &[&str], steps: usize) {
         for _ in 0..50 {
             let mut command = self.begin(out, more).command();
@@ -91,14 +91,14 @@ impl Bench {
             }
             fs::remove_dir_all(self.path(out)).unwrap();
         }
-        panic!("it was always faster than this test");
+        panic!("the run always finished before it could be killed");
     }
 
     fn weights(&self, out: &str) -> Vec<u8> {
         fs::read(self.path(out).join("model.safetensors")).unwrap()
     }
 
-    /// The columns of `loss.csv` that do not depend on the time: all but the last.
+    /// The columns of `loss.csv` that do not depend on timing: all but the last.
     fn losses(&self, out: &str) -> Vec<String> {
         let text = fs::read_to_string(self.path(out).join("loss.csv")).unwrap();
         text.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned()).collect()
@@ -121,18 +121,18 @@ fn has_steps(folder: &Path, steps: usize) -> bool {
 
 fn wait_for_steps(child: &mut Child, folder: &Path, steps: usize) {
     while !has_steps(folder, steps) {
-        assert_eq!(child.try_wait().unwrap(), None, "it has ended already");
+        assert_eq!(child.try_wait().unwrap(), None, "the run has ended already");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
 #[test]
-fn a_run_leaves_a_model_that_every_command_takes() {
+fn a_run_writes_a_model_that_every_command_loads() {
     let bench = Bench::new();
     let ran = ok(bench.begin("run", &["--gguf"]).run());
     assert_eq!(String::from_utf8(ran.out).unwrap(), format!("{}\n", bench.arg("run")));
     assert!(
-        ran.err.contains("kept back") && !ran.err.contains('\x1b') && !ran.err.contains('\r'),
+        ran.err.contains("validation") && !ran.err.contains('\x1b') && !ran.err.contains('\r'),
         "{}",
         ran.err
     );
@@ -140,8 +140,8 @@ fn a_run_leaves_a_model_that_every_command_takes() {
     assert_eq!(losses.len(), 41);
     let loss = |line: &String| line.split(',').nth(3).unwrap().parse::<f64>().unwrap();
     assert!(loss(&losses[40]) < loss(&losses[1]) - 1.0, "{losses:?}");
-    let looks = losses.iter().skip(1).filter(|line| line.split(',').nth(4) != Some("")).count();
-    assert_eq!(looks, 4);
+    let validations = losses.iter().skip(1).filter(|line| line.split(',').nth(4) != Some("")).count();
+    assert_eq!(validations, 4);
     assert!(fs::read_to_string(bench.path("run/loss.svg")).unwrap().contains("<polyline"));
     let samples = fs::read_to_string(bench.path("run/samples.txt")).unwrap();
     assert!(
@@ -159,11 +159,11 @@ fn a_run_leaves_a_model_that_every_command_takes() {
     bench.begin("run", &[]).fails(1, &["there is a run in this folder already", "--resume"]);
     let weights = bench.weights("run");
     ok(bench.resume("run", &[]).run());
-    assert_eq!(bench.weights("run"), weights, "a run that is done stays as it is");
+    assert_eq!(bench.weights("run"), weights, "resuming a finished run changes nothing");
 }
 
 #[test]
-fn threads_and_seeds() {
+fn weights_depend_on_the_seed_but_not_on_threads() {
     let bench = Bench::new();
     ok(bench.begin("one", &["-t", "1", "--steps", "20"]).run());
     ok(bench.begin("two", &["-t", "2", "--steps", "20"]).run());
@@ -174,13 +174,13 @@ fn threads_and_seeds() {
 }
 
 #[test]
-fn a_killed_run_comes_to_the_same_bits() {
+fn a_killed_and_resumed_run_gives_the_same_bits() {
     let bench = Bench::new();
     ok(bench.begin("whole", &[]).run());
     bench.begin_and_kill("killed", &["-t", "1"], 7);
     let ran = ok(bench.resume("killed", &["-t", "2"]).run());
     assert!(ran.err.contains("resumed     after step"), "{}", ran.err);
-    assert!(bench.weights("killed") == bench.weights("whole"), "the same bits as without interruption");
+    assert!(bench.weights("killed") == bench.weights("whole"), "the same bits as an uninterrupted run");
     assert_eq!(bench.losses("killed"), bench.losses("whole"));
     let best = |out: &str| fs::read(bench.path(out).join("best/model.safetensors")).unwrap();
     assert!(best("killed") == best("whole"));
@@ -197,13 +197,13 @@ fn ctrl_c_writes_a_checkpoint() {
     let output = child.wait_with_output().unwrap();
     let err = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{err}");
-    assert!(err.contains("go on with --resume"), "{err}");
+    assert!(err.contains("continue with --resume"), "{err}");
     let done = lines(&bench.path("run/loss.csv")) - 1;
     assert!(err.contains(&format!("after step {done};")), "{done}: {err}");
 }
 
 #[test]
-fn only_the_same_run_goes_on() {
+fn only_the_same_run_is_resumed() {
     let bench = Bench::new();
     bench.resume("nothing", &[]).fails(1, &["there is no run to go on with", "recipe.toml is missing"]);
     ok(bench.begin("run", &["--steps", "5"]).run());
@@ -214,7 +214,7 @@ fn only_the_same_run_goes_on() {
     fs::write(bench.path("other"), "Another tale altogether.").unwrap();
     bench.resume("run", &["--data", &bench.arg("other")]).fails(1, &["is another text"]);
     ok(bench.resume("run", &["--config", &recipe, "--steps", "5", "--data", &bench.arg("text")]).run());
-    // A checkpoint of another shape, and one that is none.
+    // A checkpoint of another shape, and files that are not checkpoints.
     let last = bench.path("run/last.safetensors");
     ok(bench.begin("wide", &["--steps", "5"]).run());
     let wide = fs::read_to_string(bench.path("wide/recipe.toml")).unwrap();
@@ -229,7 +229,7 @@ fn only_the_same_run_goes_on() {
 }
 
 #[test]
-fn bad_texts_leave_no_run_behind() {
+fn invalid_texts_leave_no_run() {
     let bench = Bench::new();
     let recipe = bench.arg("recipe.toml");
     let cases: [(&str, &[u8], &[&str]); 4] = [
@@ -246,7 +246,7 @@ fn bad_texts_leave_no_run_behind() {
     }
     glassbox(["train", "--data", &bench.arg("no"), "--config", &recipe, "--out", &bench.arg("run")])
         .fails(1, &["no"]);
-    // A single document is text enough: its end is kept back.
+    // A single document is enough: its end becomes the validation split.
     fs::write(bench.path("one"), "The cat sat on the mat and the dog on the log. ".repeat(40)).unwrap();
     let call = [
         "train",
@@ -263,11 +263,11 @@ fn bad_texts_leave_no_run_behind() {
 }
 
 #[test]
-fn a_training_that_runs_away_keeps_the_last_good_checkpoint() {
+fn a_diverging_training_keeps_the_last_good_checkpoint() {
     let bench = Bench::new();
     let wild =
         RECIPE.replace("learning_rate = 1e-2", "learning_rate = 1e38").replace("warm_up = 4", "warm_up = 40");
-    // The rate climbs, so that some steps go well.
+    // The warm-up lets the first steps succeed.
     let wild = wild.replace("checkpoint_every = 5", "checkpoint_every = 1");
     fs::write(bench.path("recipe.toml"), wild).unwrap();
     bench.begin("run", &[]).fails(1, &["is no number any more", "learning_rate"]);
@@ -282,7 +282,7 @@ fn a_full_disk_keeps_the_last_good_checkpoint() {
     let recipe = fs::read_to_string(bench.path("run/recipe.toml")).unwrap();
     fs::write(bench.path("run/recipe.toml"), recipe.replace("steps = 5", "steps = 50")).unwrap();
     let last = fs::read(bench.path("run/last.safetensors")).unwrap();
-    // A limit on the size of files stands for the end of the disk: writing fails half-way in the same manner.
+    // A limit on file size stands for a full disk: writing fails midway in the same way.
     let script = "trap '' XFSZ; ulimit -f 16; exec \"$0\" \"$@\"";
     let output = Command::new("sh")
         .args(["-c", script, env!("CARGO_BIN_EXE_glassbox"), "train", "--resume", "--out", &bench.arg("run")])
@@ -298,7 +298,7 @@ fn a_full_disk_keeps_the_last_good_checkpoint() {
 }
 
 #[test]
-fn recipes_that_make_no_sense() {
+fn invalid_recipes_are_an_error() {
     let bench = Bench::new();
     let with = |from: &str, to: &str| {
         assert!(RECIPE.contains(from));
@@ -311,13 +311,13 @@ fn recipes_that_make_no_sense() {
     with("gpt2", "gpt9").fails(1, &["\"gpt9\"", "expected gpt2 or llama"]);
     with("batch = 4", "batch = 5").fails(1, &["training.batch 5 is not a multiple of micro_batch 2"]);
     with("[model]", "[model").fails(1, &["recipe"]);
-    bench.begin("run", &["--minutes", "0"]).fails(2, &["--minutes must be a number above 0"]);
+    bench.begin("run", &["--minutes", "0"]).fails(2, &["--minutes: expected a number above 0"]);
     let ran = glassbox(["train", "--out", &bench.arg("run")]).run();
     assert!(ran.code == 2 && ran.err.contains("--data"), "{}", ran.err);
 }
 
 #[test]
-fn a_llama_learns_with_a_tokenizer_that_is_there_already() {
+fn a_llama_trains_with_an_existing_tokenizer() {
     let bench = Bench::new();
     ok(bench.begin("first", &["--steps", "2"]).run());
     let tokenizer = bench.arg("first/tokenizer.json");
@@ -328,14 +328,14 @@ fn a_llama_learns_with_a_tokenizer_that_is_there_already() {
 }
 
 #[test]
-fn a_run_that_is_watched_can_be_drawn() {
+fn snapshots_of_a_run_are_drawn() {
     let bench = Bench::new();
     bench.begin_and_kill("run", &["--watch", "4"], 6);
     ok(bench.resume("run", &["--watch", "4"]).run());
     let glimpses = glassbox(["watch", &bench.arg("run"), "--json"]).json();
     let glimpses = glimpses.as_array().unwrap();
     let steps: Vec<u64> = glimpses.iter().map(|glimpse| glimpse["step"].as_u64().unwrap()).collect();
-    assert_eq!(steps, (1..=10).map(|i| i * 4).collect::<Vec<_>>(), "none twice, none lost");
+    assert_eq!(steps, (1..=10).map(|i| i * 4).collect::<Vec<_>>(), "no snapshot twice, none missing");
     let last = &glimpses[9];
     assert_eq!(last["loss_by_position"].as_array().unwrap().len(), 16);
     for norms in ["gradient_norms", "weight_norms"] {
@@ -346,7 +346,7 @@ fn a_run_that_is_watched_can_be_drawn() {
     let pattern = last["attention"]["pattern"].as_array().unwrap();
     assert_eq!(pattern.len(), last["prompt"].as_array().unwrap().len());
     for row in pattern {
-        let sum: f64 = row.as_array().unwrap().iter().map(|look| look.as_f64().unwrap()).sum();
+        let sum: f64 = row.as_array().unwrap().iter().map(|weight| weight.as_f64().unwrap()).sum();
         assert!((sum - 1.0).abs() < 1e-5, "{sum}");
     }
     let text = glassbox(["watch", &bench.arg("run")]).text();

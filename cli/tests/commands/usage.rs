@@ -1,4 +1,4 @@
-//! Help, and exit code 2 for what makes no sense.
+//! Help, and exit code 2 for wrong usage.
 
 use crate::process::{glassbox, tiny};
 
@@ -6,7 +6,7 @@ const COMMANDS: [&str; 9] =
     ["generate", "chat", "predict", "tokenize", "detokenize", "neighbors", "perplexity", "inspect", "doctor"];
 
 #[test]
-fn every_command_explains_itself() {
+fn every_command_has_help() {
     let overview = glassbox(["--help"]).text();
     for command in COMMANDS {
         assert!(overview.contains(command), "{command}");
@@ -20,8 +20,30 @@ fn every_command_explains_itself() {
     assert!(glassbox(["--version"]).text().starts_with("glassbox "));
 }
 
+/// The names of all commands in the overview.
+fn commands(overview: &str) -> Vec<&str> {
+    let list = overview.split_once("Commands:\n").expect("a list of commands").1;
+    let entries = list.split("\n\n").next().expect("a list ends").lines();
+    let names =
+        entries.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").collect()
+}
+
 #[test]
-fn nonsense_is_wrong_usage() {
+fn help_fits_80_columns() {
+    let overview = glassbox(["--help"]).text();
+    let commands = commands(&overview);
+    assert!(commands.len() > 20 && COMMANDS.iter().all(|command| commands.contains(command)), "{commands:?}");
+    let calls = commands.iter().flat_map(|command| [vec![*command, "--help"], vec![*command, "-h"]]);
+    for call in calls.chain([vec!["--help"], vec!["-h"]]) {
+        let help = glassbox(&call).text();
+        let widest = help.lines().max_by_key(|line| line.chars().count()).expect("some help");
+        assert!(widest.chars().count() <= 80, "{call:?}: {widest}");
+    }
+}
+
+#[test]
+fn invalid_arguments_are_wrong_usage() {
     let none: [&str; 0] = [];
     assert_eq!(glassbox(none).run().code, 2);
     glassbox(["fly"]).fails(2, &["fly"]);

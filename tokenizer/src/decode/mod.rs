@@ -1,7 +1,7 @@
-//! From tokens back to text, step by step.
+//! Decoding: from tokens to text, in steps.
 //!
-//! A [`Decoder`] is a list of steps. Each takes the tokens one after the other and hands on what it can already say, so
-//! that decoding everything at once and decoding as a stream are the same code.
+//! A [`Decoder`] is a list of steps. Each step takes tokens one by one and outputs what is already certain, so decoding
+//! all at once and streaming are the same code.
 
 mod stage;
 
@@ -12,41 +12,41 @@ use stage::Stage;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum DecodeStep {
-    /// Tokens are bytes in the [byte alphabet](crate::byte_alphabet); all become one text.
+    /// Tokens are bytes in the [byte alphabet](crate::byte_alphabet); all are joined to one text.
     ByteLevel,
-    /// The mark becomes a space.
+    /// Replaces the mark by a space.
     Metaspace {
         /// The mark.
         replacement: char,
-        /// Whether the marks of the first token are dropped.
+        /// Whether the marks of the first token are removed instead.
         strip_first: bool,
     },
-    /// Neighbouring byte tokens (`<0xE2>`) become text, or one `�` each where they are not UTF-8.
+    /// Converts adjacent byte tokens (`<0xE2>`) to text, or to one `�` each if they are not UTF-8.
     ByteFallback,
-    /// All tokens become one.
+    /// Joins all tokens to one.
     Fuse,
-    /// Puts a text in the place of whatever a pattern matches in a token.
+    /// Replaces the matches of a pattern in each token.
     Replace {
-        /// What to look for.
+        /// The pattern.
         pattern: Pattern,
-        /// What takes its place.
+        /// The replacement.
         content: String,
     },
-    /// Takes a character from the ends of each token.
+    /// Removes a character from the ends of each token.
     Strip {
         /// The character.
         content: char,
-        /// How many at most from the start.
+        /// Maximum number removed at the start.
         start: usize,
-        /// How many at most from the end.
+        /// Maximum number removed at the end.
         stop: usize,
     },
-    /// The mark at the end of a word becomes a space, but in the last token nothing.
+    /// Replaces the end-of-word suffix by a space, and removes it from the last token.
     Suffix(String),
 }
 
 impl DecodeStep {
-    /// How many bytes one byte of a token can become.
+    /// The maximum number of bytes that one byte of a token becomes.
     pub(crate) fn growth(&self) -> usize {
         match self {
             // A byte that is not UTF-8 becomes `�`.
@@ -80,12 +80,12 @@ impl Decoder {
         self.steps.iter().any(|step| matches!(step, DecodeStep::ByteLevel))
     }
 
-    /// Whether byte tokens stand for bytes.
+    /// Whether byte tokens are decoded to bytes.
     pub(crate) fn has_byte_tokens(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, DecodeStep::ByteFallback))
     }
 
-    /// A character that stands for a space, if there is one.
+    /// The character that represents a space, if there is one.
     pub(crate) fn space_mark(&self) -> Option<char> {
         self.steps.iter().find_map(|step| match step {
             DecodeStep::Metaspace { replacement, .. } => Some(*replacement),
@@ -98,10 +98,10 @@ impl Decoder {
     }
 }
 
-/// Decoding under way.
+/// The state of a decoder.
 ///
-/// Tokens go in with [`push`](Decoding::push); bytes come out. With `raw`, bytes that are not UTF-8 come out as they
-/// are; otherwise as `�`, and everything that comes out is whole characters.
+/// [`push`](Decoding::push) takes a token and returns bytes. With `raw`, bytes that are not UTF-8 are returned
+/// unchanged; otherwise they become `�`, and all output consists of complete characters.
 #[derive(Debug, Clone)]
 pub(crate) struct Decoding<'d> {
     stages: Vec<Stage<'d>>,
@@ -113,7 +113,7 @@ impl<'d> Decoding<'d> {
         let Some(decoder) = decoder else {
             return Decoding { stages: vec![Stage::JoinWithSpaces { begun: false }] };
         };
-        // Behind a step that makes one token of all, the next steps get that token in fragments.
+        // After a step that joins all tokens, the following steps get that token in fragments.
         let mut fragments = false;
         let mut stages = Vec::with_capacity(decoder.steps.len());
         for step in &decoder.steps {
@@ -123,12 +123,12 @@ impl<'d> Decoding<'d> {
         Decoding { stages }
     }
 
-    /// Takes a token in and gives what has become certain.
+    /// Takes a token and returns the output that is certain.
     pub(crate) fn push(&mut self, token: &str) -> Vec<u8> {
         self.flow(0, vec![token.as_bytes().to_vec()])
     }
 
-    /// Gives what was held back.
+    /// Returns the output held back.
     pub(crate) fn finish(&mut self) -> Vec<u8> {
         let mut text = Vec::new();
         for number in 0..self.stages.len() {
@@ -139,7 +139,7 @@ impl<'d> Decoding<'d> {
         text
     }
 
-    /// Sends tokens through the stages from `first` on.
+    /// Passes tokens through the stages from `first` on.
     fn flow(&mut self, first: usize, mut tokens: Vec<Vec<u8>>) -> Vec<u8> {
         for stage in &mut self.stages[first..] {
             let mut next = Vec::with_capacity(tokens.len());

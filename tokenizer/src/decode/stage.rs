@@ -1,4 +1,4 @@
-//! One step of decoding with what it remembers of the tokens so far.
+//! The state of one decoding step.
 
 use super::DecodeStep;
 use crate::bpe::{alphabet_bytes, byte_of_fallback};
@@ -6,7 +6,7 @@ use crate::pretokenize::Pattern;
 
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 
-/// A step under way. Tokens go in; what can be said goes out, the rest is held.
+/// A step and its state. It takes tokens, outputs what is certain and holds the rest.
 #[derive(Debug, Clone)]
 pub(super) enum Stage<'d> {
     JoinWithSpaces {
@@ -23,12 +23,12 @@ pub(super) enum Stage<'d> {
         held: Vec<u8>,
     },
     Fuse,
-    /// [`DecodeStep::Metaspace`], and replacing one character.
+    /// [`DecodeStep::Metaspace`], or [`DecodeStep::Replace`] of one character.
     Character {
         from: char,
-        /// What it becomes in the first token.
+        /// Replacement in the first token.
         first: &'d str,
-        /// What it becomes in all others.
+        /// Replacement in all other tokens.
         to: &'d str,
         begun: bool,
     },
@@ -41,19 +41,19 @@ pub(super) enum Stage<'d> {
         start: usize,
         stop: usize,
     },
-    /// [`DecodeStep::Strip`] where the token comes in fragments: its end is held until it is known to be the end.
+    /// [`DecodeStep::Strip`] of a token in fragments: possible marks at the end are held until the end is known.
     StripWhole {
         mark: String,
         start: usize,
         stop: usize,
         held: Vec<u8>,
     },
-    /// [`DecodeStep::Suffix`]: the last token is held, for it is treated differently.
+    /// [`DecodeStep::Suffix`]: the last token is held, because it is treated differently.
     Suffix {
         suffix: Pattern,
         held: Option<Vec<u8>>,
     },
-    /// A step that must see its token whole, where that comes in fragments.
+    /// A step that needs its whole token, if that comes in fragments.
     AtTheEnd {
         stage: Box<Stage<'d>>,
         held: Vec<u8>,
@@ -61,7 +61,7 @@ pub(super) enum Stage<'d> {
 }
 
 impl<'d> Stage<'d> {
-    /// A step that gets whole tokens.
+    /// The stage of a step that gets whole tokens.
     pub(super) fn of_tokens(step: &'d DecodeStep, raw: bool) -> Stage<'d> {
         match step {
             DecodeStep::ByteLevel => Stage::Bytes { raw, held: Vec::new() },
@@ -95,7 +95,7 @@ impl<'d> Stage<'d> {
         }
     }
 
-    /// Takes a token in.
+    /// Takes a token.
     pub(super) fn push(&mut self, token: Vec<u8>, out: &mut Vec<Vec<u8>>) {
         match self {
             Stage::JoinWithSpaces { begun } => {
@@ -112,7 +112,7 @@ impl<'d> Stage<'d> {
                 Some(byte) if *raw => out.push(vec![byte]),
                 Some(byte) => held.push(byte),
                 None => {
-                    say_bytes(held, out);
+                    flush_bytes(held, out);
                     out.push(token);
                 }
             },
@@ -131,7 +131,7 @@ impl<'d> Stage<'d> {
             }
             Stage::StripWhole { mark, start, stop, held } => {
                 let (rest, stripped) = without_start(&token, mark, *start);
-                // The start ends where something else than marks comes.
+                // The start ends at the first text other than marks.
                 *start = if rest.is_empty() { *start - stripped } else { 0 };
                 held.extend_from_slice(rest);
                 let certain = end_without(held, mark, *stop);
@@ -146,15 +146,15 @@ impl<'d> Stage<'d> {
         }
     }
 
-    /// No more tokens will come.
+    /// Ends the input and outputs what is held.
     pub(super) fn finish(&mut self, out: &mut Vec<Vec<u8>>) {
         match self {
             Stage::Bytes { held, .. } => {
                 let bytes = std::mem::take(held);
                 out.push(String::from_utf8_lossy(&bytes).into_owned().into_bytes());
             }
-            Stage::ByteTokens { held, .. } => say_bytes(held, out),
-            // What is held is what is to be stripped.
+            Stage::ByteTokens { held, .. } => flush_bytes(held, out),
+            // What is held are the marks to strip.
             Stage::StripWhole { held, .. } => held.clear(),
             Stage::Suffix { suffix, held } => out.extend(held.take().map(|last| replace(last, suffix, ""))),
             Stage::AtTheEnd { stage, held } => {
@@ -170,8 +170,8 @@ impl<'d> Stage<'d> {
     }
 }
 
-/// The bytes of byte tokens as text, or one `�` for each.
-fn say_bytes(held: &mut Vec<u8>, out: &mut Vec<Vec<u8>>) {
+/// Outputs the bytes of byte tokens as text, or one `�` for each.
+fn flush_bytes(held: &mut Vec<u8>, out: &mut Vec<Vec<u8>>) {
     let bytes = std::mem::take(held);
     if str::from_utf8(&bytes).is_ok() {
         out.extend((!bytes.is_empty()).then_some(bytes));
@@ -180,8 +180,8 @@ fn say_bytes(held: &mut Vec<u8>, out: &mut Vec<Vec<u8>>) {
     }
 }
 
-/// Takes the whole characters from the front of `bytes`, with `�` for what can never become one; what may yet be
-/// completed stays.
+/// Removes the complete characters from the front of `bytes` and returns them, with `�` for invalid bytes. A character
+/// that may still be completed stays.
 fn whole_characters(bytes: &mut Vec<u8>) -> Vec<u8> {
     let mut text = Vec::with_capacity(bytes.len());
     let mut done = 0;
@@ -201,28 +201,28 @@ fn whole_characters(bytes: &mut Vec<u8>) -> Vec<u8> {
     text
 }
 
-/// Whether bytes are the beginning of a character that more bytes could complete.
+/// Whether bytes are an incomplete character that more bytes could complete.
 fn may_continue(bytes: &[u8]) -> bool {
     str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
 
-/// What follows the at most `most` marks at the start, and how many they are.
-fn without_start<'b>(text: &'b [u8], mark: &str, most: usize) -> (&'b [u8], usize) {
+/// `text` without up to `max` marks at the start, and the number of marks removed.
+fn without_start<'b>(text: &'b [u8], mark: &str, max: usize) -> (&'b [u8], usize) {
     let mut rest = text;
     let mut stripped = 0;
-    while stripped < most
-        && let Some(behind) = rest.strip_prefix(mark.as_bytes())
+    while stripped < max
+        && let Some(after) = rest.strip_prefix(mark.as_bytes())
     {
-        rest = behind;
+        rest = after;
         stripped += 1;
     }
     (rest, stripped)
 }
 
-/// Where the at most `most` marks at the end begin.
-fn end_without(text: &[u8], mark: &str, most: usize) -> usize {
+/// The start of up to `max` marks at the end.
+fn end_without(text: &[u8], mark: &str, max: usize) -> usize {
     let mut rest = text;
-    for _ in 0..most {
+    for _ in 0..max {
         match rest.strip_suffix(mark.as_bytes()) {
             Some(before) => rest = before,
             None => break,
@@ -238,7 +238,7 @@ fn single_char(pattern: &Pattern) -> Option<char> {
     (!is_regex && chars.next().is_none()).then_some(c)
 }
 
-/// Replaces what a pattern matches. A text that is not UTF-8, or that a regex gives up on, stays as it is.
+/// Replaces the matches of a pattern. A token that is not UTF-8, or on which the regex engine fails, is unchanged.
 fn replace(token: Vec<u8>, pattern: &Pattern, to: &str) -> Vec<u8> {
     let Ok(text) = str::from_utf8(&token) else { return token };
     let Ok(matches) = pattern.find_all(text) else { return token };
@@ -260,7 +260,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_in_any_portions_become_the_text_that_they_are_at_once(
+        fn bytes_in_chunks_decode_to_the_same_text_as_at_once(
             portions in prop::collection::vec(
                 prop_oneof![prop::collection::vec(any::<u8>(), 0..4), "\\PC{0,3}".prop_map(|text| text.into_bytes())],
                 0..12,
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_stripped_from_the_ends_of_a_text_in_fragments() {
+    fn marks_are_stripped_from_a_text_in_fragments() {
         let step = DecodeStep::Strip { content: ' ', start: 2, stop: 1 };
         let strip = |fragments: &[&str]| {
             let mut stage = Stage::of_fragments(&step, false);

@@ -1,7 +1,7 @@
-//! Encoding: all steps in their order.
+//! Encoding: runs all steps in order.
 //!
 //! ```text
-//! text ─ added tokens cut out ─ normalized ─ cut into words ─ each word merged ─ template around it ─► ids
+//! text ─ match added tokens ─ normalize ─ split into words ─ merge each word ─ add special tokens ─► ids
 //! ```
 
 mod parallel;
@@ -17,47 +17,47 @@ use crate::merge::Symbol;
 use crate::text::Piece;
 use crate::tokenizer::Tokenizer;
 
-/// What to make of special tokens that stand in the text.
+/// How to treat special tokens in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Special {
-    /// They are text like any other: right for text from outside, which must not be able to forge a role.
+    /// As ordinary text. Use this for untrusted text, which must not be able to forge a role.
     #[default]
     AsText,
-    /// They are the tokens that they name: right for a rendered chat template.
+    /// As special tokens. Use this for a rendered chat template.
     Parse,
 }
 
-/// How to encode.
+/// Options of encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EncodeOptions {
-    /// What to make of special tokens that stand in the text.
+    /// How to treat special tokens in the text.
     pub special: Special,
-    /// Whether to put the tokens around the text that the model expects, such as the beginning of the sequence.
+    /// Whether to add the special tokens that the model expects around the text, such as beginning of sequence.
     pub add_special_tokens: bool,
 }
 
-/// A token and the bytes of the original text behind it.
+/// A token and its byte range in the original text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     /// The token's id.
     pub id: u32,
-    /// The bytes of the text. Empty for a token that was added around or into the text.
+    /// The byte range. Empty for a token that was added to the text.
     pub range: Range<usize>,
 }
 
-/// Where a token came from.
-enum Place<'p> {
-    /// From these bytes of a piece of text.
-    In(&'p Piece<'p>, Range<usize>),
-    /// From these bytes of the whole, which are no text.
-    At(Range<usize>),
+/// The source of a token.
+enum Source<'p> {
+    /// A range of a piece of text.
+    Text(&'p Piece<'p>, Range<usize>),
+    /// A range of the input that is not UTF-8.
+    Bytes(Range<usize>),
 }
 
-impl Place<'_> {
+impl Source<'_> {
     fn range(self) -> Range<usize> {
         match self {
-            Place::In(piece, range) => piece.origin(range),
-            Place::At(range) => range,
+            Source::Text(piece, range) => piece.origin(range),
+            Source::Bytes(range) => range,
         }
     }
 }
@@ -65,12 +65,12 @@ impl Place<'_> {
 impl Tokenizer {
     /// The ids of a text.
     ///
-    /// Characters that have no token become the unknown token, or nothing where there is none, as in the reference; in
-    /// byte-level tokenizers there are no such characters.
+    /// Unknown characters become the unknown token or, without one, nothing, as in the reference. Byte-level tokenizers
+    /// have no unknown characters.
     ///
     /// # Errors
-    /// [`Error::Search`] where a regular expression of the tokenizer gives up on the text. Tokenizers whose patterns are
-    /// all known ones ([`patterns`](crate::patterns)) never fail.
+    /// [`Error::Search`] if a regular expression of the tokenizer fails on the text. Tokenizers that only use
+    /// [`patterns`](crate::patterns) never fail.
     pub fn encode(&self, text: &str, options: &EncodeOptions) -> Result<Vec<u32>> {
         let ids = match self.raw().cuts() {
             Some(_) => self.ids_of_raw(text, options),
@@ -79,8 +79,8 @@ impl Tokenizer {
         Ok(self.with_template(ids, options))
     }
 
-    /// The tokens of a text with the bytes that each stands for. Several tokens of one character share its bytes where
-    /// the text was normalized; white space that the tokenizer drops belongs to no token.
+    /// The tokens of a text with their byte ranges. If normalization rewrote the text, several tokens of one character
+    /// share its range. White space that the tokenizer drops belongs to no token.
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].
@@ -90,11 +90,10 @@ impl Tokenizer {
 
     /// The ids of bytes that need not be UTF-8.
     ///
-    /// Valid stretches are encoded as text. Each byte between them becomes the token of that single byte: it is merged
-    /// with nothing, and nothing reaches across it.
+    /// Valid UTF-8 is encoded as text. Each invalid byte becomes the token of that byte, and no merge crosses it.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode`], and [`Error::NoByteToken`] where no token stands for an invalid byte.
+    /// As [`Tokenizer::encode`], and [`Error::NoByteToken`] if an invalid byte has no token.
     pub fn encode_bytes(&self, bytes: &[u8], options: &EncodeOptions) -> Result<Vec<u32>> {
         if let Ok(text) = str::from_utf8(bytes) {
             return self.encode(text, options);
@@ -106,14 +105,14 @@ impl Tokenizer {
         if options.add_special_tokens { self.template().apply(ids, |id, _| id) } else { ids }
     }
 
-    /// The ids of bytes, by the steps that know every case.
+    /// The ids of bytes, by the general steps.
     fn ids(&self, bytes: &[u8], options: &EncodeOptions) -> Result<Vec<u32>> {
         let mut ids = Vec::with_capacity(bytes.len() / 3 + 2);
         self.each_token(bytes, options, &mut |id, _| ids.push(id))?;
         Ok(ids)
     }
 
-    /// The ids of a text that no step rewrites.
+    /// The ids of a text, for tokenizers that do not rewrite it.
     fn ids_of_raw(&self, text: &str, options: &EncodeOptions) -> Vec<u32> {
         let cuts = self.raw().cuts().unwrap_or_default();
         let cache = self.raw().take_cache();
@@ -124,15 +123,15 @@ impl Tokenizer {
         words.ids
     }
 
-    /// As [`Tokenizer::encode_bytes`], with the bytes that each token stands for.
+    /// As [`Tokenizer::encode_bytes`], with the byte range of each token.
     ///
     /// # Errors
     /// As [`Tokenizer::encode_bytes`].
     pub fn encode_bytes_with_offsets(&self, bytes: &[u8], options: &EncodeOptions) -> Result<Vec<Token>> {
         let mut tokens = Vec::with_capacity(bytes.len() / 3 + 2);
-        self.each_token(bytes, options, &mut |id, place| tokens.push(Token { id, range: place.range() }))?;
+        self.each_token(bytes, options, &mut |id, source| tokens.push(Token { id, range: source.range() }))?;
         let end = bytes.len();
-        let around = |id, behind| Token { id, range: if behind { end..end } else { 0..0 } };
+        let around = |id, after_text| Token { id, range: if after_text { end..end } else { 0..0 } };
         Ok(if options.add_special_tokens { self.template().apply(tokens, around) } else { tokens })
     }
 
@@ -140,28 +139,28 @@ impl Tokenizer {
         &self,
         bytes: &[u8],
         options: &EncodeOptions,
-        emit: &mut dyn FnMut(u32, Place<'_>),
+        emit: &mut dyn FnMut(u32, Source<'_>),
     ) -> Result<()> {
-        let mut words = Merged::default();
+        let mut words = MergedWords::default();
         let mut at = 0;
         for chunk in bytes.utf8_chunks() {
             self.segments(chunk.valid(), at, options, &mut |segment| match segment {
-                Segment::Added(id, piece) => emit(id, Place::In(&piece, 0..piece.as_str().len())),
+                Segment::Added(id, piece) => emit(id, Source::Text(&piece, 0..piece.as_str().len())),
                 Segment::Word(piece) => words.tokens(self, piece.as_str(), |symbol| {
-                    emit(symbol.id, Place::In(&piece, symbol.start..symbol.end));
+                    emit(symbol.id, Source::Text(&piece, symbol.start..symbol.end));
                 }),
             })?;
             at += chunk.valid().len();
             for &byte in chunk.invalid() {
                 let token = self.model().byte_token(byte, self.is_byte_level()).or(self.model().unk_id());
-                emit(token.ok_or(Error::NoByteToken { byte, at })?, Place::At(at..at + 1));
+                emit(token.ok_or(Error::NoByteToken { byte, at })?, Source::Bytes(at..at + 1));
                 at += 1;
             }
         }
         Ok(())
     }
 
-    /// Cuts a text that begins at byte `start` of the whole into added tokens and words.
+    /// Splits a text, which starts at byte `start` of the input, into added tokens and words.
     pub(crate) fn segments<'t>(
         &self,
         text: &'t str,
@@ -191,45 +190,45 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// The model's view of a word, or of a part of one.
+    /// A word, or a part of one, as input of the model.
     pub(crate) fn word<'w>(&self, text: &'w str) -> Word<'w> {
         if self.pre_tokenizer().leaves_bytes_raw() { Word::Bytes(text.as_bytes()) } else { Word::Text(text) }
     }
 }
 
-/// A part of a text on its way through the tokenizer.
+/// A part of a text: an added token or a word.
 pub(crate) enum Segment<'t> {
     Added(u32, Piece<'t>),
     Word(Piece<'t>),
 }
 
-/// The words of one text that were merged already: text repeats itself.
+/// A cache of the merged words of one text.
 #[derive(Default)]
-struct Merged {
+struct MergedWords {
     known: Map<Box<str>, Box<[Symbol]>>,
 }
 
-impl Merged {
-    /// Longer words hardly come twice.
-    const LONGEST: usize = 64;
-    /// Words kept, so that memory stays bounded.
-    const MOST: usize = 1 << 16;
+impl MergedWords {
+    /// Maximum length of a cached word in bytes; longer words rarely repeat.
+    const MAX_BYTES: usize = 64;
+    /// Maximum number of cached words, so that memory is bounded.
+    const MAX_WORDS: usize = 1 << 16;
 
     fn tokens(&mut self, tokenizer: &Tokenizer, word: &str, mut emit: impl FnMut(Symbol)) {
         for part in tokenizer.model().independent_parts(word) {
-            let placed = |symbol: &Symbol| Symbol {
+            let shifted = |symbol: &Symbol| Symbol {
                 start: symbol.start + part.start,
                 end: symbol.end + part.start,
                 ..*symbol
             };
             let text = &word[part.clone()];
             if let Some(symbols) = self.known.get(text) {
-                symbols.iter().map(placed).for_each(&mut emit);
+                symbols.iter().map(shifted).for_each(&mut emit);
                 continue;
             }
             let symbols = tokenizer.model().tokens(tokenizer.word(text));
-            symbols.iter().map(placed).for_each(&mut emit);
-            if text.len() <= Merged::LONGEST && self.known.len() < Merged::MOST {
+            symbols.iter().map(shifted).for_each(&mut emit);
+            if text.len() <= MergedWords::MAX_BYTES && self.known.len() < MergedWords::MAX_WORDS {
                 self.known.insert(text.into(), symbols.into());
             }
         }

@@ -1,7 +1,7 @@
-//! Encoding one text on several threads, with the ids of one.
+//! Encoding a text on several threads, with the same ids as on one.
 //!
-//! The text is cut where that cannot change its words ([`next_seam`]); whoever is free takes the next chunk. Added tokens
-//! are found in the whole text before.
+//! Added tokens are matched in the whole text first. The text is then split at seams, where this does not change its
+//! words ([`next_seam`]), and free threads take the next chunk.
 
 use std::num::NonZero;
 use std::ops::Range;
@@ -14,14 +14,15 @@ use crate::pretokenize::raw::Cut;
 use crate::pretokenize::seams::next_seam;
 use crate::tokenizer::Tokenizer;
 
-/// Chunks are small enough for all threads to end at about the same time, and large enough to be worth the asking.
+/// Chunk size in bytes: small enough that all threads end at about the same time, large enough to amortise the
+/// overhead.
 const CHUNK: usize = 1 << 16;
 
 impl Tokenizer {
-    /// The ids that [`Tokenizer::encode`] gives, computed by as many threads.
+    /// The ids of [`Tokenizer::encode`], computed on up to `threads` threads.
     ///
-    /// Where the tokenizer rewrites the text, or cuts it by a pattern that is not among [`patterns`](crate::patterns), one
-    /// thread does all; so it is with short texts.
+    /// One thread is used for short texts, and if the tokenizer rewrites the text or splits it by a pattern that is not
+    /// in [`patterns`](crate::patterns).
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].
@@ -40,7 +41,7 @@ impl Tokenizer {
         }
     }
 
-    /// As [`Tokenizer::encode_on`], for bytes that need not be UTF-8; those that are not are encoded on one thread.
+    /// As [`Tokenizer::encode_on`], for bytes that need not be UTF-8; invalid UTF-8 is encoded on one thread.
     ///
     /// # Errors
     /// As [`Tokenizer::encode_bytes`].
@@ -69,7 +70,7 @@ impl Tokenizer {
         let work = || self.encode_chunks(cuts, text, &parts, &next);
         let helpers = threads.min(parts.len()).saturating_sub(1);
         let mut done = std::thread::scope(|scope| {
-            // A thread that the system refuses is missing, nothing else.
+            // If the system refuses a thread, the others do its work.
             let start = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
             let helpers: Vec<_> = (0..helpers).filter_map(start).collect();
             let mut done = vec![work()];
@@ -81,14 +82,14 @@ impl Tokenizer {
         if let ([one], 0) = (&mut done[..], helpers) {
             return std::mem::take(&mut one.ids);
         }
-        let mut whose: Vec<(usize, &[u32])> = Vec::with_capacity(parts.len());
+        let mut by_part: Vec<(usize, &[u32])> = Vec::with_capacity(parts.len());
         for Done { ids, ends } in &done {
             let starts = std::iter::once(0).chain(ends.iter().map(|end| end.1));
-            whose.extend(starts.zip(ends).map(|(start, &(part, end))| (part, &ids[start..end])));
+            by_part.extend(starts.zip(ends).map(|(start, &(part, end))| (part, &ids[start..end])));
         }
-        whose.sort_unstable_by_key(|part| part.0);
-        let mut ids = Vec::with_capacity(whose.iter().map(|part| part.1.len()).sum());
-        whose.iter().for_each(|part| ids.extend_from_slice(part.1));
+        by_part.sort_unstable_by_key(|part| part.0);
+        let mut ids = Vec::with_capacity(by_part.iter().map(|part| part.1.len()).sum());
+        by_part.iter().for_each(|part| ids.extend_from_slice(part.1));
         ids
     }
 
@@ -108,13 +109,13 @@ impl Tokenizer {
     }
 }
 
-/// What one thread has done: ids, and for each part that it took its number and where its ids end.
+/// The output of one thread: ids, and for each of its parts the number and the end of its ids.
 struct Done {
     ids: Vec<u32>,
     ends: Vec<(usize, usize)>,
 }
 
-/// The same parts, with long stretches of text cut at seams.
+/// The parts, with long ones split at seams.
 fn in_chunks(parts: Vec<Part>, cuts: &[Cut], text: &str, chunk: usize) -> Vec<Part> {
     let chunks_of = |Range { mut start, end }: Range<usize>| {
         std::iter::from_fn(move || {
@@ -173,7 +174,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(600))]
         #[test]
-        fn threads_and_chunks_change_no_id(
+        fn threads_and_chunks_do_not_change_the_ids(
             text in "([ab]{1,4}|[ \n1,']|<[elr]>|[中文。，é]|\\PC){0,40}",
             threads in 2usize..5,
             chunk in 1usize..20,

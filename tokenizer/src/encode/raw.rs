@@ -1,7 +1,7 @@
-//! Encoding a text that no step rewrites: its words are looked up, and merged where they are new.
+//! Encoding for tokenizers that do not rewrite the text: words are looked up in a cache and merged if they are new.
 //!
-//! The steps are those of `Tokenizer::each_token` and so are the ids; what is left out is whatever is not needed to have ids
-//! alone: pieces that know their origin, rows of symbols, allocations for a word.
+//! The steps and the ids are those of `Tokenizer::each_token`, without everything that ids alone do not need: origins
+//! of pieces, lists of symbols, allocations per word.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -10,18 +10,18 @@ use super::{EncodeOptions, Special};
 use crate::bpe::Bpe;
 use crate::pretokenize::raw::{Cut, each_word};
 use crate::tokenizer::Tokenizer;
-use crate::word_cache::{Few, Key, WordCache};
+use crate::word_cache::{Key, ShortIds, WordCache};
 
-/// Shorter texts merge their words whole, unless it is known where words fall apart: finding out takes some milliseconds,
-/// once.
+/// Texts from this length on split words into pieces by [`Bpe::joins`], which takes a few milliseconds to compute once;
+/// shorter texts do so only if it has been computed.
 const LONG_TEXT: usize = 1 << 15;
 
-/// What encoding needs that keeps the text as it is.
+/// The state for encoding without rewriting.
 #[derive(Debug, Default)]
 pub(crate) struct Raw {
-    /// The cuts, `None` where some step rewrites the text.
+    /// The cuts, `None` if a step rewrites the text.
     cuts: Option<Vec<Cut>>,
-    /// Caches that nobody uses now: one for every thread that has encoded at the same time.
+    /// Unused caches: one for each thread that has encoded at the same time.
     caches: Mutex<Vec<WordCache>>,
 }
 
@@ -31,7 +31,7 @@ impl Clone for Raw {
     }
 }
 
-/// A text is encoded in these: an added token, or text between two.
+/// A part of a text: an added token, or the text between two.
 pub(super) enum Part {
     Added(u32),
     Text(Range<usize>),
@@ -57,7 +57,7 @@ impl Raw {
 }
 
 impl Tokenizer {
-    /// The added tokens of a text and what stands between them, where no normalizer rewrites it.
+    /// The added tokens of a text and the text between them, without normalization.
     pub(super) fn raw_parts(&self, text: &str, options: &EncodeOptions) -> Vec<Part> {
         let parse = options.special == Special::Parse;
         let mut parts = Vec::new();
@@ -77,7 +77,7 @@ impl Tokenizer {
     }
 }
 
-/// Encodes ranges of one text, one after the other.
+/// Encodes ranges of a text in sequence.
 pub(super) struct Words<'a> {
     pub model: &'a Bpe,
     pub text: &'a str,
@@ -95,7 +95,7 @@ impl Words<'_> {
 
     #[inline(always)]
     fn word(&mut self, word: Range<usize>) {
-        if word.len() <= Key::LONGEST {
+        if word.len() <= Key::MAX_BYTES {
             let key = Key::new(self.text.as_bytes(), word.start, word.end);
             if !self.known(key) {
                 self.new_word(word, Some(key));
@@ -105,19 +105,19 @@ impl Words<'_> {
         }
     }
 
-    /// Appends the tokens of a short word if they are known.
+    /// Appends the tokens of a short word, if they are cached.
     #[inline(always)]
     fn known(&mut self, key: Key) -> bool {
-        let Some(&few) = self.cache.get(key) else { return false };
-        self.push(few);
+        let Some(&short) = self.cache.get(key) else { return false };
+        self.push(short);
         true
     }
 
     #[inline(always)]
-    fn push(&mut self, few: Few) {
-        // One wide store, whatever the number.
-        let length = self.ids.len() + few.count as usize;
-        self.ids.extend_from_slice(&few.ids);
+    fn push(&mut self, short: ShortIds) {
+        // One wide store for any number of ids.
+        let length = self.ids.len() + short.count as usize;
+        self.ids.extend_from_slice(&short.ids);
         self.ids.truncate(length);
     }
 
@@ -128,37 +128,37 @@ impl Words<'_> {
             false if self.text.len() < LONG_TEXT => self.model.known_joins(),
             false => self.model.joins(),
         };
-        let Some(joins) = joins.filter(|joins| joins.longest_divided < word.len()) else {
+        let Some(joins) = joins.filter(|joins| joins.max_split_token < word.len()) else {
             return self.merge(word, key, false);
         };
         let begin = self.ids.len();
-        let mut is_divided = false;
+        let mut is_split = false;
         joins.each_piece(self.text, word.clone(), |piece| {
             if piece.len() == word.len() {
                 return self.merge(piece, key, false);
             }
-            is_divided = true;
+            is_split = true;
             self.piece(piece);
         });
-        if let (Some(key), true) = (key, is_divided) {
+        if let (Some(key), true) = (key, is_split) {
             self.cache.insert(key, &self.ids[begin..]);
         }
     }
 
-    /// A part of a word that nothing is merged across the ends of.
+    /// Encodes a piece of a word, whose ends no merge crosses.
     #[inline(always)]
     fn piece(&mut self, piece: Range<usize>) {
         let bytes = &self.text.as_bytes()[piece.clone()];
         if let &[first, second, third] = bytes
             && first >= 0xe0
         {
-            let few = self.cache.character([first, second, third]);
-            if few.count == 0 {
+            let short = self.cache.character([first, second, third]);
+            if short.count == 0 {
                 return self.new_character(piece);
             }
-            return self.push(few);
+            return self.push(short);
         }
-        if piece.len() > Key::LONGEST {
+        if piece.len() > Key::MAX_BYTES {
             return self.merge(piece, None, true);
         }
         let key = Key::new(self.text.as_bytes(), piece.start, piece.end);
@@ -189,7 +189,7 @@ impl Words<'_> {
         self.model.push_ids(bytes, is_piece, &mut self.ids);
         let ids = &self.ids[begin..];
         match key {
-            Some(key) if ids.len() <= Few::MOST => self.cache.insert(key, ids),
+            Some(key) if ids.len() <= ShortIds::MAX => self.cache.insert(key, ids),
             _ => self.cache.insert_long(bytes, is_piece, ids),
         }
     }

@@ -1,6 +1,6 @@
-//! The tokenizer inside a GGUF file, from its metadata.
+//! The tokenizer of a GGUF file, from its metadata.
 //!
-//! This crate does not read GGUF containers. Whoever does fills a [`GgufVocab`] from the keys `tokenizer.ggml.*`.
+//! This crate does not read GGUF containers. The caller fills in a [`GgufVocab`] from the keys `tokenizer.ggml.*`.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ use crate::token_list::TokenList;
 use crate::tokenizer::{Parts, Tokenizer};
 use crate::vocab::Vocab;
 
-/// The metadata of a GGUF that describe its tokenizer; each field names its key.
+/// The tokenizer metadata of a GGUF; the doc of each field is its key.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GgufVocab {
     /// `tokenizer.ggml.model`: `gpt2` is byte-level BPE, `llama` is SentencePiece BPE.
@@ -48,7 +48,7 @@ pub struct GgufVocab {
     pub add_space_prefix: Option<bool>,
 }
 
-/// The kinds of `tokenizer.ggml.token_type`.
+/// The values of `tokenizer.ggml.token_type`.
 pub(crate) mod kind {
     pub(crate) const NORMAL: i32 = 1;
     pub(crate) const UNKNOWN: i32 = 2;
@@ -62,11 +62,11 @@ pub(crate) mod kind {
 pub(crate) const MARK: &str = "▁";
 
 impl GgufVocab {
-    /// Makes the tokenizer.
+    /// Builds the tokenizer.
     ///
     /// # Errors
-    /// A typed error for an unknown `model`, lists of different lengths, ids without a token and merges that do not fit
-    /// the vocabulary. An unknown `pre` is a [`Warning`].
+    /// For an unsupported `model`, lists of different lengths, ids without a token, and merges that do not match the
+    /// vocabulary. An unknown `pre` is only a [`Warning`].
     pub fn load(self) -> Result<Tokenizer> {
         self.check_lengths()?;
         let (bos, eos) = (self.check_id("bos", self.bos)?, self.check_id("eos", self.eos)?);
@@ -87,7 +87,7 @@ impl GgufVocab {
         for (wanted, id, setting) in [(add_bos, bos, "add_bos_token"), (add_eos, eos, "add_eos_token")] {
             if wanted == Some(true) && id.is_none() {
                 let setting = format!("tokenizer.ggml.{setting}");
-                tokenizer.warn([Warning::Ignored { setting, reason: "the file names no such token" }]);
+                tokenizer.warn([Warning::Ignored { setting, reason: "the file does not name this token" }]);
             }
         }
         let before = bos.filter(|_| add_bos.unwrap_or(adds_bos));
@@ -152,7 +152,7 @@ impl GgufVocab {
         let vocab = Vocab::of_list(std::mem::take(&mut self.tokens));
         let missing = || Error::Key {
             key: "tokenizer.ggml.merges".to_owned(),
-            expected: "the list of merges that gpt2 models have",
+            expected: "the list of merges of a gpt2 model",
             found: "nothing".to_owned(),
         };
         let merges = parse_merges(self.merges.as_deref().ok_or_else(missing)?, &vocab)?;
@@ -186,7 +186,7 @@ impl GgufVocab {
     fn sentence_piece(mut self) -> Result<Tokenizer> {
         let missing = || Error::Key {
             key: "tokenizer.ggml.scores".to_owned(),
-            expected: "the scores that llama models have",
+            expected: "the token scores of a llama model",
             found: "nothing".to_owned(),
         };
         let scores = self.scores.take().ok_or_else(missing)?;
@@ -236,7 +236,7 @@ fn is_spaces(token: &str) -> bool {
 fn parse_merges(lines: &[String], vocab: &Vocab) -> Result<Merges> {
     let mut merges = Merges::with_capacity(lines.len());
     for (rank, line) in lines.iter().enumerate() {
-        // The left half may itself begin with a space, in vocabularies that are not written in the byte alphabet.
+        // The left token may begin with a space in vocabularies that are not written in the byte alphabet.
         let split = line.char_indices().skip(1).find(|&(_, c)| c == ' ');
         let (left, right) = match split {
             Some((at, _)) => (&line[..at], &line[at + 1..]),
@@ -244,7 +244,7 @@ fn parse_merges(lines: &[String], vocab: &Vocab) -> Result<Merges> {
                 return Err(Error::Line {
                     file: "tokenizer.ggml.merges",
                     line: rank + 1,
-                    expected: "two tokens and a space between them",
+                    expected: "two tokens separated by a space",
                     found: line.clone(),
                 });
             }

@@ -1,30 +1,30 @@
-//! The splitting rules behind the names of `tokenizer.ggml.pre`, as llama.cpp gives them.
+//! The splitting rules named by `tokenizer.ggml.pre`, as in llama.cpp.
 //!
-//! A name stands for a list of patterns, each of which cuts what the one before it left. Where llama.cpp approximates a
-//! model's own pattern for want of a regex engine, the model's own is used.
+//! A name is a list of patterns, each of which splits the pieces of the one before. Where llama.cpp approximates a
+//! model's pattern because its regex engine cannot run it, the model's own pattern is used.
 
 use crate::error::Result;
 use crate::normalize::{Form, Normalizer};
 use crate::patterns;
 use crate::pretokenize::{Behavior, Pattern, Step};
 
-/// What a name stands for.
+/// The rule of a name.
 pub(crate) struct PreRule {
     pub steps: Vec<Step>,
     pub normalizers: Vec<Normalizer>,
-    /// Whether words that are tokens as a whole are never merged.
+    /// Whether words in the vocabulary are never merged.
     pub ignore_merges: bool,
-    /// Whether `bos` begins every text where the file does not say.
+    /// Whether `bos` is added by default.
     pub add_bos: bool,
 }
 
-/// llama.cpp leaves out the last rule of GPT-2's pattern, and cuts what no rule matches off: that is the same.
+/// llama.cpp omits the last rule of GPT-2's pattern and makes unmatched text a word, which is equivalent.
 const GPT2: &str = patterns::GPT2;
 
 struct Known {
     names: &'static [&'static str],
     patterns: &'static [&'static str],
-    /// Whether the model's own tokenizer composes characters first (llama.cpp does not).
+    /// Whether the model's own tokenizer applies NFC first (llama.cpp does not).
     nfc: bool,
     ignore_merges: bool,
     add_bos: bool,
@@ -115,17 +115,17 @@ const KNOWN: &[Known] = &[
     Known { names: &["viking"], patterns: &[BLOOM, NUMBER], ..PLAIN },
 ];
 
-/// The rule of a name, `None` for a name nobody knows here.
+/// The rule of a name, `None` for an unknown name.
 pub(super) fn rule(pre: &str) -> Result<Option<PreRule>> {
     KNOWN.iter().find(|known| known.names.contains(&pre)).map(build).transpose()
 }
 
-/// Every rule, under the first of its names.
+/// Every rule with its first name.
 pub(crate) fn rules() -> impl Iterator<Item = (&'static str, Result<PreRule>)> {
     KNOWN.iter().map(|known| (known.names[0], build(known)))
 }
 
-/// What stands in where the name is unknown or absent.
+/// The rule for an unknown or missing name.
 pub(super) fn default_rule() -> Result<PreRule> {
     build(&DEFAULT)
 }
@@ -153,7 +153,7 @@ mod tests {
     fn every_name_has_one_rule_that_can_be_built() {
         let names = || KNOWN.iter().flat_map(|known| known.names.iter().copied());
         let all: BTreeSet<&str> = names().collect();
-        assert_eq!(all.len(), names().count(), "a name is there twice");
+        assert_eq!(all.len(), names().count(), "a name occurs twice");
         for name in all {
             let rule = rule(name).unwrap().unwrap();
             assert!(matches!(rule.steps.last(), Some(Step::ByteLevel { .. })), "{name}");

@@ -1,4 +1,4 @@
-//! GPT-2's two files: `vocab.json` with the ids, `merges.txt` with one merge a line.
+//! GPT-2's two files: `vocab.json` with the ids, `merges.txt` with one merge per line.
 
 use serde_json::Value;
 
@@ -13,13 +13,13 @@ use crate::template::Template;
 use crate::tokenizer::{Parts, Tokenizer};
 use crate::vocab::Vocab;
 
-/// GPT-2's only special token, which both begins and ends a text.
+/// GPT-2's only special token, which both begins and ends a sequence.
 const END_OF_TEXT: &str = "<|endoftext|>";
 
 impl Tokenizer {
-    /// Reads the texts of `vocab.json` and `merges.txt`, with GPT-2's way of cutting words.
+    /// Builds a tokenizer from the contents of `vocab.json` and `merges.txt`, with GPT-2's pre-tokenizer.
     ///
-    /// `<|endoftext|>`, where the vocabulary has it, is special, and begins and ends sequences.
+    /// If the vocabulary has `<|endoftext|>`, it is the special token that begins and ends sequences.
     pub fn from_gpt2_files(vocab_json: &str, merges_txt: &str) -> Result<Tokenizer> {
         let value: Value = serde_json::from_str(vocab_json).map_err(Error::Json)?;
         let root = Node { value: &value, path: "vocab".to_owned() };
@@ -40,7 +40,7 @@ impl Tokenizer {
     }
 }
 
-/// Lines of `left right`; lines that begin with `#version` and empty lines at the end are not merges.
+/// Parses lines of `left right`. Lines that begin with `#version` and empty lines at the end are skipped.
 fn parse_merges(text: &str, vocab: &Vocab) -> Result<Merges> {
     let lines = text.trim_end_matches(['\n', '\r']).lines().enumerate();
     let mut merges = Merges::default();
@@ -50,7 +50,7 @@ fn parse_merges(text: &str, vocab: &Vocab) -> Result<Merges> {
             return Err(Error::Line {
                 file: "merges",
                 line: number + 1,
-                expected: "two tokens and one space between them",
+                expected: "two tokens separated by one space",
                 found: line.chars().take(80).collect(),
             });
         };

@@ -1,4 +1,4 @@
-//! Hugging Face's `tokenizer.json`: one file with every part of the tokenizer.
+//! Hugging Face's `tokenizer.json`: one file with all parts of a tokenizer.
 
 use serde_json::Value;
 
@@ -13,12 +13,12 @@ use crate::tokenizer::{Parts, Tokenizer};
 use crate::vocab::Vocab;
 
 impl Tokenizer {
-    /// Reads the text of a `tokenizer.json` with a BPE model.
+    /// Builds a tokenizer from the contents of a `tokenizer.json` with a BPE model.
     ///
     /// # Errors
-    /// [`Error::Json`] where it is no JSON, [`Error::Key`] where a part is absent or of the wrong type,
-    /// [`Error::Unsupported`] where a part is of a kind that is not known here, and the errors of vocabularies and merges
-    /// that do not fit each other.
+    /// [`Error::Json`] for invalid JSON, [`Error::Key`] for a part that is missing or of the wrong type,
+    /// [`Error::Unsupported`] for a part of an unsupported type, and errors for merges that do not match the
+    /// vocabulary.
     pub fn from_json(json: &str) -> Result<Tokenizer> {
         let value: Value = serde_json::from_str(json).map_err(Error::Json)?;
         let root = Node::root(&value);
@@ -27,7 +27,7 @@ impl Tokenizer {
         let model = model(&root.get("model"), &mut warnings)?;
         for setting in ["truncation", "padding"] {
             if !root.get(setting).is_null() {
-                let reason = "texts are encoded whole and as they are";
+                let reason = "texts are neither truncated nor padded";
                 warnings.push(Warning::Ignored { setting: setting.to_owned(), reason });
             }
         }
@@ -46,7 +46,7 @@ impl Tokenizer {
 
 fn model(node: &Node<'_>, warnings: &mut Vec<Warning>) -> Result<Bpe> {
     node.object()?;
-    // Old files have no type; then the merges tell that it is BPE.
+    // Old files have no type; merges identify BPE then.
     let is_bpe = match node.get("type").value {
         Value::Null => !node.get("merges").is_null(),
         value => value == "BPE",
@@ -56,7 +56,7 @@ fn model(node: &Node<'_>, warnings: &mut Vec<Warning>) -> Result<Bpe> {
     }
     let dropout = node.get("dropout");
     if dropout.value.as_f64().unwrap_or(0.0) != 0.0 {
-        let reason = "it is for training only, encoding must always give the same ids";
+        let reason = "dropout is for training; encoding is always deterministic";
         warnings.push(Warning::Ignored { setting: dropout.path, reason });
     }
     let options = BpeOptions {
@@ -76,7 +76,7 @@ fn model(node: &Node<'_>, warnings: &mut Vec<Warning>) -> Result<Bpe> {
     Bpe::new(vocab, merges, options)
 }
 
-/// `{"token": id, …}`, as in `vocab.json` too.
+/// Parses `{"token": id, …}`, which is also the format of `vocab.json`.
 pub(super) fn vocab(node: &Node<'_>) -> Result<Vocab> {
     let entries = node.object()?;
     let mut vocab = Vocab::with_capacity(entries.len());
@@ -89,7 +89,7 @@ pub(super) fn vocab(node: &Node<'_>) -> Result<Vocab> {
     Ok(vocab)
 }
 
-/// `["left right", …]` or `[["left", "right"], …]`.
+/// Parses `["left right", …]` or `[["left", "right"], …]`.
 fn merges(node: &Node<'_>, vocab: &Vocab, prefix_length: usize) -> Result<Merges> {
     let list = node.value.as_array().ok_or_else(|| node.expected("a list of merges"))?;
     let mut merges = Merges::with_capacity(list.len());
@@ -105,7 +105,7 @@ fn merges(node: &Node<'_>, vocab: &Vocab, prefix_length: usize) -> Result<Merges
         };
         let (left, right) = pair.ok_or_else(|| {
             Node { value, path: format!("{}[{rank}]", node.path) }
-                .expected("two tokens, as a list or with one space between")
+                .expected("two tokens, as a list or separated by one space")
         })?;
         super::add_merge(&mut merges, vocab, rank, left, right, prefix_length)?;
     }

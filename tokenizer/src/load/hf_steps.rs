@@ -1,4 +1,4 @@
-//! The steps of a `tokenizer.json`: what its normalizers, pre-tokenizers, decoders and post-processors are here.
+//! The steps of a `tokenizer.json`: normalizers, pre-tokenizers, decoders and post-processors.
 
 use super::json::Node;
 use crate::decode::{DecodeStep, Decoder};
@@ -8,7 +8,7 @@ use crate::patterns;
 use crate::pretokenize::{Behavior, Pattern, PrependScheme, Step};
 use crate::template::{Template, TemplatePart};
 
-/// Calls `part` for every part of a `Sequence`, however nested. The depth is bounded by the JSON parser's own limit.
+/// Calls `part` for every part of a `Sequence`, nested ones included. The JSON parser limits the depth.
 fn each_part<T>(
     node: &Node<'_>,
     members: &str,
@@ -120,7 +120,7 @@ fn prepend_scheme(node: &Node<'_>) -> Result<PrependScheme> {
         ("never", _) | ("", false) => Ok(PrependScheme::Never),
         ("always" | "", true) => Ok(PrependScheme::Always),
         ("first", true) => Ok(PrependScheme::First),
-        ("always" | "first", false) => Err(scheme.expected("never, as add_prefix_space is false")),
+        ("always" | "first", false) => Err(scheme.expected("never, since add_prefix_space is false")),
         _ => Err(scheme.expected("always, first or never")),
     }
 }
@@ -158,11 +158,11 @@ pub(super) fn decoder(node: &Node<'_>) -> Result<Option<Decoder>> {
     Ok(Some(Decoder::new(steps)))
 }
 
-/// What the post-processor puts around a single text.
+/// The tokens that the post-processor adds around a single text.
 pub(super) fn template(node: &Node<'_>) -> Result<Template> {
     let templates = parts(node, "processors", &|node, kind| {
         Ok(match kind {
-            // It corrects the reference's offsets only.
+            // It only corrects the reference's offsets.
             "ByteLevel" => Template::default(),
             "TemplateProcessing" => template_processing(node)?,
             "RobertaProcessing" | "BertProcessing" => {
@@ -185,7 +185,7 @@ fn template_processing(node: &Node<'_>) -> Result<Template> {
         if !sequence.is_null() {
             return match sequence.get("id").text()? {
                 "A" => Ok(TemplatePart::Text),
-                _ => Err(sequence.get("id").expected("A, for there is one text")),
+                _ => Err(sequence.get("id").expected("A, since there is only one text")),
             };
         }
         if special.is_null() {
@@ -198,7 +198,7 @@ fn template_processing(node: &Node<'_>) -> Result<Template> {
     Ok(Template::new(parts.collect::<Result<_>>()?))
 }
 
-/// The id in `["token", id]`.
+/// The id of `["token", id]`.
 fn named_id(node: &Node<'_>) -> Result<u32> {
     let id = node.list()?.nth(1).ok_or_else(|| node.expected("a token and its id"))?;
     id.id()

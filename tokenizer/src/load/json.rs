@@ -1,10 +1,10 @@
-//! Walking through JSON so that every complaint names the way to the value.
+//! Navigation in JSON with the path of each value, for errors.
 
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// A value and the way to it.
+/// A value and its path.
 #[derive(Clone)]
 pub(super) struct Node<'v> {
     pub value: &'v Value,
@@ -16,7 +16,7 @@ impl<'v> Node<'v> {
         Node { value, path: String::new() }
     }
 
-    /// The value of a key; absent keys are null.
+    /// The value of a key; missing keys are null.
     pub(super) fn get(&self, key: &str) -> Node<'v> {
         let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
         Node { value: self.value.get(key).unwrap_or(&Value::Null), path }
@@ -31,17 +31,17 @@ impl<'v> Node<'v> {
             Value::Null => "nothing".to_owned(),
             Value::Object(_) => "an object".to_owned(),
             Value::Array(_) => "a list".to_owned(),
-            Value::String(text) if text.chars().count() > 80 => "a long text".to_owned(),
+            Value::String(text) if text.chars().count() > 80 => "a long string".to_owned(),
             value => value.to_string(),
         };
         Error::Key { key: self.path.clone(), expected, found }
     }
 
     pub(super) fn text(&self) -> Result<&'v str> {
-        self.value.as_str().ok_or_else(|| self.expected("a text"))
+        self.value.as_str().ok_or_else(|| self.expected("a string"))
     }
 
-    /// A text, or empty where there is none.
+    /// A string; empty if the value is null.
     pub(super) fn text_or_empty(&self) -> Result<&'v str> {
         if self.is_null() { Ok("") } else { self.text() }
     }
@@ -81,7 +81,7 @@ impl<'v> Node<'v> {
         Ok(list.iter().enumerate().map(move |(at, value)| Node { value, path: format!("{path}[{at}]") }))
     }
 
-    /// The kind of a part, which tokenizer.json calls its type.
+    /// The `type` of a part.
     pub(super) fn kind(&self) -> Result<&'v str> {
         self.object()?;
         self.get("type").text()

@@ -1,4 +1,4 @@
-//! Reading tokenizers from the files that models come with.
+//! Loading tokenizers from the files of models.
 
 pub(crate) mod gguf;
 pub(crate) mod gguf_pre;
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::merge::{Merge, Merges};
 use crate::vocab::Vocab;
 
-/// Adds the merge of two tokens, given as text; the first `skip` bytes of the right one do not appear in the result.
+/// Adds the merge of two tokens, given as text. The first `skip` bytes of the right token are not part of the result.
 fn add_merge(
     merges: &mut Merges,
     vocab: &Vocab,

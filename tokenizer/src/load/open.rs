@@ -1,4 +1,4 @@
-//! Opening a tokenizer by the name of its file or folder.
+//! Opening a tokenizer by its file or folder name.
 
 use std::fs;
 use std::path::Path;
@@ -8,12 +8,12 @@ use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
 
 impl Tokenizer {
-    /// Opens a tokenizer: a `tokenizer.json`, a `vocab.json` or `merges.txt` with the other beside it, a `.tiktoken` rank
-    /// file (whose name tells the encoding, or else its size), or a folder with one of the first two.
+    /// Opens a tokenizer: a `tokenizer.json`, a `vocab.json` or `merges.txt` with the other beside it, a `.tiktoken`
+    /// rank file (its name or else its size gives the encoding), or a folder with one of the first two.
     ///
     /// # Errors
-    /// [`Error::Io`] where a file cannot be read, [`Error::Unsupported`] where the name is none of these, and
-    /// [`Error::InFile`] with what is wrong inside.
+    /// [`Error::Io`] if a file cannot be read, [`Error::Unsupported`] for other file names, and [`Error::InFile`] for
+    /// invalid content.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Tokenizer> {
         let path = path.as_ref();
         if path.is_dir() {

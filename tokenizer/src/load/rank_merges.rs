@@ -1,7 +1,7 @@
 //! Merges for rank files, which only say how good each token is.
 //!
-//! There, two neighbouring tokens may be merged whenever their text together is a token. So every way to cut a token
-//! into two others is a merge, as good as the token.
+//! There, two adjacent tokens are merged whenever their concatenation is a token. So every split of a token into two
+//! tokens is a merge, with the rank of the token.
 
 use crate::hash::{Map, map};
 use crate::merge::{Merge, Merges};
@@ -12,8 +12,7 @@ pub(super) fn by_rank(tokens: &[(&[u8], u32, u32)]) -> Merges {
     for &(text, id, _) in tokens {
         ids.insert(text, id);
     }
-    // Only lengths that occur are worth a look-up, which keeps a file with one enormous token from costing the square
-    // of its length.
+    // Only lengths that occur are looked up. Otherwise one enormous token would take time quadratic in its length.
     let longest = tokens.iter().map(|token| token.0.len()).max().unwrap_or(0);
     let mut occurs = vec![false; longest + 1];
     tokens.iter().for_each(|token| occurs[token.0.len()] = true);

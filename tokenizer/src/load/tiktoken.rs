@@ -1,6 +1,6 @@
-//! `.tiktoken` rank files: one token a line, as base64, and its rank, which is its id.
+//! `.tiktoken` rank files: one token per line, in base64, with its rank, which is its id.
 //!
-//! A rank file says neither how text is cut nor what the special tokens are; an [`Encoding`] does.
+//! A rank file has neither the splitting pattern nor the special tokens; an [`Encoding`] has.
 
 use super::rank_merges;
 use crate::added_tokens::AddedToken;
@@ -14,10 +14,10 @@ use crate::template::Template;
 use crate::tokenizer::{Parts, Tokenizer};
 use crate::vocab::Vocab;
 
-/// What a rank file leaves unsaid.
+/// The settings that a rank file lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoding {
-    /// How text is cut into words: a regular expression.
+    /// The regular expression that splits text into words.
     pub pattern: String,
     /// The special tokens and their ids.
     pub special_tokens: Vec<(String, u32)>,
@@ -26,7 +26,7 @@ pub struct Encoding {
 /// A well-known encoding.
 struct Known {
     name: &'static str,
-    /// Parts of file names that give it away.
+    /// Parts of file names that identify it.
     aliases: &'static [&'static str],
     /// The number of ranks in its file.
     ranks: usize,
@@ -72,7 +72,7 @@ const KNOWN: &[Known] = &[
 ];
 
 impl Encoding {
-    /// A well-known encoding: `cl100k_base`, `o200k_base`, `p50k_base` or `r50k_base`, which is GPT-2's.
+    /// A well-known encoding by name: `cl100k_base`, `o200k_base`, `p50k_base` or `r50k_base`, which is GPT-2's.
     ///
     /// ```
     /// # use glassbox_tokenizer::Encoding;
@@ -93,13 +93,13 @@ impl Known {
 }
 
 impl Tokenizer {
-    /// Reads the text of a rank file.
+    /// Builds a tokenizer from the contents of a rank file.
     ///
-    /// Without an `encoding`, the number of ranks tells which of the well-known ones it is, and a [`Warning`] says so.
+    /// Without an `encoding`, the number of ranks identifies a well-known one, with a [`Warning`].
     ///
     /// # Errors
-    /// [`Error::Line`] for a line that is no token and rank, [`Error::Unsupported`] where the number of ranks is that of
-    /// no known encoding, [`Error::UnknownToken`] where one of the 256 bytes has no rank.
+    /// [`Error::Line`] for an invalid line, [`Error::Unsupported`] if the number of ranks is not that of a known
+    /// encoding, [`Error::UnknownToken`] if one of the 256 bytes has no rank.
     pub fn from_tiktoken(ranks: &str, encoding: Option<Encoding>) -> Result<Tokenizer> {
         let ranks = parse(ranks)?;
         let mut guess = None;
@@ -173,7 +173,7 @@ fn parse(text: &str) -> Result<Vec<(Vec<u8>, u32)>> {
     text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(line).collect()
 }
 
-/// Standard base64 with padding.
+/// Decodes standard base64 with padding.
 fn base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
     if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {

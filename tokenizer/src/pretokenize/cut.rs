@@ -1,6 +1,6 @@
-//! What each step does with a piece of text.
+//! The effect of each step on a piece of text.
 //!
-//! A piece goes down through all steps before the next one follows, so that no list of all words is ever needed.
+//! Each piece passes through all steps before the next one, so no list of all words is needed.
 
 use super::{Behavior, Pattern, PreTokenizer, PrependScheme, Step};
 use crate::byte_alphabet::byte_to_char;
@@ -8,11 +8,11 @@ use crate::error::Result;
 use crate::text::Piece;
 use crate::unicode::{Class, is_word};
 
-/// Where the parts of a piece go.
+/// Receives the parts of a piece.
 type Emit<'e, 't> = &'e mut dyn FnMut(Piece<'t>) -> Result<()>;
 
 impl PreTokenizer {
-    /// Tells `emit` the words of a piece, in order. None is empty.
+    /// Calls `emit` with the words of a piece, in order. Words are never empty.
     pub(crate) fn words<'t>(&self, piece: Piece<'t>, emit: &mut dyn FnMut(Piece<'t>)) -> Result<()> {
         descend(self.steps(), piece, emit)
     }
@@ -38,14 +38,14 @@ fn in_byte_alphabet(piece: &Piece<'_>) -> Piece<'static> {
         for (at, c) in piece.as_str().char_indices() {
             let mut buffer = [0; 4];
             for byte in c.encode_utf8(&mut buffer).bytes() {
-                new.put(byte_to_char(byte).encode_utf8(&mut [0; 4]), at..at + c.len_utf8());
+                new.replace(byte_to_char(byte).encode_utf8(&mut [0; 4]), at..at + c.len_utf8());
             }
         }
     })
 }
 
 impl Step {
-    /// Cuts a piece that is not empty. Parts may be empty.
+    /// Splits a non-empty piece. Parts may be empty.
     fn cut<'t>(&self, piece: Piece<'t>, emit: Emit<'_, 't>) -> Result<()> {
         match self {
             Step::ByteLevel { add_prefix_space, split } => {
@@ -59,7 +59,7 @@ impl Step {
             Step::Split { pattern, behavior, invert } => cut_at(&piece, pattern, *behavior, *invert, emit),
             Step::Digits { individual } => {
                 let behavior = if *individual { Behavior::Isolated } else { Behavior::Contiguous };
-                cut_chars(&piece, |c| Class::of(c).meets(Class::NUMBER), behavior, emit)
+                cut_chars(&piece, |c| Class::of(c).intersects(Class::NUMBER), behavior, emit)
             }
             Step::Metaspace { replacement, prepend, split } => {
                 let piece = metaspace(piece, *replacement, *prepend);
@@ -72,7 +72,7 @@ impl Step {
             Step::WhitespaceSplit => cut_chars(&piece, char::is_whitespace, Behavior::Removed, emit),
             Step::Punctuation { behavior } => {
                 let is_punctuation =
-                    |c: char| c.is_ascii_punctuation() || Class::of(c).meets(Class::PUNCTUATION);
+                    |c: char| c.is_ascii_punctuation() || Class::of(c).intersects(Class::PUNCTUATION);
                 cut_chars(&piece, is_punctuation, *behavior, emit)
             }
         }
@@ -91,7 +91,7 @@ fn cut_at<'t>(
         let parts = behavior.pieces(&pattern.find_all(piece.as_str())?, length, invert);
         return parts.into_iter().try_for_each(|part| emit(piece.slice(part)));
     }
-    // These two need not know what comes next.
+    // These two behaviors do not depend on the following part.
     let keeps = |is_match: bool| behavior == Behavior::Isolated || is_match == invert;
     let mut done = 0;
     pattern.each_match(piece.as_str(), &mut |found| {
@@ -115,7 +115,7 @@ fn cut_chars<'t>(
     behavior.pieces(&matches, text.len(), false).into_iter().try_for_each(|part| emit(piece.slice(part)))
 }
 
-/// Runs of `\w`, and runs of what is neither that nor white space.
+/// Splits into runs of `\w` and runs of other visible characters.
 fn cut_words<'t>(piece: &Piece<'t>, emit: Emit<'_, 't>) -> Result<()> {
     let text = piece.as_str();
     let kind = |c: char| (is_word(c), c.is_whitespace());
@@ -130,7 +130,7 @@ fn cut_words<'t>(piece: &Piece<'t>, emit: Emit<'_, 't>) -> Result<()> {
     Ok(())
 }
 
-/// Writes marks for spaces, and one in front where the scheme wants it.
+/// Replaces spaces by marks, and adds one in front if the scheme requires it.
 fn metaspace<'t>(piece: Piece<'t>, mark: char, scheme: PrependScheme) -> Piece<'t> {
     let text = piece.as_str();
     let mut buffer = [0; 4];
@@ -146,12 +146,12 @@ fn metaspace<'t>(piece: Piece<'t>, mark: char, scheme: PrependScheme) -> Piece<'
     }
     piece.rewrite(|new| {
         if adds_mark {
-            new.put(written, 0..0);
+            new.replace(written, 0..0);
         }
         let mut done = 0;
         for (at, _) in text.match_indices(' ') {
             new.keep(done..at);
-            new.put(written, at..at + 1);
+            new.replace(written, at..at + 1);
             done = at + 1;
         }
         new.keep(done..text.len());

@@ -1,7 +1,7 @@
-//! Cutting the text into words, within which alone tokens are merged.
+//! Splitting text into words. Tokens are merged only within words.
 //!
-//! A [`PreTokenizer`] is a list of [`Step`]s, each of which cuts every piece that the one before it left. What a step does
-//! is in `cut`, what it looks for in [`Pattern`], and the quick ways of finding the well-known patterns in `scanners`.
+//! A [`PreTokenizer`] is a list of [`Step`]s, each of which splits the pieces of the one before. `cut` executes the
+//! steps, [`Pattern`] finds the matches, and `scanners` are fast implementations of well-known patterns.
 
 mod cut;
 mod pattern;
@@ -13,7 +13,7 @@ mod split;
 pub use pattern::Pattern;
 pub use split::Behavior;
 
-/// When a [`Step::Metaspace`] puts its mark in front of a piece.
+/// When a [`Step::Metaspace`] adds its mark in front of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrependScheme {
     /// In front of every piece that lacks one.
@@ -24,47 +24,47 @@ pub enum PrependScheme {
     Never,
 }
 
-/// One way of cutting.
+/// One step of splitting.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Step {
-    /// From here on text is bytes, written in the [byte alphabet](crate::byte_alphabet).
+    /// Converts text to bytes, written in the [byte alphabet](crate::byte_alphabet).
     ByteLevel {
-        /// Puts a space in front of pieces that do not begin with one.
+        /// Whether to add a space in front of pieces that do not begin with one.
         add_prefix_space: bool,
-        /// GPT-2's pattern ([`patterns::GPT2`](crate::patterns::GPT2)), where the step also cuts.
+        /// GPT-2's pattern ([`patterns::GPT2`](crate::patterns::GPT2)), if the step also splits.
         split: Option<Pattern>,
     },
-    /// Cuts at a pattern.
+    /// Splits at a pattern.
     Split {
-        /// What to look for.
+        /// The pattern.
         pattern: Pattern,
-        /// What becomes of it.
+        /// What happens to the matches.
         behavior: Behavior,
-        /// Whether the text between the matches counts as the match.
+        /// Whether the text between the matches is treated as the matches.
         invert: bool,
     },
-    /// Cuts numbers off, each digit alone or all that stand together.
+    /// Separates numbers: each digit, or runs of digits.
     Digits {
-        /// Each digit alone.
+        /// Whether each digit is separate.
         individual: bool,
     },
-    /// Writes spaces as a mark, `▁`, and cuts in front of each.
+    /// Replaces spaces by a mark, `▁`, and splits in front of each.
     Metaspace {
         /// The mark.
         replacement: char,
-        /// Where a mark is added.
+        /// When a mark is added in front.
         prepend: PrependScheme,
-        /// Whether to cut.
+        /// Whether to split.
         split: bool,
     },
-    /// Cuts off runs of `\w` and runs of other visible characters; white space is dropped.
+    /// Splits into runs of `\w` and runs of other visible characters; white space is dropped.
     Whitespace,
-    /// Cuts at white space, which is dropped.
+    /// Splits at white space, which is dropped.
     WhitespaceSplit,
-    /// Cuts at punctuation.
+    /// Splits at punctuation.
     Punctuation {
-        /// What becomes of the punctuation.
+        /// What happens to the punctuation.
         behavior: Behavior,
     },
 }
@@ -76,7 +76,8 @@ impl Step {
         Step::ByteLevel { add_prefix_space: false, split }
     }
 
-    /// How many bytes one byte of a text can become. A prefix counts once for every piece, which has a byte at least.
+    /// The maximum number of bytes that one byte of a text becomes. A prefix counts once per piece, which has at least
+    /// one byte.
     pub(crate) fn growth(&self) -> usize {
         match self {
             Step::ByteLevel { add_prefix_space, .. } => {
@@ -109,13 +110,13 @@ impl PreTokenizer {
         &self.steps
     }
 
-    /// Whether words are bytes: some step is [`Step::ByteLevel`].
+    /// Whether words are bytes, that is, whether a step is [`Step::ByteLevel`].
     pub fn is_byte_level(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::ByteLevel { .. }))
     }
 
-    /// Whether words come out as raw text whose bytes are still to be written in the byte alphabet. That is so when
-    /// the byte-level step is the last one, as nearly always: then nobody needs to see the alphabet.
+    /// Whether words are raw text whose bytes are not yet written in the byte alphabet. This is the case if the
+    /// byte-level step is the last one, as it nearly always is; then the alphabet is not needed.
     pub(crate) fn leaves_bytes_raw(&self) -> bool {
         matches!(self.steps.last(), Some(Step::ByteLevel { .. }))
     }

@@ -1,11 +1,11 @@
-//! What a splitting step looks for: a fixed text, a known pattern, or any regular expression.
+//! The pattern of a splitting step: a fixed text, a well-known pattern, or any regular expression.
 
 use std::ops::Range;
 
 use super::scanners::Scanner;
 use crate::error::{Error, Result};
 
-/// A thing to look for in a text.
+/// A pattern to search for.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     source: Source,
@@ -26,12 +26,12 @@ enum Finder {
 }
 
 impl Pattern {
-    /// Looks for exactly this text.
+    /// Matches exactly this text.
     pub fn text(text: impl Into<String>) -> Pattern {
         Pattern { source: Source::Text(text.into()), finder: Finder::Text }
     }
 
-    /// Looks for a regular expression; the known ones of [`patterns`](crate::patterns) are recognised.
+    /// Matches a regular expression. Those in [`patterns`](crate::patterns) are recognised and use scanners.
     pub fn regex(pattern: impl Into<String>) -> Result<Pattern> {
         let pattern = pattern.into();
         match Scanner::for_pattern(&pattern) {
@@ -40,7 +40,8 @@ impl Pattern {
         }
     }
 
-    /// As [`Pattern::regex`], in the dialect of tokenizer.json (Oniguruma), where `^` and `$` match at line ends too.
+    /// As [`Pattern::regex`], in the dialect of tokenizer.json (Oniguruma), in which `^` and `$` also match at line
+    /// breaks.
     pub fn line_regex(pattern: impl Into<String>) -> Result<Pattern> {
         let pattern = pattern.into();
         if Scanner::for_pattern(&pattern).is_some() || !pattern.contains(['^', '$']) {
@@ -50,7 +51,7 @@ impl Pattern {
         Ok(Pattern { source: Source::Regex(pattern), ..by_line })
     }
 
-    /// As [`Pattern::regex`], but always by the regex engine: the oracle for the scanners.
+    /// As [`Pattern::regex`], but always with the regex engine: the oracle for the scanners.
     pub fn slow_regex(pattern: impl Into<String>) -> Result<Pattern> {
         let pattern = pattern.into();
         match fancy_regex::Regex::new(&pattern) {
@@ -61,7 +62,7 @@ impl Pattern {
         }
     }
 
-    /// The fixed text or the regular expression, and whether it is an expression.
+    /// The fixed text or the regular expression, and whether it is a regular expression.
     pub fn source(&self) -> (&str, bool) {
         match &self.source {
             Source::Text(text) => (text, false),
@@ -69,12 +70,12 @@ impl Pattern {
         }
     }
 
-    /// Whether a hand-written scanner, not the regex engine, does the work.
+    /// Whether matching does not use the regex engine.
     pub fn is_recognised(&self) -> bool {
         !matches!(self.finder, Finder::Regex(_))
     }
 
-    /// The scanner that does the work, where one does.
+    /// The scanner, if there is one for this pattern.
     pub(super) fn scanner(&self) -> Option<Scanner> {
         match self.finder {
             Finder::Scanner(scanner) => Some(scanner),
@@ -82,10 +83,10 @@ impl Pattern {
         }
     }
 
-    /// How many bytes one byte of a text can become where `content` takes the place of every match.
+    /// The maximum number of bytes that one byte of a text becomes if `content` replaces every match.
     pub(crate) fn growth(&self, content: &str) -> usize {
         match self.source() {
-            // Some matches may be empty; then the content is put between all characters.
+            // Matches may be empty; then the content is inserted between all characters.
             ("", _) | (_, true) => content.len().saturating_add(1),
             (text, false) => content.len().div_ceil(text.len()),
         }
@@ -101,7 +102,7 @@ impl Pattern {
         Ok(found)
     }
 
-    /// Tells `emit` all matches, as [`Pattern::find_all`] lists them.
+    /// Calls `emit` with all matches of [`Pattern::find_all`].
     pub(crate) fn each_match(
         &self,
         text: &str,

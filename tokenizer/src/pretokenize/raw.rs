@@ -1,7 +1,6 @@
-//! Cutting a text that no step rewrites: words are then ranges of the text, and nothing is copied or kept.
+//! Splitting for tokenizers that do not rewrite the text: words are ranges of the text, and nothing is copied.
 //!
-//! That is how nearly all byte-level tokenizers cut. `cut` does the same for every step there is; it must find the same
-//! words.
+//! This covers nearly all byte-level tokenizers. `cut` covers every step, and finds the same words.
 
 use std::ops::Range;
 
@@ -9,21 +8,22 @@ use super::scanners::Scanner;
 use super::{Behavior, PreTokenizer, Step};
 use crate::unicode::Class;
 
-/// A step that only cuts.
+/// A step that only splits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Cut {
-    /// At the matches of a known pattern; which of the matches and of the text between them become words.
+    /// At the matches of a well-known pattern; `matches` and `between` say whether the matches and the text between
+    /// them become words.
     At { scanner: Scanner, matches: bool, between: bool },
-    /// Around numbers, each digit alone or all that stand together.
+    /// Around numbers: each digit, or runs of digits.
     Numbers { individual: bool },
 }
 
 impl PreTokenizer {
-    /// The cuts, where the steps do nothing but cut a text that is then taken as bytes.
+    /// The cuts, if all steps only split the text and the words are then taken as bytes.
     pub(crate) fn cuts(&self) -> Option<Vec<Cut>> {
         let (last, before) = self.steps().split_last()?;
         let Step::ByteLevel { add_prefix_space: false, split } = last else { return None };
-        let mut cuts = before.iter().map(Step::cut_alone).collect::<Option<Vec<Cut>>>()?;
+        let mut cuts = before.iter().map(Step::as_cut).collect::<Option<Vec<Cut>>>()?;
         if let Some(pattern) = split {
             cuts.push(Cut::At { scanner: pattern.scanner()?, matches: true, between: true });
         }
@@ -32,7 +32,7 @@ impl PreTokenizer {
 }
 
 impl Step {
-    fn cut_alone(&self) -> Option<Cut> {
+    fn as_cut(&self) -> Option<Cut> {
         match self {
             Step::Split { pattern, behavior, invert } => {
                 let scanner = pattern.scanner()?;
@@ -48,7 +48,7 @@ impl Step {
     }
 }
 
-/// Tells `emit` the words of `text[range]`, in order. None is empty.
+/// Calls `emit` with the words of `text[range]`, in order. Words are never empty.
 pub(crate) fn each_word(cuts: &[Cut], text: &str, range: Range<usize>, emit: &mut impl FnMut(Range<usize>)) {
     match cuts {
         [] if range.is_empty() => {}
@@ -79,7 +79,7 @@ impl Cut {
             }
             Cut::Numbers { individual } => {
                 let is_number =
-                    |c: char| c.is_ascii_digit() || (!c.is_ascii() && Class::of(c).meets(Class::NUMBER));
+                    |c: char| c.is_ascii_digit() || (!c.is_ascii() && Class::of(c).intersects(Class::NUMBER));
                 while done < end {
                     let rest = &text[done..end];
                     let length = match rest.chars().next() {

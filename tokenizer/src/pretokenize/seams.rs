@@ -1,75 +1,78 @@
-//! Where a text may be cut in two whose words, found apart, are the words of the whole.
+//! Seams: positions at which a text can be split so that the words of both parts are the words of the whole text.
 //!
-//! The scanners look forward only, so what follows a cut is scanned as before if a word ended there in the whole text. Nor
-//! may the text in front of the cut change its words when it ends there. Three kinds of places have both properties in
-//! every pattern of the family in [`scanners::words`](super::scanners), whatever stands around them:
+//! Scanners only look forward. So the text after a split is scanned as before if a word of the whole text ends there;
+//! and the text before the split must not change its words because it ends there. Three kinds of positions have both
+//! properties for every pattern of the family in [`scanners::words`](super::scanners), in any context:
 //!
-//! - In front of a space that follows a visible character. A space can only be the first character of what is no white
-//!   space, and no rule looks behind a run of visible characters.
-//! - Behind a line feed that has a visible character before it and a letter behind it. It is a word or the end of
-//!   punctuation; it leads no word, and no letter is part of what follows punctuation. Nothing is left to the last rules
-//!   of white space, which look at what comes next, for the white space is this one character.
+//! - Before a space that follows a visible character. In a word that is not white space, a space can only be the first
+//!   character, and no rule looks beyond a run of visible characters.
+//! - After a line feed that has a visible character before it and a letter after it. The line feed is a word or the end
+//!   of punctuation: it cannot lead a word, and letters do not continue punctuation. The last rules for white space,
+//!   which depend on the following text, do not apply, since the white space is this one character.
 //! - Between a letter and punctuation outside ASCII. Words end there, and contractions need the ASCII apostrophe.
 
 use super::raw::Cut;
 use super::scanners::Scanner;
 use crate::unicode::Class;
 
-/// A kind of place.
+/// A kind of seam.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seam {
     BeforeSpace,
-    BehindLineFeed,
+    AfterLineFeed,
     BeforeMark,
 }
 
 const VISIBLE: Class = Class::WHITE.not();
 
 impl Seam {
-    /// What kind of place byte `at` is, which is neither the first nor past the last and where a character begins.
+    /// The kind of seam at byte `at`, which is a character boundary inside the text.
     fn at(text: &str, at: usize) -> Option<Seam> {
         let class = |c: Option<char>| c.map(Class::of);
         let mut before = text[..at].chars().rev();
         let after = text[at..].chars().next()?;
         let last = before.next()?;
-        let meets = |class: Option<Class>, other: Class| class.is_some_and(|class| class.meets(other));
+        let intersects =
+            |class: Option<Class>, other: Class| class.is_some_and(|class| class.intersects(other));
         if after == ' ' {
-            return Class::of(last).meets(VISIBLE).then_some(Seam::BeforeSpace);
+            return Class::of(last).intersects(VISIBLE).then_some(Seam::BeforeSpace);
         }
         if last == '\n' {
-            let is_seam = Class::of(after).meets(Class::LETTER) && meets(class(before.next()), VISIBLE);
-            return is_seam.then_some(Seam::BehindLineFeed);
+            let is_seam =
+                Class::of(after).intersects(Class::LETTER) && intersects(class(before.next()), VISIBLE);
+            return is_seam.then_some(Seam::AfterLineFeed);
         }
         let is_seam = !after.is_ascii()
-            && Class::of(after).meets(Class::PUNCTUATION)
-            && Class::of(last).meets(Class::LETTER);
+            && Class::of(after).intersects(Class::PUNCTUATION)
+            && Class::of(last).intersects(Class::LETTER);
         is_seam.then_some(Seam::BeforeMark)
     }
 }
 
 impl Cut {
-    /// Whether no match lies across such a place, nor changes where the text ends there.
-    fn spares(&self, seam: Seam) -> bool {
+    /// Whether no match crosses such a seam, or changes if the text ends there.
+    fn respects(&self, seam: Seam) -> bool {
         match self {
             Cut::At { scanner: Scanner::Words(_), .. } | Cut::Numbers { .. } => true,
-            // A run of letters may have any white space in front, a run of Chinese may have punctuation in it.
+            // A run of letters may have any white space in front; a run of Chinese may contain punctuation.
             Cut::At { scanner: Scanner::Run(_), .. } => seam == Seam::BeforeSpace,
         }
     }
 
-    /// Whether every such place is the end of a word.
+    /// Whether a word ends at every seam.
     fn ends_words(&self) -> bool {
         matches!(self, Cut::At { scanner: Scanner::Words(_), .. })
     }
 }
 
-/// The first place at or after `from` where `text` may be cut, its length where there is none.
+/// The first seam of `text` at or after `from`; the length of the text if there is none.
 pub(crate) fn next_seam(cuts: &[Cut], text: &str, from: usize) -> usize {
     let Some(ending) = cuts.iter().position(Cut::ends_words) else { return text.len() };
-    let is_place =
-        |at: usize| Seam::at(text, at).is_some_and(|seam| cuts[..=ending].iter().all(|cut| cut.spares(seam)));
-    let mut places = (from.max(1)..text.len()).filter(|&at| text.is_char_boundary(at));
-    places.find(|&at| is_place(at)).unwrap_or(text.len())
+    let is_seam = |at: usize| {
+        Seam::at(text, at).is_some_and(|seam| cuts[..=ending].iter().all(|cut| cut.respects(seam)))
+    };
+    let mut boundaries = (from.max(1)..text.len()).filter(|&at| text.is_char_boundary(at));
+    boundaries.find(|&at| is_seam(at)).unwrap_or(text.len())
 }
 
 #[cfg(test)]
@@ -121,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_a_step_that_ends_words_has_no_seam() {
+    fn without_a_step_that_ends_words_there_is_no_seam() {
         assert_eq!(next_seam(&cuts(&[r"\p{N}"]), "a b c", 1), 5);
         assert_eq!(next_seam(&cuts(&[patterns::GPT2]), "a b c", 2), 3);
         assert_eq!(next_seam(&cuts(&[patterns::GPT2]), "", 0), 0);
@@ -139,8 +142,8 @@ mod tests {
                 let mut at = 0;
                 while at < text.len() {
                     at = next_seam(&cuts, &text, at + 1);
-                    let (before, behind) = text.split_at(at);
-                    prop_assert_eq!(&[words(&cuts, before), words(&cuts, behind)].concat(), &whole, "{:?}", cuts);
+                    let (before, after) = text.split_at(at);
+                    prop_assert_eq!(&[words(&cuts, before), words(&cuts, after)].concat(), &whole, "{:?}", cuts);
                 }
             }
         }

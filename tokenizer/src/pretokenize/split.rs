@@ -1,24 +1,24 @@
-//! What becomes of the matches of a splitting pattern, and of the text between them.
+//! What happens to the matches of a splitting pattern and to the text between them.
 
 use std::ops::Range;
 
-/// What a split does with the text that its pattern matches.
+/// What a split does with the matches of its pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behavior {
     /// The matches are dropped.
     Removed,
-    /// Every match is a piece of its own.
+    /// Every match is a separate piece.
     Isolated,
     /// A match is joined to the piece before it.
     MergedWithPrevious,
-    /// A match is joined to the piece behind it.
+    /// A match is joined to the piece after it.
     MergedWithNext,
-    /// Neighbouring matches are one piece.
+    /// Adjacent matches are one piece.
     Contiguous,
 }
 
 impl Behavior {
-    /// All, with the names that tokenizer.json gives them.
+    /// All behaviors with their names in tokenizer.json.
     pub(crate) const NAMES: [(&'static str, Behavior); 5] = [
         ("Removed", Behavior::Removed),
         ("Isolated", Behavior::Isolated),
@@ -27,8 +27,8 @@ impl Behavior {
         ("Contiguous", Behavior::Contiguous),
     ];
 
-    /// The pieces of a text of `length` bytes, given the matches in order. With `invert`, what lies between the matches
-    /// counts as the match. Pieces may be empty.
+    /// The pieces of a text of `length` bytes, given the matches in order. With `invert`, the text between the matches
+    /// is treated as the matches. Pieces may be empty.
     pub(crate) fn pieces(self, matches: &[Range<usize>], length: usize, invert: bool) -> Vec<Range<usize>> {
         let mut parts: Vec<(Range<usize>, bool)> = Vec::with_capacity(matches.len() * 2 + 1);
         let mut done = 0;
@@ -56,7 +56,7 @@ impl Behavior {
     }
 }
 
-/// Joins each part to the one before it where `joins(is_match, was_match)`.
+/// Joins each part to the one before it if `joins(is_match, was_match)`.
 fn join(
     parts: impl Iterator<Item = (Range<usize>, bool)>,
     joins: impl Fn(bool, bool) -> bool,

@@ -1,8 +1,7 @@
-//! The metadata with which a GGUF describes a tokenizer: [`GgufVocab::load`] the other way round.
+//! Writing a tokenizer as GGUF metadata: the inverse of [`GgufVocab::load`].
 //!
-//! A GGUF does not say how text is cut into words; it names one of the rules that are known. Which one a tokenizer has is
-//! found by trial: the rule that cuts a text full of pitfalls as the tokenizer does. In the end the description is
-//! loaded again and has to give the same ids.
+//! A GGUF does not contain the splitting rule; it names a known one. The name is found by trial: the rule that splits a
+//! text full of pitfalls as the tokenizer does. Finally, the description is loaded again and must give the same ids.
 
 use crate::bpe::BpeOptions;
 use crate::encode::EncodeOptions;
@@ -15,21 +14,21 @@ use crate::template::TemplatePart;
 use crate::text::Piece;
 use crate::tokenizer::Tokenizer;
 
-/// A text that no two rules cut alike: contractions in both cases, numbers of all lengths, marks, line breaks, other
-/// scripts, accents written both ways.
+/// A text that every rule splits differently: contractions in both cases, numbers of all lengths, punctuation, line
+/// breaks, other scripts, composed and decomposed accents.
 const PITFALLS: &str = "I'll we'VE don't DON'T it's0 1 22 333 4444 55555x6 x1y 3.14 1,000 ½ ²\n\n  two\r\n\ttab \t\n \
     trailing   \n\nHTTPServer camelCase XMLHttp/path/to\n a/b/\n (x)[y]{z}<t>=+$^~|`#@ ... !?;: -- \"q\" 'w' \
     été e\u{301}te\u{301} naïve Ünï \u{1e69} Straße Ελλάδα Привет مرحبا हिन्दी ไทย 你好，世界。 \
     ひらがな カタカナ 한국어 한국\u{ac00} 👩\u{200d}💻 🙂🙂 \u{a0}nb\u{a0}sp ₂ x² ١٢٣ a\u{2009}b ¿qué? ‘x’ “y” …end  ";
 
 impl GgufVocab {
-    /// The description of `tokenizer` for a model whose embedding has `rows` rows; rows without a token get one that no
-    /// text contains.
+    /// The description of `tokenizer` for a model whose embedding has `rows` rows. Rows without a token get a
+    /// placeholder that no text contains.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for what a GGUF cannot say: a cut or a normalization that has no name there, other tokens
-    /// around a text than one at its beginning and one at its end; [`Error::Lengths`] if there are more tokens than
-    /// rows.
+    /// [`Error::Unsupported`] for what a GGUF cannot express: a splitting rule or normalization without a name there,
+    /// or special tokens around a text other than one at its beginning and one at its end; [`Error::Lengths`] if there
+    /// are more tokens than rows.
     pub fn describe(tokenizer: &Tokenizer, rows: usize) -> Result<GgufVocab> {
         if tokenizer.vocab_size() > rows {
             let lists = "the rows of the embedding and the tokens";
@@ -38,7 +37,7 @@ impl GgufVocab {
         let (before, after) = around(tokenizer)?;
         let options = tokenizer.model().options();
         if !options.continuing_subword_prefix.is_empty() || !options.end_of_word_suffix.is_empty() {
-            return Err(unsupported("model", "marks inside or at the end of words".to_owned()));
+            return Err(unsupported("model", "a subword prefix or end-of-word suffix".to_owned()));
         }
         let mut vocab = GgufVocab {
             bos: before.or(tokenizer.bos_id()),
@@ -58,7 +57,7 @@ impl GgufVocab {
         let again = vocab.clone().load()?;
         let plain = EncodeOptions::default();
         if again.encode(PITFALLS, &plain)? != tokenizer.encode(PITFALLS, &plain)? {
-            return Err(unsupported("tokenizer", "one whose ids differ when it is read back".to_owned()));
+            return Err(unsupported("tokenizer", "one whose ids differ after a round trip".to_owned()));
         }
         Ok(vocab)
     }
@@ -105,7 +104,7 @@ impl GgufVocab {
         Ok(())
     }
 
-    /// SentencePiece files say how good each token is instead of listing merges: the earlier a token is made, the better.
+    /// SentencePiece files score tokens instead of listing merges: the earlier a token's merge, the higher its score.
     fn describe_sentence_piece(&mut self, tokenizer: &Tokenizer) {
         self.model = "llama".to_owned();
         self.pre = Some("default".to_owned());
@@ -125,42 +124,42 @@ impl GgufVocab {
     }
 }
 
-/// The one token before and the one behind a text.
+/// The token before and the token after a text.
 fn around(tokenizer: &Tokenizer) -> Result<(Option<u32>, Option<u32>)> {
     use TemplatePart::{Ids, Text};
     let one = |ids: &[u32]| match ids {
         [id] => Ok(Some(*id)),
-        _ => Err(unsupported("post_processor", format!("{} tokens on one side of a text", ids.len()))),
+        _ => Err(unsupported("post_processor", format!("{} tokens on one side of the text", ids.len()))),
     };
     match tokenizer.template().parts() {
         [Text] => Ok((None, None)),
         [Ids(before), Text] => Ok((one(before)?, None)),
         [Text, Ids(after)] => Ok((None, one(after)?)),
         [Ids(before), Text, Ids(after)] => Ok((one(before)?, one(after)?)),
-        _ => Err(unsupported("post_processor", "a template with the text in several places".to_owned())),
+        _ => Err(unsupported("post_processor", "a template that contains the text several times".to_owned())),
     }
 }
 
-/// The name of the rule that cuts text as the tokenizer does.
+/// The name of the rule that splits text as the tokenizer does.
 fn pre_name(tokenizer: &Tokenizer) -> Result<&'static str> {
     let nfc = match tokenizer.normalizers() {
         [] => false,
         [Normalizer::Unicode(Form::Nfc)] => true,
-        _ => return Err(unsupported("normalizer", "another than NFC".to_owned())),
+        _ => return Err(unsupported("normalizer", "one other than NFC".to_owned())),
     };
     let BpeOptions { ignore_merges, .. } = *tokenizer.model().options();
     let wanted = words(tokenizer.pre_tokenizer())?;
     for (name, rule) in gguf_pre::rules() {
         let rule = rule?;
-        let alike = rule.normalizers.is_empty() != nfc && rule.ignore_merges == ignore_merges;
-        if alike
+        let same_settings = rule.normalizers.is_empty() != nfc && rule.ignore_merges == ignore_merges;
+        if same_settings
             && tokenizer.pre_tokenizer().leaves_bytes_raw()
             && words(&PreTokenizer::new(rule.steps))? == wanted
         {
             return Ok(name);
         }
     }
-    Err(unsupported("pre_tokenizer", "a way of cutting text that has no name in GGUF".to_owned()))
+    Err(unsupported("pre_tokenizer", "a splitting rule that has no name in GGUF".to_owned()))
 }
 
 fn words(pre_tokenizer: &PreTokenizer) -> Result<Vec<String>> {

@@ -1,7 +1,7 @@
-//! The adjacent pairs of all words: how often each occurs, and in which words.
+//! The adjacent pairs of all words: the count of each, and the words it occurs in.
 //!
-//! Merging a pair changes only the words that it is in, and there only the counts of its neighbours. So the counts are
-//! kept and corrected instead of taken anew.
+//! Merging a pair changes only the words that contain it, and in them only the counts of adjacent pairs. So the counts
+//! are updated instead of recomputed.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -10,18 +10,18 @@ use crate::hash::{Map, map};
 
 pub(super) type Pair = (u32, u32);
 
-/// The words as rows of tokens, and the counts of their pairs.
+/// The words as sequences of tokens, and the counts of their pairs.
 pub(super) struct Pairs {
     words: Vec<(Vec<u32>, u64)>,
     counts: Map<Pair, i64>,
     queue: BinaryHeap<Candidate>,
 }
 
-/// A pair that may be next. Its count was right when it was queued.
+/// A candidate for the next merge. Its count was correct when it was queued.
 struct Candidate {
     count: i64,
     pair: Pair,
-    /// The words it is in, or was in when it was queued.
+    /// The words that contain the pair, or did when it was queued.
     words: Vec<usize>,
 }
 
@@ -45,11 +45,11 @@ impl PartialEq for Candidate {
 
 impl Eq for Candidate {}
 
-/// The words in which pairs have newly appeared.
-struct Places(Map<Pair, Vec<usize>>);
+/// The words in which new pairs have appeared.
+struct Occurrences(Map<Pair, Vec<usize>>);
 
-impl Places {
-    /// Words must be added in order: then it is enough to look at the last one to keep each once.
+impl Occurrences {
+    /// Adds a word. Words must be added in order, so comparing with the last one avoids duplicates.
     fn add(&mut self, pair: Pair, word: usize) {
         let words = self.0.entry(pair).or_default();
         if words.last() != Some(&word) {
@@ -59,24 +59,24 @@ impl Places {
 }
 
 impl Pairs {
-    /// Counts the pairs of words that occur so often.
+    /// Counts the pairs of words, given with their counts.
     pub(super) fn new(words: Vec<(Vec<u32>, u64)>) -> Pairs {
         let mut counts: Map<Pair, i64> = map(0);
-        let mut places = Places(map(0));
+        let mut occurrences = Occurrences(map(0));
         for (number, (word, count)) in words.iter().enumerate() {
             for pair in word.windows(2) {
                 let pair = (pair[0], pair[1]);
                 *counts.entry(pair).or_default() += *count as i64;
-                places.add(pair, number);
+                occurrences.add(pair, number);
             }
         }
         let mut pairs = Pairs { words, counts, queue: BinaryHeap::new() };
-        pairs.enqueue(places);
+        pairs.enqueue(occurrences);
         pairs
     }
 
-    fn enqueue(&mut self, places: Places) {
-        for (pair, words) in places.0 {
+    fn enqueue(&mut self, occurrences: Occurrences) {
+        for (pair, words) in occurrences.0 {
             let count = self.count(pair);
             if count > 0 {
                 self.queue.push(Candidate { count, pair, words });
@@ -88,7 +88,7 @@ impl Pairs {
         self.counts.get(&pair).copied().unwrap_or(0)
     }
 
-    /// The most frequent pair, of equals the one with the lower ids, with its count and its words.
+    /// The most frequent pair (the one with the lower ids among equals), its count and its words.
     pub(super) fn most_frequent(&mut self) -> Option<(Pair, u64, Vec<usize>)> {
         loop {
             let mut top = self.queue.pop()?;
@@ -103,24 +103,24 @@ impl Pairs {
         }
     }
 
-    /// Makes one token of a pair wherever it is in these words.
+    /// Replaces a pair by its token in all of these words.
     pub(super) fn merge(&mut self, pair: Pair, result: u32, words: &[usize]) {
-        let mut places = Places(map(0));
+        let mut occurrences = Occurrences(map(0));
         for &number in words {
             let (word, count) = &mut self.words[number];
             let count = *count as i64;
             merge_row(word, pair, result, |changed, by| {
                 *self.counts.entry(changed).or_default() += by * count;
                 if by > 0 {
-                    places.add(changed, number);
+                    occurrences.add(changed, number);
                 }
             });
         }
-        self.enqueue(places);
+        self.enqueue(occurrences);
     }
 }
 
-/// Merges a pair in a row, from left to right, and tells which neighbouring pairs went (-1) and came (+1).
+/// Merges a pair in a word from left to right. Calls `change` for adjacent pairs that disappear (-1) and appear (+1).
 fn merge_row(row: &mut Vec<u32>, (left, right): Pair, result: u32, mut change: impl FnMut(Pair, i64)) {
     let (mut from, mut to) = (0, 0);
     while from < row.len() {
@@ -156,7 +156,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn corrected_counts_are_the_counts(row in prop::collection::vec(0u32..3, 0..30)) {
+        fn updated_counts_equal_recomputed_counts(row in prop::collection::vec(0u32..3, 0..30)) {
             let mut counts = counted(&row);
             let mut merged = row;
             merge_row(&mut merged, (0, 1), 9, |pair, by| *counts.entry(pair).or_default() += by);

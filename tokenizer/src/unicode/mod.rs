@@ -1,14 +1,14 @@
-//! Unicode classes of characters, as the splitting patterns name them: `\p{Lu}`, `\p{M}`, `\p{N}`, `\s` and so on.
+//! Unicode character classes, as used in splitting patterns: `\p{Lu}`, `\p{M}`, `\p{N}`, `\s` and so on.
 //!
-//! Every code point belongs to exactly one [`Class`]; a set of classes is a [`Class`] with several bits, so that asking
-//! "is this a letter or a mark" is one look-up and one `&`.
+//! Every code point belongs to exactly one single-bit [`Class`]. A [`Class`] with several bits is a set of classes, so
+//! testing for "a letter or a mark" is one lookup and one `&`.
 
 mod table;
 
 use std::ops::BitOr;
 use std::sync::LazyLock;
 
-/// A set of character classes. The named constants of one bit divide all code points among themselves.
+/// A set of character classes. The constants with one bit partition all code points.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Class(u16);
 
@@ -37,7 +37,7 @@ impl Class {
     pub const SYMBOL: Class = Class(1 << 10);
     /// `\s`
     pub const WHITE: Class = Class(1 << 11);
-    /// Everything else: controls, formats, private use, unassigned.
+    /// Everything else: control, format, private-use and unassigned characters.
     pub const OTHER: Class = Class(1 << 12);
 
     /// `\p{L}`
@@ -52,8 +52,8 @@ impl Class {
         PAGES.of(c)
     }
 
-    /// Whether any class is in both sets.
-    pub const fn meets(self, other: Class) -> bool {
+    /// Whether the sets have a class in common.
+    pub const fn intersects(self, other: Class) -> bool {
         self.0 & other.0 != 0
     }
 
@@ -76,13 +76,13 @@ impl BitOr for Class {
     }
 }
 
-/// What `\w` matches: alphabetic, marks, decimal digits, connector punctuation and the two joiners.
+/// Whether `\w` matches: alphabetic characters, marks, decimal digits, connector punctuation and the two joiners.
 pub fn is_word(c: char) -> bool {
     const PLAIN: Class = Class::LETTER.or(Class::MARK).or(Class::DECIMAL).or(Class::CONNECTOR);
-    Class::of(c).meets(PLAIN) || c.is_alphabetic() || matches!(c, '\u{200c}' | '\u{200d}')
+    Class::of(c).intersects(PLAIN) || c.is_alphabetic() || matches!(c, '\u{200c}' | '\u{200d}')
 }
 
-/// Two-level table: code point / 256 gives a page, and equal pages are kept once.
+/// Two-level table: code point / 256 selects a page; equal pages are stored once.
 struct Pages {
     page_of: Vec<u16>,
     classes: Vec<Class>,

@@ -1,7 +1,7 @@
-//! The class of every code point, as the points where the class changes.
+//! The class of every code point, stored as the code points where the class changes.
 //!
-//! Made from the tables of `regex-syntax` (Unicode 16) by `tests/suite/unicode_table.rs`, which also checks every entry:
-//! `GLASSBOX_WRITE_TABLES=1 cargo test -p glassbox-tokenizer --test suite unicode_table` writes this file anew.
+//! Generated from the tables of `regex-syntax` (Unicode 16) by `tests/suite/unicode_table.rs`, which also checks every
+//! entry. To regenerate: `GLASSBOX_WRITE_TABLES=1 cargo test -p glassbox-tokenizer --test suite unicode_table`.
 
 use super::Class;
 
@@ -19,7 +19,7 @@ const SY: Class = Class::SYMBOL;
 const WS: Class = Class::WHITE;
 const OT: Class = Class::OTHER;
 
-/// `(first code point, class)`: the class holds up to the next entry.
+/// `(first code point, class)`: the class applies up to the next entry.
 #[rustfmt::skip]
 pub(super) const CHANGES: &[(u32, Class)] = &[
     (0x0, OT), (0x9, WS), (0xE, OT), (0x20, WS), (0x21, PU), (0x24, SY), (0x25, PU), (0x2B, SY), (0x2C, PU),

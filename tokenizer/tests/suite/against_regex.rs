@@ -1,4 +1,4 @@
-//! Every hand-written scanner cuts as the regular expression that it stands for.
+//! Every hand-written scanner matches like the regular expression that it replaces.
 
 use std::sync::LazyLock;
 
@@ -36,7 +36,7 @@ struct Pair {
 static PAIRS: LazyLock<Vec<Pair>> = LazyLock::new(|| {
     let pair = |&pattern: &&'static str| {
         let (scanner, regex) = (Pattern::regex(pattern).unwrap(), Pattern::slow_regex(pattern).unwrap());
-        assert!(scanner.is_recognised(), "{pattern} goes to the regex engine");
+        assert!(scanner.is_recognised(), "{pattern} uses the regex engine");
         assert!(!regex.is_recognised());
         Pair { pattern, scanner, regex }
     };
@@ -52,12 +52,12 @@ fn check(text: &str) -> Result<(), TestCaseError> {
 }
 
 #[test]
-fn scanners_cut_the_chosen_texts_as_their_regexes() {
+fn scanners_match_the_chosen_texts_like_their_regexes() {
     TEXTS.iter().for_each(|text| check(text).unwrap());
 }
 
 #[test]
-fn scanners_cut_every_pair_of_classes_as_their_regexes() {
+fn scanners_match_all_combinations_of_classes_like_their_regexes() {
     let representatives = [
         "A", "a", "ǅ", "ʰ", "中", "ア", "가", "ࠀ", "\u{301}", "7", "½", "_", "!", "'", "/", "+", "€", " ",
         "\n", "\r", "\t", "\u{a0}", "\u{0}", "s", "ſ", "L",
@@ -77,7 +77,7 @@ fn scanners_cut_every_pair_of_classes_as_their_regexes() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
-    fn scanners_cut_made_up_texts_as_their_regexes(text in any_text()) {
+    fn scanners_match_random_texts_like_their_regexes(text in any_text()) {
         check(&text)?;
     }
 }

@@ -1,4 +1,4 @@
-//! Rank files give the ids of tiktoken.
+//! Tokenizers from rank files give the ids of tiktoken.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Dumps the ranks of the oracle in the format of its own files and reads them.
+    /// Writes the oracle's ranks as a rank file and loads it.
     fn new(oracle: CoreBPE, name: &str, ids: impl Iterator<Item = u32>) -> Pair {
         let ids: Vec<u32> = ids.collect();
         let tokens = oracle._decode_native_and_split(ids.clone());
@@ -74,7 +74,7 @@ fn chosen_texts_have_tiktokens_ids() {
 
 proptest! {
     #[test]
-    fn made_up_texts_have_tiktokens_ids(text in any_text()) {
+    fn random_texts_have_tiktokens_ids(text in any_text()) {
         CL100K.check(&text)?;
         O200K.check(&text)?;
         R50K.check(&text)?;
@@ -97,7 +97,7 @@ fn special_tokens_are_the_oracles() {
 }
 
 #[test]
-fn the_size_tells_the_encoding_where_nobody_else_does() {
+fn without_a_name_the_size_identifies_the_encoding() {
     let guessed = Tokenizer::from_tiktoken(&CL100K.ranks, None).unwrap();
     assert_eq!(guessed.warnings(), [Warning::GuessedEncoding { encoding: "cl100k_base" }]);
     let text = "HTTPServer's 12345";
@@ -109,7 +109,7 @@ fn the_size_tells_the_encoding_where_nobody_else_does() {
 }
 
 #[test]
-fn a_name_that_ends_in_tiktoken_is_opened_by_name() {
+fn a_tiktoken_file_is_opened_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cl100k_base.tiktoken");
     std::fs::write(&path, &CL100K.ranks).unwrap();

@@ -1,4 +1,4 @@
-//! The patterns of the well-known models, over a vocabulary of real size, give the ids of Hugging Face's tokenizers.
+//! The patterns of well-known models, with a vocabulary of real size, give the ids of Hugging Face's tokenizers.
 
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -26,7 +26,7 @@ fn splits(patterns: &[&str]) -> Vec<Step> {
     patterns.iter().map(split).chain([bytes]).collect()
 }
 
-/// One vocabulary, the words cut as each family does. Both sides read the same file; the oracle's is read once.
+/// One vocabulary with the pre-tokenizer of each family. Both sides read the same file; the oracle reads it once.
 static PAIRS: LazyLock<Vec<Pair>> = LazyLock::new(|| {
     let families: Vec<(&str, Vec<Step>)> = vec![
         ("gpt2", vec![Step::byte_level()]),
@@ -80,7 +80,7 @@ static PAIRS: LazyLock<Vec<Pair>> = LazyLock::new(|| {
     families.into_iter().map(pair).collect()
 });
 
-/// The tokenizer.json of the same steps over an empty model, which is quick to write.
+/// The tokenizer.json of the same steps with an empty model, which is fast to write.
 fn without_model(tokenizer: &Tokenizer) -> String {
     let parts = Parts {
         normalizers: tokenizer.normalizers().to_vec(),
@@ -118,7 +118,7 @@ fn chosen_texts_have_the_oracles_ids() {
 
 proptest! {
     #[test]
-    fn made_up_texts_have_the_oracles_ids(text in any_text()) {
+    fn random_texts_have_the_oracles_ids(text in any_text()) {
         PAIRS.iter().try_for_each(|pair| pair.check(&text))?;
     }
 }

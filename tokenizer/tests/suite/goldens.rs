@@ -1,4 +1,4 @@
-//! Real tokenizers give the ids that were written down with the reference: see `scripts/tokenizer_goldens.py`.
+//! Real tokenizers give the ids recorded with the reference by `scripts/tokenizer_goldens.py`.
 
 use glassbox_tokenizer::{EncodeOptions, GgufVocab, Special, Tokenizer};
 use serde_json::Value;
@@ -47,7 +47,7 @@ fn real_tokenizers_give_the_references_ids() {
     }
 }
 
-/// The golden's tokens at their places, and fillers at the places of those that were left out.
+/// The golden's tokens at their ids, and placeholders at the ids of those that were left out.
 fn gguf_vocab(golden: &Value, pre: &str) -> GgufVocab {
     let model = &golden["tokenizer"]["model"];
     let vocab: Vec<(&String, u64)> =

@@ -1,4 +1,4 @@
-//! Files and texts made to hurt: no panic, no runaway memory, an error or a tokenizer that works.
+//! Hostile files and texts: no panic, no runaway memory, either an error or a working tokenizer.
 
 use glassbox_tokenizer::{
     EncodeOptions, Encoding, Error, GgufVocab, Special, Tokenizer, TrainOptions, Trainer,
@@ -6,7 +6,7 @@ use glassbox_tokenizer::{
 
 use crate::goldens;
 
-/// A small generator, so that a failure can be repeated from the round that is printed.
+/// A small deterministic generator, so that a failure is reproducible from the printed round.
 struct Random(u64);
 
 impl Random {
@@ -15,7 +15,7 @@ impl Random {
         (self.0 >> 33) as usize % end.max(1)
     }
 
-    /// Flips, cuts, doubles, and puts in what parsers stumble over.
+    /// Flips, truncates, removes, duplicates and inserts what parsers may stumble over.
     fn mutate(&mut self, bytes: &mut Vec<u8>) {
         const NASTY: &[&[u8]] = &[
             b"null",
@@ -66,8 +66,8 @@ impl Random {
     }
 }
 
-/// Whatever was loaded must work, and be writable.
-fn use_it(tokenizer: &Tokenizer) {
+/// Checks that a loaded tokenizer works and can be saved.
+fn exercise(tokenizer: &Tokenizer) {
     let options = EncodeOptions { special: Special::Parse, add_special_tokens: true };
     for text in ["", "hello wörld 123 <s>\n\n  a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "👍\u{301}"] {
         if let Ok(ids) = tokenizer.encode(text, &options) {
@@ -119,7 +119,7 @@ fn small_json() -> String {
 #[test]
 fn mutated_json_gives_an_error_or_a_tokenizer() {
     let whole = small_json();
-    use_it(&Tokenizer::from_json(&whole).unwrap());
+    exercise(&Tokenizer::from_json(&whole).unwrap());
     let mut random = Random(1);
     let mut loaded = 0;
     for round in 0..4000 {
@@ -127,7 +127,7 @@ fn mutated_json_gives_an_error_or_a_tokenizer() {
         random.mutate(&mut bytes);
         let text = String::from_utf8_lossy(&bytes);
         let result =
-            std::panic::catch_unwind(|| Tokenizer::from_json(&text).map(|tokenizer| use_it(&tokenizer)));
+            std::panic::catch_unwind(|| Tokenizer::from_json(&text).map(|tokenizer| exercise(&tokenizer)));
         loaded += usize::from(result.unwrap_or_else(|_| panic!("round {round}: {text}")).is_ok());
     }
     assert!(
@@ -161,8 +161,8 @@ fn mutated_rank_files_and_merges_give_an_error_or_a_tokenizer() {
         let [ranks, vocab, merges] = files.map(|file| String::from_utf8_lossy(&file).into_owned());
         let result = std::panic::catch_unwind(|| {
             let _ = Tokenizer::from_tiktoken(&ranks, Encoding::named("cl100k_base"))
-                .map(|tokenizer| use_it(&tokenizer));
-            let _ = Tokenizer::from_gpt2_files(&vocab, &merges).map(|tokenizer| use_it(&tokenizer));
+                .map(|tokenizer| exercise(&tokenizer));
+            let _ = Tokenizer::from_gpt2_files(&vocab, &merges).map(|tokenizer| exercise(&tokenizer));
         });
         assert!(result.is_ok(), "round {round}: {vocab} {merges}");
     }
@@ -217,24 +217,24 @@ fn mutated_gguf_vocabularies_give_an_error_or_a_tokenizer() {
 }
 
 #[test]
-fn one_enormous_token_is_read_in_time() {
+fn one_enormous_token_loads_in_time() {
     let mut vocab = GgufVocab { model: "llama".to_owned(), ..GgufVocab::default() };
     vocab.tokens = (0..1000).map(|length| "a".repeat(length + 1)).chain(["a".repeat(200_000)]).collect();
     vocab.scores = Some((0..vocab.tokens.len()).map(|id| -(id as f32)).collect());
-    use_it(&vocab.load().unwrap());
+    exercise(&vocab.load().unwrap());
 }
 
 #[test]
-fn a_regex_that_never_ends_is_an_error() {
+fn a_regex_with_excessive_backtracking_is_an_error() {
     let file = r#"{"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(?=(a|aa)+$)\\1b"}, "behavior": "Isolated"},
         "model": {"vocab": {"a": 0}, "merges": []}}"#;
     let tokenizer = Tokenizer::from_json(file).unwrap();
     let error = tokenizer.encode(&("a".repeat(5000) + "!"), &EncodeOptions::default()).unwrap_err();
-    assert!(error.to_string().contains("gave up"), "{error}");
+    assert!(error.to_string().contains("failed on this text"), "{error}");
 }
 
 #[test]
-fn steps_that_would_fill_the_memory_are_refused() {
+fn steps_with_exponential_growth_are_refused() {
     let double = r#"{"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}"#;
     let sequence = |members: &str, part: &str, times: usize| {
         format!(r#"{{"type": "Sequence", "{members}": [{}]}}"#, vec![part; times].join(","))
@@ -260,7 +260,7 @@ fn steps_that_would_fill_the_memory_are_refused() {
 }
 
 #[test]
-fn added_tokens_that_swallow_each_others_white_space_do_no_harm() {
+fn added_tokens_may_compete_for_white_space() {
     let token = |id: u32, content: &str, left: bool, right: bool| {
         format!(r#"{{"id": {id}, "content": "{content}", "lstrip": {left}, "rstrip": {right}}}"#)
     };
@@ -277,6 +277,6 @@ fn added_tokens_that_swallow_each_others_white_space_do_no_harm() {
         }
         let begin = std::time::Instant::now();
         tokenizer.encode(&" ".repeat(1 << 18), &EncodeOptions::default()).unwrap();
-        assert!(begin.elapsed().as_secs() < 20, "white space is looked through again and again");
+        assert!(begin.elapsed().as_secs() < 20, "white space is scanned repeatedly");
     }
 }

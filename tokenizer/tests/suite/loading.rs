@@ -1,4 +1,4 @@
-//! What the loaders accept, refuse and warn of.
+//! What the loaders accept, refuse and warn about.
 
 use glassbox_tokenizer::{EncodeOptions, Encoding, Error, GgufVocab, Tokenizer, Warning};
 use serde_json::json;
@@ -14,7 +14,7 @@ fn error_of(file: &serde_json::Value) -> String {
 }
 
 #[test]
-fn merges_may_be_texts_or_pairs() {
+fn merges_may_be_strings_or_pairs() {
     let mut file = small();
     file["model"]["merges"] = json!([["a", "b"]]);
     for file in [small(), file] {
@@ -25,22 +25,18 @@ fn merges_may_be_texts_or_pairs() {
 }
 
 #[test]
-fn what_is_not_supported_is_named() {
+fn unsupported_parts_are_named() {
     let cases = [
-        ("/model", json!({"type": "Unigram", "vocab": []}), "`model` is of the unsupported kind Unigram"),
-        ("/model", json!({"type": "WordPiece", "vocab": {}}), "`model` is of the unsupported kind WordPiece"),
-        (
-            "/normalizer",
-            json!({"type": "Precompiled"}),
-            "`normalizer` is of the unsupported kind Precompiled",
-        ),
+        ("/model", json!({"type": "Unigram", "vocab": []}), "`model` has the unsupported type Unigram"),
+        ("/model", json!({"type": "WordPiece", "vocab": {}}), "`model` has the unsupported type WordPiece"),
+        ("/normalizer", json!({"type": "Precompiled"}), "`normalizer` has the unsupported type Precompiled"),
         (
             "/pre_tokenizer",
             json!({"type": "Sequence", "pretokenizers": [{"type": "BertPreTokenizer"}]}),
             "`pre_tokenizer.pretokenizers[0]`",
         ),
-        ("/decoder", json!({"type": "CTC"}), "`decoder` is of the unsupported kind CTC"),
-        ("/post_processor", json!({"type": "Other"}), "`post_processor` is of the unsupported kind Other"),
+        ("/decoder", json!({"type": "CTC"}), "`decoder` has the unsupported type CTC"),
+        ("/post_processor", json!({"type": "Other"}), "`post_processor` has the unsupported type Other"),
     ];
     for (pointer, part, expected) in cases {
         let mut file = small();
@@ -52,7 +48,7 @@ fn what_is_not_supported_is_named() {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn errors_name_the_key() {
     let model = |changes: serde_json::Value| {
         let mut file = small();
         changes.as_object().unwrap().iter().for_each(|(key, value)| file["model"][key] = value.clone());
@@ -95,7 +91,7 @@ fn enormous_ids_cost_nothing() {
 }
 
 #[test]
-fn settings_without_effect_are_told() {
+fn ignored_settings_cause_warnings() {
     let mut file = small();
     file["truncation"] = json!({"max_length": 5});
     file["model"]["dropout"] = json!(0.1);
@@ -133,7 +129,7 @@ fn gguf(pre: Option<&str>) -> GgufVocab {
 }
 
 #[test]
-fn an_unknown_pre_tokenizer_is_told_and_a_known_one_is_not() {
+fn an_unknown_pre_tokenizer_causes_a_warning() {
     let unknown = gguf(Some("from-the-future")).load().unwrap();
     assert_eq!(unknown.warnings(), [Warning::UnknownPre { pre: "from-the-future".to_owned() }]);
     assert!(unknown.warnings()[0].to_string().contains("from-the-future"));
@@ -154,7 +150,7 @@ fn an_unknown_pre_tokenizer_is_told_and_a_known_one_is_not() {
 }
 
 #[test]
-fn a_gguf_says_what_stands_around_a_text() {
+fn a_gguf_defines_the_special_tokens_around_a_text() {
     let add = EncodeOptions { add_special_tokens: true, ..EncodeOptions::default() };
     let ids = |vocab: GgufVocab| vocab.load().unwrap().encode("ab", &add).unwrap();
     assert_eq!(ids(gguf(Some("gpt-2"))), [2]);
@@ -164,7 +160,7 @@ fn a_gguf_says_what_stands_around_a_text() {
 }
 
 #[test]
-fn a_gguf_without_kinds_still_knows_its_ends() {
+fn bos_and_eos_are_special_without_token_types() {
     let tokenizer = GgufVocab { token_types: None, ..gguf(Some("gpt-2")) }.load().unwrap();
     assert!(tokenizer.is_special(3) && !tokenizer.is_special(2));
     let wants = GgufVocab { add_bos: Some(true), bos: None, ..gguf(Some("gpt-2")) }.load().unwrap();
@@ -176,7 +172,7 @@ fn a_gguf_without_kinds_still_knows_its_ends() {
 }
 
 #[test]
-fn of_a_token_that_comes_twice_the_last_id_counts() {
+fn the_last_id_of_a_duplicate_token_counts() {
     let mut vocab = gguf(Some("gpt-2"));
     vocab.tokens.push("ab");
     vocab.token_types = Some(vec![1, 1, 1, 3, 1]);
@@ -186,11 +182,11 @@ fn of_a_token_that_comes_twice_the_last_id_counts() {
 }
 
 #[test]
-fn a_gguf_that_contradicts_itself_is_an_error() {
+fn inconsistent_gguf_metadata_is_an_error() {
     let cases = [
-        (GgufVocab { model: "bert".to_owned(), ..gguf(None) }, "unsupported kind bert"),
-        (GgufVocab { token_types: Some(vec![1]), ..gguf(None) }, "equally long: 4 and 1"),
-        (GgufVocab { scores: Some(vec![]), ..gguf(None) }, "equally long: 4 and 0"),
+        (GgufVocab { model: "bert".to_owned(), ..gguf(None) }, "unsupported type bert"),
+        (GgufVocab { token_types: Some(vec![1]), ..gguf(None) }, "same length: found 4 and 1"),
+        (GgufVocab { scores: Some(vec![]), ..gguf(None) }, "same length: found 4 and 0"),
         (GgufVocab { bos: Some(4), ..gguf(None) }, "no token has the id 4"),
         (GgufVocab { pad: Some(u32::MAX), ..gguf(None) }, "tokenizer.ggml.pad_token_id"),
         (GgufVocab { merges: None, ..gguf(None) }, "tokenizer.ggml.merges"),
@@ -205,7 +201,7 @@ fn a_gguf_that_contradicts_itself_is_an_error() {
 }
 
 #[test]
-fn gpt2s_two_files_are_opened_by_either() {
+fn gpt2s_files_are_opened_by_either_name() {
     let golden = goldens::golden("gpt2");
     let model = &golden["tokenizer"]["model"];
     let merges: Vec<&str> =
@@ -225,14 +221,14 @@ fn gpt2s_two_files_are_opened_by_either() {
 }
 
 #[test]
-fn files_that_cannot_be_read_are_named() {
+fn errors_name_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokenizer.json");
     std::fs::write(&path, "[]").unwrap();
     let cases = [
         (path, "tokenizer.json: "),
         (folder.path().join("absent.json"), "absent.json: "),
-        (folder.path().join("model.bin"), "unsupported kind model.bin"),
+        (folder.path().join("model.bin"), "unsupported type model.bin"),
         (folder.path().join("merges.txt"), "vocab.json"),
     ];
     for (path, expected) in cases {
@@ -242,7 +238,7 @@ fn files_that_cannot_be_read_are_named() {
 }
 
 #[test]
-fn rank_files_must_be_whole() {
+fn invalid_rank_files_are_an_error() {
     let encoding = Encoding { pattern: r"\w+".to_owned(), special_tokens: Vec::new() };
     let cases = [
         ("IQ== 0\nIg==\n", "rank file, line 2"),

@@ -1,4 +1,4 @@
-//! Everything that is checked from outside of the crate, in one program so that the oracles are linked once.
+//! Tests from outside the crate, in one binary so that the oracles are linked once.
 
 mod against_regex;
 mod against_tiktoken;

@@ -1,4 +1,4 @@
-//! Every part that a tokenizer.json can have does what it does in Hugging Face's tokenizers.
+//! Every part of a tokenizer.json behaves as in Hugging Face's tokenizers.
 
 use std::str::FromStr;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::goldens;
 use crate::texts::{TEXTS, any_text};
 
-/// A byte-level model, a SentencePiece model, and one of plain characters with an unknown token.
+/// A byte-level model, a SentencePiece model, and a model of plain characters with an unknown token.
 fn models() -> [Value; 3] {
     let bytes = goldens::golden("gpt4o")["tokenizer"]["model"].clone();
     let sentence_piece = goldens::sentence_piece().load().unwrap().to_json();
@@ -170,7 +170,7 @@ fn cases() -> Vec<Case> {
         let digits = json!({"type": "Digits", "individual_digits": individual});
         let before = sequence("pretokenizers", &[digits.clone(), plain.clone()]);
         add("digits", &bytes, json!({"pre_tokenizer": before, "decoder": plain}));
-        // In the byte alphabet some bytes are written as characters that count as digits.
+        // Some characters of the byte alphabet are digits.
         let after = sequence(
             "pretokenizers",
             &[plain.clone(), digits, split(regex("[0-9][0-9][0-9]"), "Isolated", false)],
@@ -262,7 +262,7 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// The reference normalizes, and knows punctuation, by an older Unicode: only characters that it knows are fair.
+/// Whether all characters are in the older version of Unicode that the reference's normalization and punctuation use.
 fn is_old(text: &str) -> bool {
     text.chars().all(|c| matches!(c, '\0'..='\u{5ff}' | '\u{900}'..='\u{97f}' | '\u{1100}'..='\u{11ff}' | '\u{2000}'..='\u{2bff}' | '\u{3000}'..='\u{33ff}' | '一'..='龥' | '가'..='힣' | 'ﬀ'..='ﬆ' | '\u{e000}'..='\u{f8ff}'))
 }
@@ -279,7 +279,7 @@ impl Case {
             let ids = ours.encode(text, &options).unwrap();
             let expected = oracle.encode_fast(text, add_special_tokens).unwrap();
             prop_assert_eq!(&ids[..], expected.get_ids(), "{} on {:?}", &self.name, text);
-            // The reference's decoder of suffixes cannot decode nothing.
+            // The reference's decoder of suffixes cannot decode an empty list.
             for skip in [false, true].into_iter().filter(|_| !ids.is_empty()) {
                 let expected = oracle.decode(&ids, skip).unwrap();
                 prop_assert_eq!(ours.decode(&ids, skip), expected, "{} on {:?}", &self.name, text);
@@ -296,7 +296,7 @@ impl Case {
     }
 }
 
-/// Texts that the added tokens are found in, and just not.
+/// Texts in which added tokens match, or nearly match.
 const MARKS: &[&str] = &[
     "<s>",
     "</s>",
@@ -316,7 +316,7 @@ const MARKS: &[&str] = &[
 ];
 
 #[test]
-fn every_part_does_what_the_reference_does() {
+fn every_part_behaves_like_the_reference() {
     for case in cases() {
         let json = case.file.to_string();
         let ours = Tokenizer::from_json(&json).unwrap_or_else(|error| panic!("{}: {error}", case.name));

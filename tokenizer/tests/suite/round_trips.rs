@@ -1,4 +1,4 @@
-//! There and back again: text, bytes, streams.
+//! Round trips: text, bytes, streams, saved tokenizers.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ fn streamed(tokenizer: &Tokenizer, ids: &[u32], skip_special: bool) -> String {
 
 proptest! {
     #[test]
-    fn bytes_come_back_as_they_were(bytes in any_bytes()) {
+    fn bytes_round_trip(bytes in any_bytes()) {
         let ids = BYTE_LEVEL.encode_bytes(&bytes, &PARSE).unwrap();
         prop_assert_eq!(&BYTE_LEVEL.decode_bytes(&ids, false), &bytes);
         prop_assert_eq!(BYTE_LEVEL.decode(&ids, false), String::from_utf8_lossy(&bytes));
@@ -33,15 +33,15 @@ proptest! {
     }
 
     #[test]
-    fn sentence_piece_brings_text_back(text in any_text()) {
-        // A mark in the text is read back as the space that it stands for elsewhere.
+    fn sentence_piece_round_trips(text in any_text()) {
+        // A mark in the text is decoded to a space.
         let text = text.replace('▁', "");
         let ids = SENTENCE_PIECE.encode(&text, &EncodeOptions::default()).unwrap();
         prop_assert_eq!(SENTENCE_PIECE.decode(&ids, false), text);
     }
 
     #[test]
-    fn sentence_piece_takes_bytes_that_are_no_text(bytes in any_bytes()) {
+    fn sentence_piece_encodes_invalid_utf8(bytes in any_bytes()) {
         let ids = SENTENCE_PIECE.encode_bytes(&bytes, &EncodeOptions::default()).unwrap();
         if let Ok(text) = str::from_utf8(&bytes) {
             prop_assert_eq!(ids, SENTENCE_PIECE.encode(text, &EncodeOptions::default()).unwrap());
@@ -49,14 +49,14 @@ proptest! {
     }
 
     #[test]
-    fn streams_say_what_decode_says_and_only_whole_characters(
+    fn streams_equal_decode_and_give_whole_characters(
         ids in prop::collection::vec(prop_oneof![0u32..1000, 220u32..300, any::<u32>()], 0..40),
         skip_special in any::<bool>(),
     ) {
         for tokenizer in [&*BYTE_LEVEL, &*SENTENCE_PIECE] {
             let whole = tokenizer.decode(&ids, skip_special);
             prop_assert_eq!(streamed(tokenizer, &ids, skip_special), whole.clone());
-            // No replacement character comes early: each is one of the whole text's.
+            // No replacement character comes too early: each is part of the whole text.
             let mut stream = tokenizer.stream(skip_special);
             let mut so_far = String::new();
             for &id in &ids {
@@ -82,7 +82,7 @@ proptest! {
 }
 
 #[test]
-fn offsets_point_at_the_bytes_behind_a_token() {
+fn offsets_are_the_byte_ranges_of_the_tokens() {
     let qwen = goldens::tokenizer("qwen3");
     let text = "cafe\u{301} <|im_end|>";
     let tokens = qwen.encode_with_offsets(text, &PARSE).unwrap();
@@ -101,7 +101,7 @@ fn invalid_bytes_are_tokens_of_their_own() {
 }
 
 #[test]
-fn a_byte_without_a_token_is_an_error_that_says_where() {
+fn a_byte_without_a_token_is_an_error_with_its_offset() {
     let json = r#"{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}"#;
     let tokenizer = Tokenizer::from_json(json).unwrap();
     let error = tokenizer.encode_bytes(b"aa\xff", &PARSE).unwrap_err();
@@ -109,7 +109,7 @@ fn a_byte_without_a_token_is_an_error_that_says_where() {
 }
 
 #[test]
-fn a_stream_holds_back_what_may_become_a_character() {
+fn a_stream_holds_back_incomplete_characters() {
     let smile = BYTE_LEVEL.encode_bytes("🏽".as_bytes(), &PARSE).unwrap();
     assert!(smile.len() > 1);
     let mut stream = BYTE_LEVEL.stream(false);
@@ -122,7 +122,7 @@ fn a_stream_holds_back_what_may_become_a_character() {
 }
 
 #[test]
-fn special_tokens_are_skipped_on_demand() {
+fn special_tokens_can_be_skipped() {
     let qwen = goldens::tokenizer("qwen3");
     let ids = qwen.encode("<|im_start|>user\nHi<|im_end|>", &PARSE).unwrap();
     assert!(qwen.is_special(ids[0]) && !qwen.is_special(ids[1]));
@@ -132,7 +132,7 @@ fn special_tokens_are_skipped_on_demand() {
 }
 
 #[test]
-fn long_words_take_time_in_proportion() {
+fn long_words_take_linear_time() {
     let gpt2 = &*BYTE_LEVEL;
     let letters = "a".repeat(1 << 20);
     let begin = Instant::now();
@@ -166,7 +166,7 @@ fn sentence_piece_tokens_have_their_bytes() {
     assert_eq!(SENTENCE_PIECE.token_bytes(id("<s>")).as_deref(), Some(&b"<s>"[..]));
 }
 
-/// Describes a tokenizer as a GGUF does and reads the description back.
+/// Describes a tokenizer as GGUF metadata and loads the description.
 fn described(tokenizer: &Tokenizer) -> GgufVocab {
     let rows = tokenizer.vocab_size() + 3;
     let described = GgufVocab::describe(tokenizer, rows).unwrap();
@@ -185,7 +185,7 @@ fn described(tokenizer: &Tokenizer) -> GgufVocab {
 }
 
 #[test]
-fn a_description_for_gguf_is_read_back_with_the_same_ids() {
+fn gguf_descriptions_round_trip() {
     for (name, pre) in [
         ("gpt2", "gpt-2"),
         ("llama3", "llama3"),
@@ -199,7 +199,7 @@ fn a_description_for_gguf_is_read_back_with_the_same_ids() {
 }
 
 #[test]
-fn what_a_gguf_cannot_say_of_a_tokenizer_is_an_error() {
+fn what_a_gguf_cannot_describe_is_an_error() {
     let mut tokenizer = BYTE_LEVEL.clone();
     let rows = tokenizer.vocab_size();
     tokenizer.set_template(Template::around(vec![5], vec![6]));

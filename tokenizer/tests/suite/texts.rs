@@ -1,4 +1,4 @@
-//! Texts to try: chosen ones, and ones made by proptest.
+//! Test texts: chosen ones, and generators of random ones.
 
 use glassbox_tokenizer::{EncodeOptions, Tokenizer};
 use proptest::prelude::*;
@@ -40,7 +40,7 @@ pub(crate) const TEXTS: &[&str] = &[
     "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𐐀𐐨 𞤀 \u{10ffff} \u{e000} \u{fffd}",
 ];
 
-/// What the rules of the patterns turn on.
+/// Pieces of text on which the patterns' rules depend.
 const TRICKY: &[&str] = &[
     "'s",
     "'S",
@@ -101,7 +101,7 @@ const TRICKY: &[&str] = &[
     "\u{378}",
 ];
 
-/// After it the tokenizer knows where words fall apart, and merges those of short texts in pieces too.
+/// Makes the tokenizer compute its joins, so that it splits the words of short texts into pieces, too.
 pub(crate) fn encode_long_text(tokenizer: &Tokenizer) {
     tokenizer.encode(&"é ".repeat(1 << 15), &EncodeOptions::default()).unwrap();
 }
@@ -117,7 +117,7 @@ pub(crate) fn any_text() -> impl Strategy<Value = String> {
     prop::collection::vec(part, 0..24).prop_map(|parts| parts.concat())
 }
 
-/// Bytes that are mostly but not always UTF-8.
+/// Bytes that are mostly, but not always, UTF-8.
 pub(crate) fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         any_text().prop_map(String::into_bytes),

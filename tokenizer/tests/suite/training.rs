@@ -1,4 +1,4 @@
-//! Training gives the vocabulary and the merges of Hugging Face's `BpeTrainer`.
+//! Training gives the same vocabulary and merges as Hugging Face's `BpeTrainer`.
 
 use std::io::Cursor;
 use std::str::FromStr;
@@ -91,7 +91,7 @@ fn the_chosen_texts_give_the_references_merges() {
 
 proptest! {
     #[test]
-    fn made_up_texts_give_the_references_merges(
+    fn random_texts_give_the_references_merges(
         texts in prop::collection::vec(prop_oneof![any_text(), "[ab]{0,30}", "([a-c]{1,4} ){0,12}"], 0..8),
         vocab_size in 0usize..600,
         min_frequency in 0u64..4,
@@ -112,7 +112,7 @@ fn the_order_of_the_texts_does_not_matter() {
 }
 
 #[test]
-fn what_was_trained_is_saved_and_read_by_the_reference() {
+fn a_trained_tokenizer_is_readable_by_the_reference() {
     let options = TrainOptions {
         vocab_size: 400,
         special_tokens: vec!["<|end|>".to_owned()],
@@ -136,7 +136,7 @@ fn what_was_trained_is_saved_and_read_by_the_reference() {
 }
 
 #[test]
-fn lines_that_are_not_text_and_empty_special_tokens_are_errors() {
+fn invalid_utf8_and_empty_special_tokens_are_errors() {
     let mut trainer = Trainer::new(TrainOptions::default());
     let error = trainer.feed_lines(Cursor::new(b"good\nb\xffd\n"), "bytes.txt").unwrap_err();
     assert!(error.to_string().starts_with("bytes.txt: "), "{error}");

@@ -1,9 +1,9 @@
-//! The table of character classes says, for every code point, what `regex-syntax` says.
+//! The table of character classes agrees with `regex-syntax` for every code point.
 
 use glassbox_tokenizer::unicode::Class;
 use regex_syntax::hir::{Class as HirClass, HirKind};
 
-/// The divisions of all code points, with the short names that the table uses.
+/// The classes that partition all code points, with the short names in the table.
 const CLASSES: &[(&str, &str, Class)] = &[
     ("LU", r"\p{Lu}", Class::UPPER),
     ("LL", r"\p{Ll}", Class::LOWER),
@@ -22,7 +22,7 @@ const CLASSES: &[(&str, &str, Class)] = &[
 fn members(pattern: &str) -> Vec<bool> {
     let mut members = vec![false; 0x11_0000];
     let parsed = regex_syntax::parse(pattern).expect("a class");
-    let HirKind::Class(HirClass::Unicode(class)) = parsed.kind() else { panic!("{pattern} is no class") };
+    let HirKind::Class(HirClass::Unicode(class)) = parsed.kind() else { panic!("{pattern} is not a class") };
     for range in class.ranges() {
         members[range.start() as usize..=range.end() as usize].fill(true);
     }
@@ -30,12 +30,12 @@ fn members(pattern: &str) -> Vec<bool> {
 }
 
 #[test]
-fn every_code_point_is_in_the_class_that_regex_syntax_says() {
+fn every_code_point_has_the_class_of_regex_syntax() {
     if std::env::var_os("GLASSBOX_WRITE_TABLES").is_some() {
         return write_table();
     }
     let all = |class: Class| {
-        (0..0x11_0000).map(move |code| char::from_u32(code).is_some_and(|c| Class::of(c).meets(class)))
+        (0..0x11_0000).map(move |code| char::from_u32(code).is_some_and(|c| Class::of(c).intersects(class)))
     };
     for (_, pattern, class) in CLASSES {
         assert!(all(*class).eq(members(pattern)), "{pattern}");
@@ -48,19 +48,19 @@ fn every_code_point_is_in_the_class_that_regex_syntax_says() {
 }
 
 #[test]
-fn words_are_what_regex_syntax_calls_words() {
+fn word_characters_are_those_of_regex_syntax() {
     let expected = members(r"\w");
     let found = |code| char::from_u32(code).is_some_and(glassbox_tokenizer::unicode::is_word);
-    // The standard library may know characters of a newer Unicode: those were not letters before.
+    // The standard library may have a newer version of Unicode, whose new characters were unassigned before.
     let different = (0..0x11_0000u32).filter(|&code| found(code) != expected[code as usize]);
     let newer =
-        different.filter(|&code| char::from_u32(code).is_some_and(|c| Class::of(c).meets(Class::OTHER)));
+        different.filter(|&code| char::from_u32(code).is_some_and(|c| Class::of(c).intersects(Class::OTHER)));
     let (newer, all) =
         (newer.count(), (0..0x11_0000u32).filter(|&code| found(code) != expected[code as usize]).count());
     assert_eq!(newer, all, "only unassigned characters may differ");
 }
 
-/// Writes `src/unicode/table.rs` anew, keeping its head.
+/// Regenerates `src/unicode/table.rs`, except its header.
 fn write_table() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/unicode/table.rs");
     let mut names = vec!["OT"; 0x11_0000];
@@ -81,5 +81,5 @@ fn write_table() {
         line += &entry;
     }
     table += &(line + "\n];\n");
-    std::fs::write(path, table).expect("the table can be written");
+    std::fs::write(path, table).expect("the table is writable");
 }

@@ -1,4 +1,4 @@
-//! What `bench` measured, and how it is written.
+//! The results of `bench` and their output formats.
 
 use std::fmt;
 
@@ -9,18 +9,18 @@ use super::{Output, Test};
 use crate::model_source::Source;
 use crate::output::Out;
 
-/// What the machine can do at best, with the threads of the test.
+/// The machine's peak, with the threads of the test.
 pub(super) struct Machine {
-    /// Floating-point operations a second.
+    /// Floating-point operations per second.
     pub(super) flops: f64,
-    /// Bytes a second.
+    /// Bytes per second.
     pub(super) bytes: f64,
 }
 
 /// One test's result.
 #[derive(Serialize)]
 pub(super) struct Measurement {
-    /// `pp512` or `tg128`; of several texts side by side `tg128@8`; with a depth `pp512@d8000`.
+    /// `pp512` or `tg128`; with a batch `tg128@8`; with a depth `pp512@d8000`.
     test: String,
     threads: usize,
     /// The median.
@@ -31,17 +31,17 @@ pub(super) struct Measurement {
     compute: &'static str,
     kv: &'static str,
     model: String,
-    /// Bytes of the weights that a token needs.
+    /// Bytes of weights read per token.
     size_bytes: usize,
-    /// Tokens in the context beforehand.
+    /// Tokens already in the context.
     depth: usize,
-    /// Texts side by side.
+    /// Sequences generated together.
     batch: usize,
-    /// Which peak the part is of: `flops` or `bytes`.
+    /// The peak that `fraction` refers to: `flops` or `bytes`.
     bound: &'static str,
-    /// That peak, a second, measured in this run.
+    /// That peak per second, measured in this run.
     peak: f64,
-    /// How much of it was reached.
+    /// The fraction of the peak that was reached.
     fraction: f64,
 }
 
@@ -62,7 +62,7 @@ impl Measurement {
                 (format!("pp{n}"), 1, "flops", machine.flops, model.prompt_flops(depth, n) / n as f64)
             }
             Test::Generate { tokens: n, batch } => {
-                // The weights are read once for all texts, each one's cache for it alone.
+                // The weights are read once for the whole batch, the KV cache once per sequence.
                 let weights = model.weight_bytes_per_token() as f64 / batch as f64;
                 let cache = model.config.cache_bytes(model.cache_format, depth + n / 2);
                 let name = if batch == 1 { format!("tg{n}") } else { format!("tg{n}@{batch}") };
@@ -102,7 +102,7 @@ pub(super) fn write(measurements: &[Measurement], format: Output, out: &mut Out)
         Output::Json => out.json(&measurements)?,
         Output::Md => {
             out.line(
-                "| model | size | level | compute | kv | threads | test | tokens/s | of the machine's peak |",
+                "| model | size | level | compute | kv | threads | test | tokens/s | share of the peak |",
             )?;
             out.line("|---|---:|---|---|---|---:|---|---:|---|")?;
             for m in measurements {
@@ -154,7 +154,7 @@ fn rate(bound: &str, peak: f64) -> String {
     format!("{:.1} {}", peak / 1e9, if bound == "flops" { "GFLOP/s" } else { "GB/s" })
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// The median.
 fn median(samples: &[f64]) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! The user's turns: lines edited on a terminal, or lines of a pipe.
+//! The user's turns: lines edited on a terminal, or lines from a pipe.
 
 use std::io::{self, BufRead, IsTerminal};
 
@@ -10,19 +10,19 @@ use rustyline::{Config, DefaultEditor};
 use crate::exit::Interrupted;
 use crate::output::note;
 
-/// Where turns come from.
+/// The source of turns.
 pub(crate) enum Turns {
-    /// A person, who may also give commands; and the lines so far.
+    /// A terminal, where commands are read too; with the history of lines.
     Terminal(Vec<String>),
-    /// A pipe, and how many lines it has given.
+    /// A pipe, with the number of lines read.
     Pipe(io::StdinLock<'static>, usize),
 }
 
-/// What was typed.
+/// A line of input.
 pub(crate) enum Typed {
     /// A turn.
     Turn(String),
-    /// Begin a new conversation.
+    /// Start a new conversation.
     Reset,
     /// No more turns.
     End,
@@ -37,7 +37,7 @@ impl Turns {
         Ok(Turns::Terminal(Vec::new()))
     }
 
-    /// Whether a person types.
+    /// Whether turns come from a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         matches!(self, Turns::Terminal(_))
     }
@@ -54,10 +54,11 @@ impl Turns {
     }
 }
 
-/// A line of a person. The editor lives no longer than the line: as long as it does, it keeps Ctrl-C to itself, which
-/// is to cut the answer short. Since it may be meant for an answer that has just ended, only a second one ends the program.
+/// Reads a line from the terminal. The editor is dropped after each line, because it captures Ctrl-C, which must stop
+/// the answer. A Ctrl-C at the prompt may be meant for an answer that has just ended, so only a second one ends the
+/// program.
 fn from_terminal(history: &mut Vec<String>) -> anyhow::Result<Typed> {
-    // The prompt belongs to the terminal, not to the result.
+    // The editor's prompt goes to the terminal, not to stdout.
     let config = Config::builder().behavior(Behavior::PreferTerm).build();
     let mut editor = DefaultEditor::with_config(config).context("opening the terminal")?;
     for line in history.iter() {
@@ -70,7 +71,7 @@ fn from_terminal(history: &mut Vec<String>) -> anyhow::Result<Typed> {
             Err(ReadlineError::Eof) => return Ok(Typed::End),
             Err(ReadlineError::Interrupted) if interrupted => return Err(Interrupted.into()),
             Err(ReadlineError::Interrupted) => {
-                note("Ctrl-C once more, or Ctrl-D, ends the chat");
+                note("press Ctrl-C again, or Ctrl-D, to end the chat");
                 interrupted = true;
                 continue;
             }
@@ -88,7 +89,7 @@ fn from_terminal(history: &mut Vec<String>) -> anyhow::Result<Typed> {
     }
 }
 
-/// A line without its line break.
+/// Reads a line from the pipe, without its line break.
 fn from_pipe(stdin: &mut io::StdinLock<'static>) -> anyhow::Result<Typed> {
     let mut line = Vec::new();
     if stdin.read_until(b'\n', &mut line)? == 0 {

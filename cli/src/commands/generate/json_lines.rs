@@ -1,7 +1,7 @@
-//! `generate --json-lines`: many prompts, some of them side by side, each with the very text it would get alone.
+//! `generate --json-lines`: many prompts, generated in a batch, each with the same text as alone.
 //!
-//! A line that waits takes the place of a text as soon as that ends, so that the batch stays full as long as there are
-//! lines. Results are written in the order of the lines.
+//! When a sequence ends, the next waiting line takes its slot, so the batch stays full as long as there are lines.
+//! Results are written in the order of the lines.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -26,12 +26,11 @@ use crate::sampling::SamplingArgs;
 use crate::stop_strings::StopStrings;
 use crate::transcript::Transcript;
 
-/// Texts side by side where `--batch` says nothing.
+/// Default of `--batch`: the number of sequences generated together.
 const BATCH: usize = 8;
 
-/// Lines begun for each place of the batch before the results of earlier ones are written: a text that takes long must
-/// not let those behind it pile up.
-const AHEAD: usize = 32;
+/// Maximum number of unwritten results per slot: while a long text is generated, the results after it must not pile up.
+const MAX_UNWRITTEN: usize = 32;
 
 /// What is written in place of a result.
 #[derive(Serialize)]
@@ -48,28 +47,28 @@ pub(super) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let mut lines = Lines::of_stdin(slots)?;
     let source = Source::open(&arguments.model)?;
     let (sampling, seed) = arguments.sampling.seeded();
-    // What is wrong with the flags is wrong with every line.
+    // Invalid flags are an error for the whole command, not for each line.
     let (_, used_seed) = sampling.sampler(source.checkpoint.generation())?;
     let tokenizer = source.maybe_tokenizer();
     if tokenizer.is_none() && !stops.is_empty() {
-        return Err(Usage("--stop needs a tokenizer, and this checkpoint has none".into()).into());
+        return Err(Usage("--stop requires a tokenizer, and this checkpoint has none".into()).into());
     }
     let context = source.context(arguments.context)?;
     let (model, load_time) = source.load(&arguments.machine)?;
 
     let setting = Setting { arguments, slots, source: &source, tokenizer, sampling };
-    let mut texts = Texts {
+    let mut sequences = Sequences {
         batch: model.batch(slots, context).with_chunk(arguments.chunk.prompt_chunk),
         running: Vec::new(),
         answers: Answers::default(),
         timings: Timings::default(),
     };
-    let interrupted = texts.answer_all(&setting, &model, &mut lines, out)?;
+    let interrupted = sequences.answer_all(&setting, &model, &mut lines, out)?;
     note(format_args!("load        {:.0} ms", load_time.as_secs_f64() * 1e3));
-    let Timings { prompt, reused, generation } = texts.timings;
+    let Timings { prompt, reused, generation } = sequences.timings;
     note(format_args!("prompt      {}, {reused} more reused", rate(prompt)));
     note(format_args!("generation  {}", rate(generation)));
-    let Answers { begun, failed, .. } = texts.answers;
+    let Answers { begun, failed, .. } = sequences.answers;
     note(format_args!("lines       {begun}, {failed} failed"));
     if used_seed.is_some() {
         note(format_args!("seed        {seed}"));
@@ -81,28 +80,28 @@ pub(super) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     }
 }
 
-/// What is the same for all lines.
+/// Settings shared by all lines.
 struct Setting<'a> {
     arguments: &'a Arguments,
-    /// Texts side by side.
+    /// Number of sequences generated together.
     slots: usize,
     source: &'a Source,
     tokenizer: Option<&'a Tokenizer>,
     sampling: SamplingArgs,
 }
 
-/// Tokens computed, and how long that took.
+/// Number of tokens computed and the time it took.
 #[derive(Default)]
 struct Timings {
     prompt: (usize, Duration),
-    /// Tokens of prompts that another text had been fed.
+    /// Prompt tokens whose keys and values were copied from another sequence.
     reused: usize,
     generation: (usize, Duration),
 }
 
-/// A text in progress.
+/// A sequence in progress.
 struct Running<'a> {
-    /// Its place among the results.
+    /// Its index among the results.
     order: usize,
     line: usize,
     id: Option<Value>,
@@ -114,17 +113,17 @@ struct Running<'a> {
     transcript: Transcript<'a>,
 }
 
-/// The texts in progress and the results that wait for earlier ones.
-struct Texts<'a> {
+/// The sequences in progress, and the results that wait for earlier ones.
+struct Sequences<'a> {
     batch: Batch,
-    /// With the token that each is to be fed.
+    /// Each with the token to feed next.
     running: Vec<(Running<'a>, u32)>,
     answers: Answers,
     timings: Timings,
 }
 
-impl<'a> Texts<'a> {
-    /// Answers every line; whether Ctrl-C was pressed before the last.
+impl<'a> Sequences<'a> {
+    /// Answers every line. Returns whether Ctrl-C interrupted it.
     fn answer_all(
         &mut self,
         setting: &Setting<'a>,
@@ -134,9 +133,9 @@ impl<'a> Texts<'a> {
     ) -> anyhow::Result<bool> {
         let mut graceful: Option<Graceful> = None;
         loop {
-            while self.batch.free() > 0 && self.answers.waiting() < AHEAD * setting.slots {
+            while self.batch.free() > 0 && self.answers.unwritten() < MAX_UNWRITTEN * setting.slots {
                 let idle = self.running.is_empty();
-                // While nobody but the reader is at work, nothing is left unsaid and Ctrl-C may end the program.
+                // While no sequence is in progress, all results are written and Ctrl-C may end the program.
                 if idle && graceful.take().is_some_and(|graceful| graceful.pressed()) {
                     return Ok(true);
                 }
@@ -150,20 +149,20 @@ impl<'a> Texts<'a> {
             let graceful = graceful.get_or_insert_with(Graceful::begin);
             self.step(setting, model, out)?;
             if graceful.pressed() {
-                for (text, _) in std::mem::take(&mut self.running) {
-                    self.finish(setting, text, End::Interrupted, out)?;
+                for (sequence, _) in std::mem::take(&mut self.running) {
+                    self.finish(setting, sequence, End::Interrupted, out)?;
                 }
                 return Ok(true);
             }
         }
     }
 
-    /// Begins the text of a line, or tells why that cannot be.
+    /// Begins the sequence of a line, or writes why that is not possible.
     fn begin(&mut self, setting: &Setting<'a>, line: Line, out: &mut Out) -> anyhow::Result<()> {
         let order = self.answers.begin();
         let (number, mut id) = (line.number, None);
         match self.try_begin(setting, order, line, &mut id) {
-            Ok(text) => self.go_on(setting, text, out),
+            Ok(sequence) => self.advance(setting, sequence, out),
             Err(error) => self.answers.fail(order, number, id.as_ref(), &error, out),
         }
     }
@@ -180,7 +179,7 @@ impl<'a> Texts<'a> {
         let request = Request::parse(&bytes, id)?;
         let stops = StopStrings::new(request.stop.as_ref().unwrap_or(&arguments.stop))?;
         if tokenizer.is_none() && !stops.is_empty() {
-            return Err(anyhow!("stop needs a tokenizer, and this checkpoint has none"));
+            return Err(anyhow!("stop requires a tokenizer, and this checkpoint has none"));
         }
         let generation = source.checkpoint.generation();
         let (mut sampler, _) = sampling.overridden(&request.sampling).sampler(generation)?;
@@ -193,7 +192,7 @@ impl<'a> Texts<'a> {
         self.timings.prompt.0 += prompt_ids.len() - added.reused;
         self.timings.prompt.1 += start.elapsed();
         self.timings.reused += added.reused;
-        let mut text = Running {
+        let mut sequence = Running {
             order,
             line: line.number,
             id: id.clone(),
@@ -204,85 +203,92 @@ impl<'a> Texts<'a> {
             growth: Growth::new(request.tokens.unwrap_or(arguments.tokens), ends),
             transcript: Transcript::new(tokenizer, !arguments.special, stops),
         };
-        if text.growth.turn(true) == Turn::Pick
-            && let Err(error) = text.pick(added.logits)
+        if sequence.growth.turn(true) == Turn::Pick
+            && let Err(error) = sequence.pick(added.logits)
         {
-            self.batch.end(text.slot)?;
+            self.batch.end(sequence.slot)?;
             return Err(error.into());
         }
-        Ok(text)
+        Ok(sequence)
     }
 
-    /// Gives every text its next token.
+    /// Generates the next token of every sequence.
     fn step(&mut self, setting: &Setting<'a>, model: &Runtime, out: &mut Out) -> anyhow::Result<()> {
         let start = Instant::now();
         let next: Vec<_> =
-            self.running.iter().map(|(text, id)| (text.slot, std::slice::from_ref(id))).collect();
+            self.running.iter().map(|(sequence, id)| (sequence.slot, std::slice::from_ref(id))).collect();
         let logits = self.batch.step(&next)?;
-        let texts = self.running.drain(..).map(|(text, _)| text);
-        let mut picks: Vec<_> = texts.zip(logits).map(|(text, logits)| (text, logits, Ok(()))).collect();
+        let sequences = self.running.drain(..).map(|(sequence, _)| sequence);
+        let mut picks: Vec<_> =
+            sequences.zip(logits).map(|(sequence, logits)| (sequence, logits, Ok(()))).collect();
         model.pool.enter(|team| {
             team.run_on_pieces(&mut picks, 1, |_, pick| {
-                for (text, logits, outcome) in pick {
-                    *outcome = text.pick(logits);
+                for (sequence, logits, outcome) in pick {
+                    *outcome = sequence.pick(logits);
                 }
             });
         });
-        let picked: Vec<_> = picks.into_iter().map(|(text, _, outcome)| (text, outcome)).collect();
+        let picked: Vec<_> = picks.into_iter().map(|(sequence, _, outcome)| (sequence, outcome)).collect();
         self.timings.generation.0 += picked.len();
         self.timings.generation.1 += start.elapsed();
-        for (text, outcome) in picked {
+        for (sequence, outcome) in picked {
             match outcome {
-                Ok(()) => self.go_on(setting, text, out)?,
+                Ok(()) => self.advance(setting, sequence, out)?,
                 Err(error) => {
-                    self.batch.end(text.slot)?;
-                    self.answers.fail(text.order, text.line, text.id.as_ref(), &error.into(), out)?;
+                    self.batch.end(sequence.slot)?;
+                    let Running { order, line, id, .. } = sequence;
+                    self.answers.fail(order, line, id.as_ref(), &error.into(), out)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Keeps a text for the next step, or ends it if it has come to its end: its place is then free for another.
-    fn go_on(&mut self, setting: &Setting<'a>, mut text: Running<'a>, out: &mut Out) -> anyhow::Result<()> {
-        if text.transcript.stopped() {
-            return self.finish(setting, text, End::StopString, out);
+    /// Keeps a sequence for the next step, or finishes it if it has ended; its slot is then free.
+    fn advance(
+        &mut self,
+        setting: &Setting<'a>,
+        mut sequence: Running<'a>,
+        out: &mut Out,
+    ) -> anyhow::Result<()> {
+        if sequence.transcript.stopped() {
+            return self.finish(setting, sequence, End::StopString, out);
         }
-        match text.growth.turn(self.batch.positions(text.slot)? < self.batch.context()) {
-            Turn::Ended(stop) => self.finish(setting, text, End::Model(stop), out),
+        match sequence.growth.turn(self.batch.positions(sequence.slot)? < self.batch.context()) {
+            Turn::Ended(stop) => self.finish(setting, sequence, End::Model(stop), out),
             Turn::Feed(id) => {
-                self.running.push((text, id));
+                self.running.push((sequence, id));
                 Ok(())
             }
-            Turn::Pick => unreachable!("a token is picked as soon as there are scores"),
+            Turn::Pick => unreachable!("a token is picked as soon as there are logits"),
         }
     }
 
-    /// Ends a text and hands in its result.
+    /// Ends a sequence and adds its result.
     fn finish(
         &mut self,
         setting: &Setting<'a>,
-        mut text: Running<'a>,
+        mut sequence: Running<'a>,
         end: End,
         out: &mut Out,
     ) -> anyhow::Result<()> {
-        self.batch.end(text.slot)?;
-        text.transcript.finish();
-        let end = if text.transcript.stopped() { End::StopString } else { end };
+        self.batch.end(sequence.slot)?;
+        sequence.transcript.finish();
+        let end = if sequence.transcript.stopped() { End::StopString } else { end };
         let report = Report {
-            id: text.id.as_ref(),
-            prompt_ids: &text.prompt_ids,
-            ids: &text.ids,
-            text: if setting.tokenizer.is_some() { &text.transcript.text } else { "" },
+            id: sequence.id.as_ref(),
+            prompt_ids: &sequence.prompt_ids,
+            ids: &sequence.ids,
+            text: if setting.tokenizer.is_some() { &sequence.transcript.text } else { "" },
             stop_reason: end.name(),
             records: None,
         };
-        Ok(self.answers.put(text.order, serde_json::to_string(&report)?, out)?)
+        Ok(self.answers.put(sequence.order, serde_json::to_string(&report)?, out)?)
     }
 }
 
 impl Running<'_> {
-    /// Picks the next token.
+    /// Samples the next token.
     fn pick(&mut self, logits: &[f32]) -> Result<(), glassbox_sampler::Error> {
         let id = self.sampler.sample(logits)?;
         self.sampler.accept(id);
@@ -300,19 +306,19 @@ struct Answers {
     begun: usize,
     written: usize,
     failed: usize,
-    /// Those that wait for an earlier one.
+    /// Results that wait for an earlier one.
     done: BTreeMap<usize, String>,
 }
 
 impl Answers {
-    /// The place of the next line's result.
+    /// Reserves the index of the next line's result.
     fn begin(&mut self) -> usize {
         self.begun += 1;
         self.begun - 1
     }
 
-    /// Results that are not written yet.
-    fn waiting(&self) -> usize {
+    /// The number of results not written yet.
+    fn unwritten(&self) -> usize {
         self.begun - self.written
     }
 
@@ -329,7 +335,7 @@ impl Answers {
         Ok(self.put(order, serde_json::to_string(&failure)?, out)?)
     }
 
-    /// Takes a result, and writes it and those that waited for it as soon as all earlier ones are there.
+    /// Adds a result, and writes all results whose predecessors are complete.
     fn put(&mut self, order: usize, result: String, out: &mut Out) -> Result<(), StdoutError> {
         self.done.insert(order, result);
         while let Some(result) = self.done.remove(&self.written) {

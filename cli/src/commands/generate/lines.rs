@@ -1,5 +1,5 @@
-//! Lines of standard input, read by a thread of its own: texts in progress need not wait for the next line, and never
-//! more than a few lines are read ahead.
+//! Lines of standard input, read on a separate thread, so that sequences in progress do not wait for the next line.
+//! Only a few lines are read ahead.
 
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
@@ -7,24 +7,24 @@ use std::thread;
 
 use crate::exit::Usage;
 
-/// Bytes of a line at most: longer than any context, short enough to be held.
-const LONGEST: usize = 16 << 20;
+/// Maximum length of a line in bytes: longer than any context, short enough to fit in memory.
+const MAX_LINE_BYTES: usize = 16 << 20;
 
-/// A line that is not empty.
+/// A non-empty line.
 pub(super) struct Line {
     /// Counted from 1, empty lines included.
     pub(super) number: usize,
-    /// Its bytes, without the line break; `None` if there are more than [`LONGEST`].
+    /// Its bytes without the line break; `None` if there are more than [`MAX_LINE_BYTES`].
     pub(super) bytes: Option<Vec<u8>>,
 }
 
-/// What there is to read.
+/// The result of a read.
 pub(super) enum Next {
     /// A line.
     Line(Line),
-    /// Nothing yet.
+    /// No line is available yet.
     NotYet,
-    /// Nothing any more.
+    /// The end of the input.
     End,
 }
 
@@ -32,17 +32,17 @@ pub(super) enum Next {
 pub(super) struct Lines(Receiver<io::Result<Line>>);
 
 impl Lines {
-    /// Begins to read, at most `ahead` lines more than are asked for. That standard input is a terminal is wrong usage.
+    /// Starts reading, at most `ahead` lines ahead. It is wrong usage if standard input is a terminal.
     pub(super) fn of_stdin(ahead: usize) -> anyhow::Result<Lines> {
         if io::stdin().is_terminal() {
-            let usage = "--json-lines reads prompts from standard input, one JSON object a line";
+            let usage = "--json-lines reads prompts from standard input, one JSON object per line";
             return Err(Usage(usage.to_owned()).into());
         }
         let (sender, receiver) = sync_channel(ahead);
         thread::spawn(move || {
             let mut input = io::stdin().lock();
             for number in 1.. {
-                let line = match read_line(&mut input, LONGEST) {
+                let line = match read_line(&mut input, MAX_LINE_BYTES) {
                     Ok(None) => return,
                     Ok(Some(bytes)) if bytes.as_ref().is_some_and(|bytes| bytes.trim_ascii().is_empty()) => {
                         continue;
@@ -51,7 +51,7 @@ impl Lines {
                     Err(error) => Err(error),
                 };
                 let failed = line.is_err();
-                // Nobody waits for lines any more once the receiver has gone.
+                // Sending fails once the receiver is dropped.
                 if sender.send(line).is_err() || failed {
                     return;
                 }
@@ -60,7 +60,7 @@ impl Lines {
         Ok(Lines(receiver))
     }
 
-    /// The next line; waits for it if `wait` says so.
+    /// The next line; `wait` blocks until there is one.
     pub(super) fn next(&mut self, wait: bool) -> io::Result<Next> {
         let received = if wait { self.0.recv().map_err(TryRecvError::from) } else { self.0.try_recv() };
         match received {
@@ -71,14 +71,14 @@ impl Lines {
     }
 }
 
-/// A line without its break: `None` at the end of the input, `Some(None)` if it has more than `longest` bytes, which are
-/// passed over.
-fn read_line(input: &mut impl BufRead, longest: usize) -> io::Result<Option<Option<Vec<u8>>>> {
+/// A line without its line break: `None` at the end of the input, `Some(None)` for a line of more than `max` bytes,
+/// which is skipped.
+fn read_line(input: &mut impl BufRead, max: usize) -> io::Result<Option<Option<Vec<u8>>>> {
     let mut bytes = Vec::new();
-    if input.by_ref().take(longest as u64 + 1).read_until(b'\n', &mut bytes)? == 0 {
+    if input.by_ref().take(max as u64 + 1).read_until(b'\n', &mut bytes)? == 0 {
         return Ok(None);
     }
-    if bytes.pop_if(|last| *last == b'\n').is_none() && bytes.len() > longest {
+    if bytes.pop_if(|last| *last == b'\n').is_none() && bytes.len() > max {
         input.skip_until(b'\n')?;
         return Ok(Some(None));
     }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_is_too_long_is_passed_over_and_the_next_is_read() {
+    fn a_line_that_is_too_long_is_skipped_and_the_next_is_read() {
         let text = b"four\nfives!\n\nfour\nlast".as_slice();
         for buffer in [1, 2, 100] {
             let mut input = io::BufReader::with_capacity(buffer, text);

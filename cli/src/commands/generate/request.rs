@@ -1,4 +1,4 @@
-//! One line of `--json-lines`: a prompt, and what is to be different from the flags for it alone.
+//! One line of `--json-lines`: a prompt and the settings that override the flags for it.
 
 use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::prompt::Prompt;
 use crate::sampling::Overrides;
 
-/// What a line asks for.
+/// A parsed line.
 pub(super) struct Request {
     pub(super) prompt: Prompt,
     /// `-n`
@@ -17,24 +17,24 @@ pub(super) struct Request {
     pub(super) sampling: Overrides,
 }
 
-/// The keys of a line, named as the flags are.
+/// The keys of a line, named like the flags.
 const KEYS: &str = "prompt, ids, id, tokens, stop, seed, temp, top_k, top_p, min_p";
 
 impl Request {
-    /// Reads a line. Its `id`, which may be a text or a whole number, is handed to `id` even if the rest is wrong.
+    /// Parses a line. Its `id`, a string or an integer, is stored in `id` even if the rest is invalid.
     pub(super) fn parse(line: &[u8], id: &mut Option<Value>) -> anyhow::Result<Request> {
-        let mut object: Map<String, Value> = serde_json::from_slice(line).context("no JSON object")?;
+        let mut object: Map<String, Value> = serde_json::from_slice(line).context("not a JSON object")?;
         *id = match object.remove("id") {
             None | Some(Value::Null) => None,
             Some(value) if value.is_string() || value.is_i64() || value.is_u64() => Some(value),
-            Some(_) => bail!("id: expected a text or a whole number"),
+            Some(_) => bail!("id: expected a string or an integer"),
         };
         let (prompt, ids) = (take::<String>(&mut object, "prompt")?, take::<Vec<u32>>(&mut object, "ids")?);
         let prompt = match (prompt, ids) {
             (Some(text), None) => Prompt::Text(text.into_bytes()),
             (None, Some(ids)) => Prompt::Ids(ids),
-            (None, None) => bail!("there is neither a prompt nor ids"),
-            (Some(_), Some(_)) => bail!("there are both a prompt and ids"),
+            (None, None) => bail!("expected prompt or ids, found neither"),
+            (Some(_), Some(_)) => bail!("expected prompt or ids, found both"),
         };
         let request = Request {
             prompt,
@@ -49,7 +49,7 @@ impl Request {
             },
         };
         match object.keys().next() {
-            Some(key) => bail!("there is no key {key:?}, only {KEYS}"),
+            Some(key) => bail!("unknown key {key:?}; known are {KEYS}"),
             None => Ok(request),
         }
     }
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_has_its_place() {
+    fn every_key_is_parsed() {
         let line = r#"{"id": "a", "prompt": "é", "tokens": 3, "stop": ["x"], "seed": 5, "temp": 0.5, "top_k": 7,
             "top_p": 0.25, "min_p": 0.125}"#;
         let (request, id) = parse(line).unwrap();
@@ -91,14 +91,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_key() {
         for (line, words) in [
-            ("", "no JSON object"),
-            ("[1]", "no JSON object"),
-            ("{\"prompt\": \"x\"", "no JSON object"),
-            ("{}", "neither a prompt nor ids"),
-            (r#"{"prompt": "x", "ids": [1]}"#, "both a prompt and ids"),
-            (r#"{"prompt": "x", "temperature": 1}"#, "no key \"temperature\""),
+            ("", "not a JSON object"),
+            ("[1]", "not a JSON object"),
+            ("{\"prompt\": \"x\"", "not a JSON object"),
+            ("{}", "prompt or ids, found neither"),
+            (r#"{"prompt": "x", "ids": [1]}"#, "prompt or ids, found both"),
+            (r#"{"prompt": "x", "temperature": 1}"#, "unknown key \"temperature\""),
             (r#"{"prompt": 1}"#, "prompt: "),
             (r#"{"ids": [-1]}"#, "ids: "),
             (r#"{"prompt": "x", "tokens": "many"}"#, "tokens: "),

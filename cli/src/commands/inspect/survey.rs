@@ -1,4 +1,4 @@
-//! What the headers of a checkpoint tell about it, whether it runs here or not.
+//! Describes a checkpoint by its headers, supported or not.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::model_source::Found;
 
-/// What there is to tell; `--json` writes it as it is.
+/// The description; `--json` writes it as it is.
 #[derive(Serialize)]
 pub(crate) struct Report {
     pub(crate) path: String,
@@ -52,7 +52,7 @@ pub(crate) struct FormatShare {
     pub(crate) tensors: usize,
     pub(crate) parameters: usize,
     pub(crate) bytes: usize,
-    /// Of all bytes.
+    /// Fraction of all bytes.
     pub(crate) share: f64,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Memory {
     pub(crate) cache_bytes_full_context: Option<usize>,
 }
 
-/// A part beside the weights.
+/// A part other than the weights.
 #[derive(Serialize)]
 pub(crate) struct Part {
     /// `ok`, `none` or `error`.
@@ -82,10 +82,10 @@ pub(crate) struct TensorRow {
     pub(crate) bytes: usize,
 }
 
-/// Reads the headers of a checkpoint, whose cache would be in the format `cache`.
+/// Describes a checkpoint from its headers; `cache` is the format of the KV cache.
 pub(crate) fn of(found: &Found, cache: CacheFormat) -> anyhow::Result<Report> {
     let mut report = match found {
-        Found::InTheBox => of_checkpoint(&found.open()?, cache),
+        Found::BuiltIn => of_checkpoint(&found.open()?, cache),
         Found::At(path) => match Checkpoint::open(path) {
             Ok(checkpoint) => of_checkpoint(&checkpoint, cache),
             Err(error) => of_files(path, error)?,
@@ -95,7 +95,7 @@ pub(crate) fn of(found: &Found, cache: CacheFormat) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// The report on a checkpoint of a known family.
+/// The description of a checkpoint of a known family.
 fn of_checkpoint(checkpoint: &Checkpoint, cache: CacheFormat) -> Report {
     let config = checkpoint.config();
     let container = if checkpoint.gguf().is_some() { "GGUF" } else { "safetensors" };
@@ -111,7 +111,7 @@ fn of_checkpoint(checkpoint: &Checkpoint, cache: CacheFormat) -> Report {
             detail: format!("{} tokens", tokenizer.vocab_size()),
             warnings: tokenizer.warnings().iter().map(ToString::to_string).collect(),
         },
-        Ok(None) => Part::none("none: token ids can be given with --ids"),
+        Ok(None) => Part::none("none; give token ids with --ids"),
         Err(error) => Part::broken(&error),
     };
     report.chat_template = match checkpoint.chat_template() {
@@ -124,7 +124,7 @@ fn of_checkpoint(checkpoint: &Checkpoint, cache: CacheFormat) -> Report {
     report
 }
 
-/// The report on files that are no checkpoint of a known family, as far as they can be read.
+/// The description of files that are not a checkpoint of a known family, as far as they can be read.
 fn of_files(path: &Path, error: Error) -> anyhow::Result<Report> {
     let mut report = if path.is_dir() {
         let Ok(file) = SafeTensors::open(path) else { return Err(error.into()) };
@@ -150,7 +150,7 @@ fn of_files(path: &Path, error: Error) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// What the list of tensors tells.
+/// The part of the description that follows from the list of tensors.
 fn of_tensors(path: &Path, container: &'static str, tensors: &[TensorInfo]) -> Report {
     let mut formats: BTreeMap<&str, FormatShare> = BTreeMap::new();
     let mut unsupported = Vec::new();
@@ -201,14 +201,14 @@ fn of_tensors(path: &Path, container: &'static str, tensors: &[TensorInfo]) -> R
             cache_bytes_full_context: None,
         },
         formats,
-        tokenizer: Part::none("not looked at"),
-        chat_template: Part::none("not looked at"),
+        tokenizer: Part::none("not checked"),
+        chat_template: Part::none("not checked"),
         unsupported,
         tensors: Some(tensors.iter().map(row).collect()),
     }
 }
 
-/// Tensors that are computed, not learned: some checkpoints store them.
+/// Whether a tensor is a constant table that some checkpoints store, not a learned parameter.
 fn is_table(name: &str) -> bool {
     [".attn.bias", ".attn.masked_bias", "rotary_emb.inv_freq"].iter().any(|table| name.ends_with(table))
         || name == "rope_freqs.weight"

@@ -1,4 +1,4 @@
-//! What a person sees of a training: a bar on a terminal, a line now and then elsewhere.
+//! Training progress on stderr: a bar on a terminal, and lines at each validation.
 
 use std::collections::VecDeque;
 
@@ -8,10 +8,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::interrupt::Graceful;
 use crate::output::note;
 
-/// Steps over which loss and speed are averaged for the eye.
+/// Number of steps over which the displayed loss and speed are averaged.
 const WINDOW: usize = 20;
 
-/// Follows a training on stderr.
+/// Shows a training on stderr.
 pub(crate) struct Show {
     bar: ProgressBar,
     graceful: Graceful,
@@ -25,20 +25,20 @@ impl Show {
         Show { bar, graceful: Graceful::begin(), recent: VecDeque::new(), validation: None }
     }
 
-    /// Says a line, above the bar if there is one.
+    /// Writes a line, above the bar if there is one.
     pub(crate) fn say(&self, line: impl std::fmt::Display) {
         self.bar.suspend(|| note(line));
     }
 
-    /// The bar for the steps that are left.
+    /// Describes the run and starts the progress bar.
     pub(crate) fn begin(&mut self, run: &Run) {
         let parameters = run.network().trained().values().len() as f64 / 1e6;
-        let (training, kept) = run.corpus();
+        let (training, validation) = run.corpus();
         self.say(format_args!("model       {parameters:.2} million parameters"));
-        self.say(format_args!("text        {training} tokens to learn from, {kept} kept back"));
+        self.say(format_args!("text        {training} training tokens, {validation} validation tokens"));
         let steps = run.recipe().training.steps;
         self.say(format_args!(
-            "steps       {steps} of {} tokens, {:.2} passes through the text",
+            "steps       {steps} of {} tokens, {:.2} epochs",
             run.recipe().training.batch * run.recipe().model.context_length,
             steps as f64 / run.steps_an_epoch()
         ));
@@ -48,7 +48,7 @@ impl Show {
         self.bar(steps, run.steps_done());
     }
 
-    /// A bar of so many steps.
+    /// Starts a bar of `steps` steps, of which `done` are done.
     pub(crate) fn bar(&mut self, steps: u64, done: u64) {
         self.bar = ProgressBar::new(steps);
         let style = "{bar:24} {pos}/{len}  {msg}  {eta} left";
@@ -59,7 +59,7 @@ impl Show {
         self.bar.reset_eta();
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn end(&self) {
         self.bar.finish_and_clear();
     }
@@ -81,17 +81,17 @@ impl Follower for Show {
         }
         let len = self.recent.len() as f64;
         let loss = self.recent.iter().map(|recent| recent.0).sum::<f64>() / len;
-        // The mean of speeds over equal amounts of work is the harmonic one.
+        // Speeds over equal amounts of work are averaged by the harmonic mean.
         let speed = len / self.recent.iter().map(|recent| 1.0 / recent.1).sum::<f64>();
         if let Some(validation) = row.validation_loss {
             self.validation = Some(validation);
             self.say(format_args!(
-                "step {:>6}  loss {loss:.4}  kept back {validation:.4}  {speed:.0} tokens/s",
+                "step {:>6}  loss {loss:.4}  validation {validation:.4}  {speed:.0} tokens/s",
                 row.step
             ));
         }
-        let kept = self.validation.map_or(String::new(), |loss| format!(" (kept back {loss:.3})"));
-        self.bar.set_message(format!("loss {loss:.3}{kept}  {speed:.0} tokens/s"));
+        let validation = self.validation.map_or(String::new(), |loss| format!(" (validation {loss:.3})"));
+        self.bar.set_message(format!("loss {loss:.3}{validation}  {speed:.0} tokens/s"));
         self.bar.set_position(row.step);
     }
 

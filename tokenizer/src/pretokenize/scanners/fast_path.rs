@@ -1,9 +1,9 @@
-//! The whole-text patterns on bytes: what ASCII alone decides is decided here, eight bytes at a time where it can be.
+//! The fast path of the whole-text patterns: works on bytes, on eight at a time where possible.
 //!
-//! [`Words::match_length`] says what a pattern matches, one character after the other. Most text asks for less: a word of
-//! ASCII letters ends at the first ASCII byte that is no letter. [`end_of_match`] knows those cases, and words in other
-//! scripts, and leaves all others, such as punctuation outside ASCII, to the plain rules. It is compiled for every member of the family, so that
-//! the questions about the rules are answered before it runs.
+//! [`Words::match_length`] defines what a pattern matches, character by character. Most text is simpler: a word of
+//! ASCII letters ends at the first ASCII byte that is not a letter. [`end_of_match`] handles such cases, and words in
+//! other scripts; all others, such as punctuation outside ASCII, are left to the rules. It is compiled for each member
+//! of the family, so its conditions on the rules are evaluated at compile time.
 
 use super::words::{Contractions, Lead, Letters, Words, contraction_length};
 use crate::unicode::Class;
@@ -11,7 +11,7 @@ use crate::unicode::Class;
 /// A member of the family as a type.
 pub(crate) trait Family {
     const RULES: Words;
-    /// Which ASCII bytes may follow punctuation and belong to it.
+    /// The ASCII bytes that belong to the punctuation they follow.
     const TAIL: [bool; 128] = tail(&Self::RULES);
 }
 
@@ -25,7 +25,7 @@ const fn tail(rules: &Words) -> [bool; 128] {
     table
 }
 
-/// What a byte is to the rules.
+/// The class of a byte for the rules.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Letter,
@@ -34,16 +34,16 @@ enum Kind {
     LineEnd,
     /// White space that is neither a space nor a line end.
     OtherWhite,
-    /// Everything else in ASCII, controls too.
+    /// Everything else in ASCII, including control characters.
     Mark,
     /// A byte of a character outside ASCII.
-    Foreign,
-    /// There is no byte: the text has ended.
+    NonAscii,
+    /// The end of the text.
     End,
 }
 
 const KINDS: [Kind; 256] = {
-    let mut kinds = [Kind::Foreign; 256];
+    let mut kinds = [Kind::NonAscii; 256];
     let mut byte = 0;
     while byte < 128 {
         kinds[byte] = match byte as u8 {
@@ -64,40 +64,40 @@ fn kind_at(bytes: &[u8], at: usize) -> Kind {
     bytes.get(at).map_or(Kind::End, |&byte| KINDS[usize::from(byte)])
 }
 
-/// The end of the match that begins exactly at byte `at`, `None` where the pattern matches nothing there.
+/// The end of the match that starts exactly at byte `at`, `None` if there is none.
 #[inline(always)]
 pub(crate) fn end_of_match<F: Family>(text: &str, at: usize) -> Option<usize> {
-    let quick = in_ascii::<F>(text, at);
-    if quick.is_some() { quick } else { by_the_rules::<F>(text, at) }
+    let fast = by_bytes::<F>(text, at);
+    if fast.is_some() { fast } else { by_rules::<F>(text, at) }
 }
 
 #[inline(never)]
-fn by_the_rules<F: Family>(text: &str, at: usize) -> Option<usize> {
+fn by_rules<F: Family>(text: &str, at: usize) -> Option<usize> {
     F::RULES.match_length(&text[at..]).map(|length| at + length)
 }
 
-/// The end of a match that ASCII bytes alone decide.
+/// The end of the match in the cases of the fast path.
 #[inline(always)]
-fn in_ascii<F: Family>(text: &str, at: usize) -> Option<usize> {
+fn by_bytes<F: Family>(text: &str, at: usize) -> Option<usize> {
     let bytes = text.as_bytes();
-    // DeepSeek's rules for punctuation are its own.
+    // DeepSeek has different rules for punctuation.
     let common_marks = !F::RULES.ascii_mark_and_word;
     let marks_lead = common_marks && matches!(F::RULES.lead, Lead::AllBut(_));
     let next = kind_at(bytes, at + 1);
     match kind_at(bytes, at) {
         Kind::Letter => word::<F>(text, at),
-        Kind::Foreign => foreign::<F>(text, at),
+        Kind::NonAscii => non_ascii::<F>(text, at),
         Kind::Space => match next {
             Kind::Letter => word::<F>(text, at + 1),
             Kind::Digit if F::RULES.space_before_digits => number::<F>(bytes, at + 1),
             Kind::Mark if common_marks => marks::<F>(bytes, at + 1),
             Kind::Space | Kind::LineEnd | Kind::OtherWhite => white_space::<F>(bytes, at),
             Kind::Digit | Kind::End => Some(at + 1),
-            Kind::Mark | Kind::Foreign => None,
+            Kind::Mark | Kind::NonAscii => None,
         },
         Kind::Mark if common_marks => {
             if bytes[at] == b'\'' && leads_contractions(&F::RULES) {
-                if next == Kind::Foreign {
+                if next == Kind::NonAscii {
                     return None;
                 }
                 let any_case = F::RULES.contractions == Contractions::AnyCase;
@@ -107,7 +107,7 @@ fn in_ascii<F: Family>(text: &str, at: usize) -> Option<usize> {
             }
             match next {
                 Kind::Letter if marks_lead => word::<F>(text, at + 1),
-                Kind::Foreign => None,
+                Kind::NonAscii => None,
                 _ => marks::<F>(bytes, at),
             }
         }
@@ -122,25 +122,25 @@ fn in_ascii<F: Family>(text: &str, at: usize) -> Option<usize> {
 }
 
 const fn leads_contractions(rules: &Words) -> bool {
-    matches!(rules.contractions, Contractions::Small | Contractions::AnyCase)
+    matches!(rules.contractions, Contractions::Lower | Contractions::AnyCase)
 }
 
-/// A match that begins outside ASCII, where it is a word that does not look at cases.
+/// A match that starts outside ASCII, if it is a word of rules that ignore case.
 #[inline(always)]
-fn foreign<F: Family>(text: &str, at: usize) -> Option<usize> {
+fn non_ascii<F: Family>(text: &str, at: usize) -> Option<usize> {
     let Letters::Of(letters) = F::RULES.letters else { return None };
     let mut chars = text[at..].chars();
     let first = chars.next()?;
-    if Class::of(first).meets(Class::LETTER) {
+    if Class::of(first).intersects(Class::LETTER) {
         return Some(end_of_word(text, at, letters));
     }
     let Lead::AllBut(classes) = F::RULES.lead else { return None };
-    let leads =
-        !Class::of(first).meets(classes) && chars.next().is_some_and(|c| Class::of(c).meets(Class::LETTER));
+    let leads = !Class::of(first).intersects(classes)
+        && chars.next().is_some_and(|c| Class::of(c).intersects(Class::LETTER));
     leads.then(|| end_of_word(text, at + first.len_utf8(), letters))
 }
 
-/// A word whose first letter, in ASCII, is at `at`.
+/// A word whose first letter, an ASCII letter, is at `at`.
 #[inline(always)]
 fn word<F: Family>(text: &str, at: usize) -> Option<usize> {
     let bytes = text.as_bytes();
@@ -152,7 +152,7 @@ fn word<F: Family>(text: &str, at: usize) -> Option<usize> {
             };
             let end = run(run(at, u8::is_ascii_uppercase), u8::is_ascii_lowercase);
             let suffix = F::RULES.contractions == Contractions::Suffix && bytes.get(end) == Some(&b'\'');
-            (kind_at(bytes, end) != Kind::Foreign && !suffix).then_some(end)
+            (kind_at(bytes, end) != Kind::NonAscii && !suffix).then_some(end)
         }
     }
 }
@@ -162,17 +162,17 @@ fn word<F: Family>(text: &str, at: usize) -> Option<usize> {
 fn end_of_word(text: &str, at: usize, letters: Class) -> usize {
     let bytes = text.as_bytes();
     let end = end_of_letters(bytes, at);
-    if kind_at(bytes, end) == Kind::Foreign { end_of_foreign_word(text, end, letters) } else { end }
+    if kind_at(bytes, end) == Kind::NonAscii { end_of_non_ascii_word(text, end, letters) } else { end }
 }
 
-fn end_of_foreign_word(text: &str, mut at: usize, letters: Class) -> usize {
+fn end_of_non_ascii_word(text: &str, mut at: usize, letters: Class) -> usize {
     let bytes = text.as_bytes();
     while let Some(&byte) = bytes.get(at) {
         match byte {
-            // U+5000 to U+8FFF: Chinese characters all.
+            // U+5000 to U+8FFF are all Chinese characters.
             0xe5..=0xe8 => at += 3,
             0x80.. => match text[at..].chars().next() {
-                Some(c) if Class::of(c).meets(letters) => at += c.len_utf8(),
+                Some(c) if Class::of(c).intersects(letters) => at += c.len_utf8(),
                 _ => break,
             },
             _ if byte.is_ascii_alphabetic() => at += 1,
@@ -182,11 +182,11 @@ fn end_of_foreign_word(text: &str, mut at: usize, letters: Class) -> usize {
     at
 }
 
-/// The first byte from `at` on that is no ASCII letter.
+/// The first byte at or after `at` that is not an ASCII letter.
 #[inline(always)]
 fn end_of_letters(bytes: &[u8], mut at: usize) -> usize {
     while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
-        let others = not_letters(u64::from_le_bytes(*eight));
+        let others = non_letters(u64::from_le_bytes(*eight));
         if others != 0 {
             return at + others.trailing_zeros() as usize / 8;
         }
@@ -198,15 +198,15 @@ fn end_of_letters(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// The top bit of each of eight bytes that is no ASCII letter.
+/// A mask with the top bit of each byte that is not an ASCII letter.
 #[inline(always)]
-const fn not_letters(eight: u64) -> u64 {
+const fn non_letters(eight: u64) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;
     const TOP: u64 = 0x80 * EACH;
-    // Small letters all; then the top bit tells whether a sum has gone past `a`, or past `z`.
-    let small = (eight | (0x20 * EACH)) & !TOP;
-    let from_a = small + (0x80 - b'a' as u64) * EACH;
-    let past_z = small + (0x7f - b'z' as u64) * EACH;
+    // Convert to lower case; then the top bit of each sum shows whether the byte is at least `a`, or above `z`.
+    let lower = (eight | (0x20 * EACH)) & !TOP;
+    let from_a = lower + (0x80 - b'a' as u64) * EACH;
+    let past_z = lower + (0x7f - b'z' as u64) * EACH;
     !(from_a & !past_z & !eight) & TOP
 }
 
@@ -217,7 +217,7 @@ fn number<F: Family>(bytes: &[u8], at: usize) -> Option<usize> {
     while end - at < F::RULES.digits {
         match kind_at(bytes, end) {
             Kind::Digit => end += 1,
-            Kind::Foreign => return None,
+            Kind::NonAscii => return None,
             _ => break,
         }
     }
@@ -231,7 +231,7 @@ fn marks<F: Family>(bytes: &[u8], at: usize) -> Option<usize> {
     while kind_at(bytes, end) == Kind::Mark {
         end += 1;
     }
-    if kind_at(bytes, end) == Kind::Foreign {
+    if kind_at(bytes, end) == Kind::NonAscii {
         return None;
     }
     let is_tail = |byte: &u8| *F::TAIL.get(usize::from(*byte)).unwrap_or(&false);
@@ -241,7 +241,7 @@ fn marks<F: Family>(bytes: &[u8], at: usize) -> Option<usize> {
     Some(end)
 }
 
-/// White space from `at` on, where no word takes any of it but the last.
+/// White space that starts at `at`, of which a following word takes at most the last character.
 #[inline(always)]
 fn white_space<F: Family>(bytes: &[u8], at: usize) -> Option<usize> {
     let mut end = at;
@@ -253,7 +253,7 @@ fn white_space<F: Family>(bytes: &[u8], at: usize) -> Option<usize> {
                 end += 1;
                 line_end = Some(end);
             }
-            Kind::Foreign => return None,
+            Kind::NonAscii => return None,
             Kind::End => return Some(line_end.filter(|_| F::RULES.line_ends).unwrap_or(end)),
             _ => break,
         }
@@ -270,13 +270,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn eight_letters_are_told_from_all_other_bytes() {
+    fn the_mask_marks_exactly_the_non_letters() {
         for byte in 0..=255u8 {
-            for place in 0..8 {
+            for index in 0..8 {
                 let mut eight = [b'q'; 8];
-                eight[place] = byte;
-                let expected = if byte.is_ascii_alphabetic() { 0 } else { 0x80 << (8 * place) };
-                assert_eq!(not_letters(u64::from_le_bytes(eight)), expected, "{byte} at {place}");
+                eight[index] = byte;
+                let expected = if byte.is_ascii_alphabetic() { 0 } else { 0x80 << (8 * index) };
+                assert_eq!(non_letters(u64::from_le_bytes(eight)), expected, "{byte} at {index}");
             }
         }
     }

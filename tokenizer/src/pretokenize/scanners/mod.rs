@@ -1,28 +1,28 @@
-//! Hand-written scanners for the splitting patterns that the well-known models use.
+//! Hand-written scanners for the splitting patterns of well-known models.
 //!
-//! A pattern is recognised by its text ([`Scanner::for_pattern`]) and handled without a regex engine. The rules come in
-//! two shapes: [`words`] for the whole-text patterns of GPT-2 and its successors, [`runs`] for patterns that are a
-//! single run of one class of characters. Each is tested against the regular expression that it replaces. What ASCII
-//! alone decides, [`swift`] finds faster than the rules.
+//! A pattern is recognised by its text ([`Scanner::for_pattern`]) and matched without a regex engine. There are two
+//! kinds of rules: [`words`] for the whole-text patterns of GPT-2 and its successors, and [`runs`] for patterns that
+//! are a single run of one class of characters. Each is tested against the regular expression that it replaces.
+//! [`fast_path`] is a faster implementation for matches that ASCII bytes alone decide.
 
+mod fast_path;
 mod runs;
-mod swift;
 mod words;
 
 use std::ops::Range;
 
+use fast_path::{Family, end_of_match};
 use runs::Run;
-use swift::{Family, end_of_match};
 use words::{Member, Words};
 
-/// A pattern handled without a regex engine.
+/// A pattern that is matched without a regex engine.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Scanner {
     Words(Member),
     Run(&'static Run),
 }
 
-/// Makes types of the members of the family, and calls a generic function with the right one.
+/// Defines a type for each member of the family, and dispatches to the generic functions.
 macro_rules! members {
     ($($member:ident = $rules:ident),*) => {
         $(
@@ -34,7 +34,7 @@ macro_rules! members {
         )*
 
         impl Scanner {
-            /// Tells `emit` every match in `text[range]`, as if nothing stood behind it. None is empty.
+            /// Calls `emit` with every match in `text[range]`, as if the text ended there. Matches are never empty.
             #[inline]
             pub(crate) fn each_match(&self, text: &str, range: Range<usize>, emit: impl FnMut(Range<usize>)) {
                 match self {
@@ -48,7 +48,7 @@ macro_rules! members {
                 }
             }
 
-            /// The end of the match that begins exactly at byte `at`.
+            /// The end of the match that starts exactly at byte `at`.
             fn end_of_match(&self, text: &str, at: usize) -> Option<usize> {
                 match self {
                     $(Scanner::Words(Member::$member) => end_of_match::<$member>(text, at),)*
@@ -56,9 +56,9 @@ macro_rules! members {
                 }
             }
 
-            /// The same by the plain rules, which the quick way must agree with.
+            /// The same by the rules alone: the oracle for the fast path.
             #[cfg(test)]
-            fn plain_end_of_match(&self, text: &str, at: usize) -> Option<usize> {
+            fn end_of_match_by_rules(&self, text: &str, at: usize) -> Option<usize> {
                 let length = match self {
                     $(Scanner::Words(Member::$member) => words::$rules.match_length(&text[at..]),)*
                     Scanner::Run(run) => run.match_length(&text[at..]),
@@ -80,7 +80,7 @@ members!(
 );
 
 impl Scanner {
-    /// The scanner for a pattern, `None` where only a regex engine knows.
+    /// The scanner for a pattern, `None` if it needs a regex engine.
     pub(crate) fn for_pattern(pattern: &str) -> Option<Scanner> {
         let words = words::KNOWN.iter().find(|known| known.0.contains(&pattern));
         let run = || runs::KNOWN.iter().find(|known| known.0 == pattern);
@@ -129,13 +129,13 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
         #[test]
-        fn the_quick_way_agrees_with_the_rules(
+        fn the_fast_path_agrees_with_the_rules(
             text in "([a-cA-C]{0,9}|[ \\t\\r\\n]|'(s|LL|ſ)|[0-9]{1,4}|[!/'_\0]|[éǅ中½€\u{301}\u{a0}]){0,12}",
         ) {
             for known in words::KNOWN {
                 let scanner = Scanner::Words(known.1);
                 for (at, _) in text.char_indices() {
-                    let expected = scanner.plain_end_of_match(&text, at);
+                    let expected = scanner.end_of_match_by_rules(&text, at);
                     prop_assert_eq!(scanner.end_of_match(&text, at), expected, "{:?} at {} of {:?}", known.1, at, text);
                 }
             }

@@ -1,38 +1,38 @@
 //! The whole-text patterns: GPT-2, cl100k (GPT-4, Llama 3), Qwen, o200k (GPT-4o), Tekken, DeepSeek V3.
 //!
-//! All are the same list of rules, tried in this order at every position; the models differ in the details that
-//! [`Words`] names:
+//! All are the same list of rules, tried in this order at every position. [`Words`] has the details in which the models
+//! differ:
 //!
 //! 1. a contraction: `'s`, `'ll`, …
 //! 2. a word, with at most one character in front of it
 //! 3. a number, in groups of limited length
-//! 4. punctuation, with at most one space in front of it and line ends behind it
+//! 4. punctuation, with at most one space in front of it and line ends after it
 //! 5. white space up to the last line end
-//! 6. white space, but for the last character where a word follows: that one belongs to the word
+//! 6. white space; if other text follows, without its last character, which may belong to the next word
 //! 7. the remaining white space
 
 use super::run_length;
 use crate::unicode::Class;
 
-/// Where contractions are looked for.
+/// Where contractions are matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contractions {
     /// Nowhere.
     None,
-    /// As words of their own, in small letters.
-    Small,
-    /// As words of their own, in any case.
+    /// As separate words, in lower case.
+    Lower,
+    /// As separate words, in any case.
     AnyCase,
     /// As the end of a word, in any case.
     Suffix,
 }
 
-/// What may stand directly in front of a word.
+/// What may directly precede a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lead {
     /// One space.
     Space,
-    /// One character that is neither a line end nor of these classes.
+    /// One character that is neither a line end nor in these classes.
     AllBut(Class),
 }
 
@@ -41,7 +41,7 @@ pub(crate) enum Lead {
 pub(crate) enum Letters {
     /// A run of these classes.
     Of(Class),
-    /// Capitals, then small letters; caseless letters and marks count as both.
+    /// Upper case, then lower case; caseless letters and marks count as both.
     Cased,
 }
 
@@ -49,16 +49,16 @@ pub(crate) enum Letters {
 #[derive(Debug)]
 pub(crate) struct Words {
     pub contractions: Contractions,
-    /// One ASCII punctuation mark followed by ASCII letters is a word of its own.
+    /// Whether an ASCII punctuation mark followed by ASCII letters is a separate word.
     pub ascii_mark_and_word: bool,
     pub lead: Lead,
     pub letters: Letters,
-    /// Longest number in digits; 0 leaves numbers to nobody.
+    /// Maximum number of digits in a number; 0 disables the rule.
     pub digits: usize,
-    /// Whether one space may stand in front of a number.
+    /// Whether one space may precede a number.
     pub space_before_digits: bool,
     pub marks: Class,
-    /// What may follow punctuation and belongs to it.
+    /// Characters that belong to the punctuation they follow.
     pub marks_tail: &'static [char],
     /// Whether rule 5 exists.
     pub line_ends: bool,
@@ -69,7 +69,7 @@ const WORD_OR_NUMBER: Class = Class::LETTER.or(Class::NUMBER);
 const NEITHER: Class = WORD_OR_NUMBER.or(Class::WHITE).not();
 
 pub(super) const GPT2: Words = Words {
-    contractions: Contractions::Small,
+    contractions: Contractions::Lower,
     ascii_mark_and_word: false,
     lead: Lead::Space,
     letters: Letters::Of(Class::LETTER),
@@ -117,7 +117,7 @@ pub(super) const DEEPSEEK_V3: Words = Words {
     ..CL100K
 };
 
-/// A member of the family that is known by name.
+/// A member of the family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Member {
     Gpt2,
@@ -129,7 +129,7 @@ pub(crate) enum Member {
     DeepseekV3,
 }
 
-/// The patterns as their models write them, and the member of the family that each is.
+/// The members by their patterns, as written in the models' files.
 pub(super) const KNOWN: &[(&[&str], Member)] = &[
     (&[crate::patterns::GPT2], Member::Gpt2),
     (
@@ -160,7 +160,7 @@ impl Words {
     }
 
     fn contraction(&self, text: &str, first: char) -> Option<usize> {
-        let leading = matches!(self.contractions, Contractions::Small | Contractions::AnyCase);
+        let leading = matches!(self.contractions, Contractions::Lower | Contractions::AnyCase);
         if first != '\'' || !leading {
             return None;
         }
@@ -178,13 +178,13 @@ impl Words {
     fn word(&self, text: &str, first: char, class: Class) -> Option<usize> {
         let may_lead = match self.lead {
             Lead::Space => first == ' ',
-            Lead::AllBut(classes) => !LINE_ENDS.contains(&first) && !class.meets(classes),
+            Lead::AllBut(classes) => !LINE_ENDS.contains(&first) && !class.intersects(classes),
         };
         let skip = if may_lead { first.len_utf8() } else { 0 };
         match self.letters {
             Letters::Of(classes) => {
                 let length = |from: usize| {
-                    let letters = run_length(&text[from..], |c| Class::of(c).meets(classes));
+                    let letters = run_length(&text[from..], |c| Class::of(c).intersects(classes));
                     (letters > 0).then_some(from + letters)
                 };
                 length(skip).or_else(|| if may_lead { length(0) } else { None })
@@ -193,8 +193,8 @@ impl Words {
                 let starts = if may_lead { [skip, 0] } else { [0, 0] };
                 let end = starts
                     .iter()
-                    .find_map(|&from| Some(from + small_ending(&text[from..])?))
-                    .or_else(|| starts.iter().find_map(|&from| Some(from + capitals(&text[from..])?)))?;
+                    .find_map(|&from| Some(from + lower_ending(&text[from..])?))
+                    .or_else(|| starts.iter().find_map(|&from| Some(from + upper_start(&text[from..])?)))?;
                 let suffix = if self.contractions == Contractions::Suffix && text[end..].starts_with('\'') {
                     contraction_length(&text[end..], true).unwrap_or(0)
                 } else {
@@ -207,21 +207,21 @@ impl Words {
 
     fn number(&self, text: &str, first: char, class: Class) -> Option<usize> {
         let skip = usize::from(self.space_before_digits && first == ' ');
-        if self.digits == 0 || !(class.meets(Class::NUMBER) || skip > 0) {
+        if self.digits == 0 || !(class.intersects(Class::NUMBER) || skip > 0) {
             return None;
         }
         let digits =
-            text[skip..].chars().take(self.digits).take_while(|&c| Class::of(c).meets(Class::NUMBER));
+            text[skip..].chars().take(self.digits).take_while(|&c| Class::of(c).intersects(Class::NUMBER));
         let length: usize = digits.map(char::len_utf8).sum();
         (length > 0).then_some(skip + length)
     }
 
     fn punctuation(&self, text: &str, first: char, class: Class) -> Option<usize> {
         let skip = usize::from(first == ' ');
-        if !(class.meets(self.marks) || skip > 0) {
+        if !(class.intersects(self.marks) || skip > 0) {
             return None;
         }
-        let marks = run_length(&text[skip..], |c| Class::of(c).meets(self.marks));
+        let marks = run_length(&text[skip..], |c| Class::of(c).intersects(self.marks));
         if marks == 0 {
             return None;
         }
@@ -230,10 +230,10 @@ impl Words {
     }
 
     fn white_space(&self, text: &str, class: Class) -> Option<usize> {
-        if !class.meets(Class::WHITE) {
+        if !class.intersects(Class::WHITE) {
             return None;
         }
-        let run = &text[..run_length(text, |c| Class::of(c).meets(Class::WHITE))];
+        let run = &text[..run_length(text, |c| Class::of(c).intersects(Class::WHITE))];
         if self.line_ends
             && let Some(last) = run.rfind(LINE_ENDS)
         {
@@ -247,7 +247,7 @@ impl Words {
     }
 }
 
-/// `'s 't 're 've 'm 'll 'd`; with `any_case` also capitals, and the long s, whose capital is `S` too.
+/// `'s 't 're 've 'm 'll 'd`. With `any_case` also in upper case, and with the long s, whose upper case is `S` too.
 pub(super) fn contraction_length(text: &str, any_case: bool) -> Option<usize> {
     let fold = |c: char| match c {
         'ſ' if any_case => 's',
@@ -264,23 +264,23 @@ pub(super) fn contraction_length(text: &str, any_case: bool) -> Option<usize> {
 }
 
 const CASELESS: Class = Class::MODIFIER.or(Class::OTHER_LETTER).or(Class::MARK);
-const CAPITAL: Class = Class::UPPER.or(Class::TITLE).or(CASELESS);
-const SMALL: Class = Class::LOWER.or(CASELESS);
+const UPPER: Class = Class::UPPER.or(Class::TITLE).or(CASELESS);
+const LOWER: Class = Class::LOWER.or(CASELESS);
 
-/// `[CAPITAL]*[SMALL]+`: where no small letter follows the capitals, the last caseless one among them takes its place.
-fn small_ending(text: &str) -> Option<usize> {
-    let capitals = run_length(text, |c| Class::of(c).meets(CAPITAL));
-    let small = run_length(&text[capitals..], |c| Class::of(c).meets(SMALL));
-    if small > 0 {
-        return Some(capitals + small);
+/// `[UPPER]*[LOWER]+`. If no lower-case letter follows, the match ends with the last caseless letter.
+fn lower_ending(text: &str) -> Option<usize> {
+    let upper = run_length(text, |c| Class::of(c).intersects(UPPER));
+    let lower = run_length(&text[upper..], |c| Class::of(c).intersects(LOWER));
+    if lower > 0 {
+        return Some(upper + lower);
     }
-    let (at, last) = text[..capitals].char_indices().rfind(|&(_, c)| Class::of(c).meets(CASELESS))?;
+    let (at, last) = text[..upper].char_indices().rfind(|&(_, c)| Class::of(c).intersects(CASELESS))?;
     Some(at + last.len_utf8())
 }
 
-/// `[CAPITAL]+[SMALL]*`
-fn capitals(text: &str) -> Option<usize> {
-    let capitals = run_length(text, |c| Class::of(c).meets(CAPITAL));
-    let small = run_length(&text[capitals..], |c| Class::of(c).meets(SMALL));
-    (capitals > 0).then_some(capitals + small)
+/// `[UPPER]+[LOWER]*`
+fn upper_start(text: &str) -> Option<usize> {
+    let upper = run_length(text, |c| Class::of(c).intersects(UPPER));
+    let lower = run_length(&text[upper..], |c| Class::of(c).intersects(LOWER));
+    (upper > 0).then_some(upper + lower)
 }
