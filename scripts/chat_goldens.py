@@ -2,11 +2,11 @@
 
     python scripts/chat_goldens.py [SMOLLM2.gguf]
 
-It writes model/tests/fixtures/chat/goldens.json: for each template and conversation the text that
-`render_jinja_template` (what `apply_chat_template` calls) gives, or the message of the error that it raises. The
-clock that `strftime_now` reads stands still. Given SmolLM2-135M-Instruct's GGUF file, it also renders the template in
-its metadata and writes smollm2.json: the texts only, for the template belongs to the model. Needs the packages
-transformers and jinja2, and gguf for the second.
+Writes model/tests/fixtures/chat/goldens.json: for each template and conversation, the result of `render_jinja_template`
+(which `apply_chat_template` calls), or its error message. `strftime_now` uses a fixed time. Given
+SmolLM2-135M-Instruct's GGUF file, it also renders the template in its metadata and writes smollm2.json, which has only
+the texts, since the template belongs to the model. Needs the packages transformers and jinja2, and gguf for the second
+file.
 """
 
 import datetime
@@ -117,7 +117,7 @@ CONVERSATIONS = {
     "variables": {"messages": turns(("user", "Which day?")), "date_string": "1 May 2025", "bos_token": "<other>"},
 }
 
-# The template of Python's methods is long, and depends little on the conversation.
+# The template of Python's methods is long and depends little on the conversation.
 PYTHON_CONVERSATIONS = ("several_turns", "unicode", "looks_like_code")
 
 
@@ -171,7 +171,7 @@ def main():
     goldens = {
         "seconds": SECONDS,
         "tokens": TOKENS,
-        # As text, so that a reader cannot lose the order of the keys.
+        # As a string, so that a reader preserves the order of the keys.
         "conversations": {name: json.dumps(c, ensure_ascii=False) for name, c in CONVERSATIONS.items()},
     }
     write("goldens.json", goldens, cases)

@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Checks that the release build has every SIMD instruction inside a kernel. A kernel is compiled for its level as a whole;
-# what the compiler leaves outside, a closure say, is compiled for any machine, and then calls a function for every
-# instruction, which is many times slower. Needs nm, which comes with the linker's package.
+# Checks that every SIMD instruction of the release build is inside a kernel. A kernel is compiled for its level as a
+# whole. Code that the compiler does not inline into it, such as a closure, is compiled for the baseline instruction set
+# and calls a function for every SIMD instruction, which is many times slower. Needs nm, from the linker's package.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo build --release --quiet
 symbols=$(nm --demangle "${CARGO_TARGET_DIR:-target}/release/glassbox")
 if ! grep -qE 'glassbox_tensor::simd::[a-z0-9]+::run_' <<<"$symbols"; then
-    echo "the program has no kernels to look at" >&2
+    echo "no kernels found in the program" >&2
     exit 1
 fi
-# The functions of single instructions, and ours that are made of a few of them.
+# The functions of single instructions, and our own short sequences of instructions.
 instruction='core::core_arch::.*::(_mm[0-9]*_|v[a-z0-9]+q?_)'
-few='glassbox_tensor::simd::(avx2|avx512|neon)::[a-z]'
-if outside=$(grep -E " ($instruction|$few)" <<<"$symbols" | grep -vE 'glassbox_tensor::simd::[a-z0-9]+::run_'); then
-    echo "instructions outside of kernels:" >&2
+sequence='glassbox_tensor::simd::(avx2|avx512|neon)::[a-z]'
+if outside=$(grep -E " ($instruction|$sequence)" <<<"$symbols" | grep -vE 'glassbox_tensor::simd::[a-z0-9]+::run_'); then
+    echo "SIMD instructions outside kernels:" >&2
     echo "$outside" >&2
     exit 1
 fi
-echo "every instruction is inside a kernel"
+echo "every SIMD instruction is inside a kernel"

@@ -1,11 +1,11 @@
-"""Whether other programs load what `glassbox train` has written, and find the same in it.
+"""Checks that other programs load the output of `glassbox train` and give the same results.
 
     glassbox train --data tales.txt --preset nano --out RUN
     python scripts/check_trained.py target/release/glassbox RUN [--text TEXT …]
 
-With transformers: the logits behind each text (float32, eager) within 1e-4. With tokenizers: the same ids of each text, and
-of a file if one is given with --corpus. With llama.cpp, if llama_cpp is installed here or --llama names a Python that has
-it: the same greedy continuation from a GGUF in f32, written by `glassbox quantize`.
+transformers: the logits after each text (float32, eager) agree within 1e-4. tokenizers: the ids of each text are the
+same, and those of a file given with --corpus. llama.cpp, if llama_cpp is installed here or in the Python given with
+--llama: the greedy continuation of an f32 GGUF, written by `glassbox quantize`, is the same.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def logits(program, run, texts):
             expected = model(torch.tensor([report["ids"]])).logits[0, -1]
         found = torch.tensor(report["logits"])
         worst = max(worst, ((found - expected).abs() / (1 + expected.abs())).max().item())
-    print(f"transformers: logits of {len(texts)} texts off by {worst:.1e} at most, relative to 1 + their size")
+    print(f"transformers: the logits of {len(texts)} texts differ by at most {worst:.1e}, relative to 1 + |logit|")
     return worst <= 1e-4
 
 
@@ -55,10 +55,10 @@ def ids(program, run, texts, corpus):
         found = json.loads(found)["ids"]
         expected = tokenizer.encode(text, add_special_tokens=False).ids
         if found != expected:
-            print(f"tokenizers: {text[:60]!r} gives {expected[:20]}, here {found[:20]}")
+            print(f"tokenizers: {text[:60]!r}: expected {expected[:20]}, found {found[:20]}")
             return False
         count += len(found)
-    print(f"tokenizers: the same {count} ids of {len(texts)} texts")
+    print(f"tokenizers: the same {count} ids for {len(texts)} texts")
     return True
 
 
@@ -70,7 +70,7 @@ def greedy(program, run, texts, llama):
         "print(json.dumps([m.create_completion(t, max_tokens=tokens, temperature=0.0)['choices'][0]['text'] for t in texts]))\n"
     )
     if subprocess.run([llama, "-c", "import llama_cpp"], capture_output=True).returncode:
-        print(f"llama.cpp: {llama} has no llama_cpp; left out")
+        print(f"llama.cpp: skipped, {llama} has no llama_cpp")
         return True
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "model.gguf")
@@ -82,19 +82,19 @@ def greedy(program, run, texts, llama):
                 report = glassbox(program, "generate", "-m", model, text, "-n", str(TOKENS), "--temp", "0", "--json")
                 found = json.loads(report)["text"]
                 if found != expected:
-                    print(f"llama.cpp: {expected!r}, here {found!r}")
+                    print(f"llama.cpp: expected {expected!r}, found {found!r}")
                     return False
-    print(f"llama.cpp: the same {TOKENS} greedy tokens behind {len(texts)} texts, from the GGUF and from the folder")
+    print(f"llama.cpp: the same {TOKENS} greedy tokens after {len(texts)} texts, from the GGUF and from the folder")
     return True
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program", help="glassbox")
-    parser.add_argument("run", help="the folder that train has written")
-    parser.add_argument("--text", action="append", help="behind these texts instead of the usual ones")
-    parser.add_argument("--corpus", help="a text file to tokenize as a whole")
-    parser.add_argument("--llama", default=sys.executable, help="a Python with llama_cpp")
+    parser.add_argument("program", help="path of glassbox")
+    parser.add_argument("run", help="folder of the finished run")
+    parser.add_argument("--text", action="append", help="use this text instead of the default ones; may be repeated")
+    parser.add_argument("--corpus", help="text file to encode")
+    parser.add_argument("--llama", default=sys.executable, help="Python interpreter with llama_cpp (default: this one)")
     arguments = parser.parse_args()
     program, run, texts = arguments.program, arguments.run, arguments.text or TEXTS
     results = [

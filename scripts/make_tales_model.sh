@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# make_tales_model.sh [CORPUS.txt]: makes the model in the box again, cli/models/tales.gguf.
-# Without a corpus it is made first, from the originals at Project Gutenberg. Can be interrupted and started again.
+# make_tales_model.sh [CORPUS.txt]: trains the built-in model again, cli/models/tales.gguf.
+# Without CORPUS.txt, the corpus is built first, from Project Gutenberg. Can be interrupted and started again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=${GLASSBOX_TALES_FOLDER:-target/tales}

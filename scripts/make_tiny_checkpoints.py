@@ -1,15 +1,14 @@
-"""Makes the tiny random checkpoints of model/tests/fixtures/tiny, and what transformers computes on each of them.
+"""Writes the tiny random checkpoints in model/tests/fixtures/tiny, with the results of transformers on each.
 
     python scripts/make_tiny_checkpoints.py model/tests/fixtures/tiny [--only NAME]...
 
-Every folder holds a checkpoint in Hugging Face layout (config.json, safetensors, generation_config.json) and
-golden.safetensors: two prompts, the logits at all their positions and 24 greedy tokens, computed in float32 with eager
-attention from the files as they lie on disk. OUT/gguf holds some of them again as GGUF, in llama.cpp's naming, checked
-against llama.cpp when llama_cpp can be imported. OUT/manifest.json lists everything. scripts/README.md gives the names.
+Every folder has a checkpoint in Hugging Face's layout (config.json, safetensors, generation_config.json) and
+golden.safetensors: two prompts, the logits at all positions and 24 greedy tokens, computed in float32 with eager
+attention from the files on disk. OUT/gguf has some of them as GGUF, with llama.cpp's names, checked against llama.cpp
+if llama_cpp can be imported. OUT/manifest.json lists everything. scripts/README.md describes the tensors.
 
-Two things are asserted on the way, so that no fixture is a weak one: every greedy step is decided by a clear margin
-(the seed is chosen for that), and each setting a fixture is there for changes its logits by far more than the
-tolerance when it is set otherwise.
+Two properties are asserted, so that every fixture is a strong test: every greedy step has a clear margin (the seed is
+chosen accordingly), and changing a setting that a fixture is for changes its logits by much more than the tolerance.
 """
 
 import argparse
@@ -70,7 +69,7 @@ def write_manifest(path, entries):
 
 
 def make(fixture, out):
-    """Writes one checkpoint with its golden, trying seeds until the greedy text is well decided; its manifest entry."""
+    """Writes a checkpoint with its golden, trying seeds until all greedy margins are clear. Returns its manifest entry."""
     for seed in range(1, 100):
         folder = out / fixture.name
         shutil.rmtree(folder, ignore_errors=True)
@@ -118,7 +117,7 @@ def make(fixture, out):
 
 
 def write_checkpoint(fixture, folder, seed):
-    """A random model as save_pretrained writes it, then brought to the layout that the fixture is to have."""
+    """Writes a random model with save_pretrained, then converts it to the fixture's layout."""
     config = AutoConfig.for_model(fixture.family, **fixture.full_config)
     model = AutoModelForCausalLM.from_config(config)
     randomise(model, torch.Generator().manual_seed(seed))
@@ -166,7 +165,7 @@ def randomise(model, generator):
 
 
 def in_old_style(settings, rope_kind_key):
-    """The keys of config.json as transformers 4 wrote them."""
+    """The keys of config.json as in transformers 4."""
     settings = dict(settings)
     settings.pop("transformers_version", None)
     settings["torch_dtype"] = settings.pop("dtype")
@@ -186,7 +185,7 @@ def in_old_style(settings, rope_kind_key):
 
 
 def write_tokenizer(fixture, folder):
-    """A byte-level BPE of 31 merges; GPT-2 gets it as vocab.json and merges.txt, the others as tokenizer.json."""
+    """A byte-level BPE with 31 merges: as vocab.json and merges.txt for GPT-2, as tokenizer.json for the others."""
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = tokenizers.decoders.ByteLevel()
@@ -208,7 +207,7 @@ def write_tokenizer(fixture, folder):
 
 
 def load(folder):
-    """The model as anyone would load it; nothing may be missing, and nothing unknown but what old files carry."""
+    """Loads the model normally. No tensor may be missing; only the known extra tensors of old files may be unexpected."""
     model, report = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, **eager(AutoConfig.from_pretrained(folder)), output_loading_info=True
     )
@@ -236,7 +235,7 @@ def make_prompts(fixture, folder, seed):
 
 @torch.no_grad()
 def run(model, ids, dump):
-    """Logits at every position and the greedy continuation, each step a full pass over all tokens so far."""
+    """Logits at every position and the greedy continuation, each step a full forward pass over all tokens."""
     values = {"ids": ids.int()}
     if dump:
         values |= intermediate_values(model, ids)
@@ -261,7 +260,7 @@ def router_margin(model, values):
 
 
 def intermediate_values(model, ids):
-    """The residual stream around each part, and the attention patterns, under TransformerLens's names."""
+    """The residual stream around each branch and the attention patterns, under TransformerLens's names."""
     values, hooks = {}, []
     body = model.base_model
     gpt2 = hasattr(body, "h")
@@ -291,7 +290,7 @@ def intermediate_values(model, ids):
 
 @torch.no_grad()
 def check_that_settings_matter(fixture, folder, model, ids, logits):
-    """Asserts that reading one of the fixture's settings wrongly would be seen."""
+    """Asserts that a wrong value of any setting in `fixture.matters` changes the logits."""
     settings = json.loads((folder / "config.json").read_text())
     for key, value in fixture.matters:
         changed = {name: entry for name, entry in settings.items() if name != "model_type"} | {key: value}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tensor/tests/data/quant_goldens.bin: blocks of every number format and what gguf-py makes of them.
+"""Writes tensor/tests/data/quant_goldens.bin: blocks of every number format with gguf-py's results.
 
     python scripts/quant_goldens.py [OUTPUT]
 
@@ -7,7 +7,7 @@ Needs the packages gguf and numpy. The file, all numbers little-endian:
 
     one line of text: tool versions and seed
     sections: direction u8 (0 dequantise, 1 quantise), ggml type u32, byte count u32, value count u32, bytes, f32 values
-    FNV-1a (64 bits) of everything before
+    FNV-1a (64 bits) of everything before it
 """
 
 import struct
@@ -22,7 +22,7 @@ from gguf import GGMLQuantizationType as Type
 from gguf.quants import dequantize, quantize
 
 SEED = 20240229
-# Where the f16 scales and minima are in a block.
+# Offsets of the f16 scales and minima in a block.
 SCALES = {
     Type.Q8_0: [0], Type.Q4_0: [0], Type.Q4_1: [0, 2], Type.Q5_0: [0], Type.Q5_1: [0, 2],
     Type.Q4_K: [0, 2], Type.Q5_K: [0, 2], Type.Q6_K: [208],
@@ -37,11 +37,11 @@ def random_blocks(rng, kind):
     block_len, block_bytes = gguf.GGML_QUANT_SIZES[kind]
     count = 12 if block_len == 256 else 48
     blocks = rng.integers(0, 256, (count, block_bytes), np.uint8)
-    # All-zero and all-one quants reach the ends of the range.
+    # All-zero and all-one quants cover the ends of the range.
     blocks[0], blocks[1] = 0, 255
     for row, block in enumerate(blocks):
         for at in SCALES[kind]:
-            # Mostly scales as weights have them, on every third block an extreme one.
+            # Typical scales of weights, and an extreme one in every third block.
             scale = np.float16(rng.normal() * 2.0 ** rng.integers(-12, 3)).view(np.uint16)
             if row % 3 == 0:
                 scale = EXTREMES[rng.integers(len(EXTREMES))]
@@ -51,8 +51,8 @@ def random_blocks(rng, kind):
 
 def random_values(rng):
     rows = [rng.normal(size=32) * 2.0 ** rng.integers(-20, 12) for _ in range(44)]
-    rows += [rng.integers(-8, 8, 32) / 2 for _ in range(8)]  # ties, and several values of largest magnitude
-    # No row of -0.0: ggml's Q4_0 and Q5_0 make their scale -0.0, gguf-py 0.0.
+    rows += [rng.integers(-8, 8, 32) / 2 for _ in range(8)]  # ties, and several values with the largest magnitude
+    # No row of -0.0: its scale is -0.0 in ggml's Q4_0 and Q5_0 but 0.0 in gguf-py.
     rows += [np.full(32, value) for value in (0.0, 1.0, -3.25, 1e-9, -1e-38)]
     rows += [np.abs(rng.normal(size=32)) + 100, -np.abs(rng.normal(size=32)), np.eye(32)[5], -np.eye(32)[31]]
     return np.array(rows, np.float32)
@@ -92,5 +92,5 @@ def main():
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore", RuntimeWarning)  # infinite and NaN scales are meant
+    warnings.simplefilter("ignore", RuntimeWarning)  # infinite and NaN scales are intended
     main()

@@ -1,17 +1,17 @@
-"""What transformers computes from the SmolLM2 GGUF, dequantised to float32: model/tests/fixtures/smollm2/goldens.json.
+"""Writes model/tests/fixtures/smollm2/goldens.json: the results of transformers on the SmolLM2 GGUF in float32.
 
     python scripts/smollm2_goldens.py "$(scripts/fetch-smollm2.sh)" model/tests/fixtures/smollm2
 
-For each prompt: its ids, the 50 largest logits and the logsumexp after its last token, and 40 greedy tokens (ended by
-nothing) with the gap between the best and the second logit of each. Also the nearest neighbours of a token embedding,
-and the perplexity of alice.txt (the opening of Lewis Carroll's book) by llama.cpp's method.
+For each prompt: its ids, the 50 largest logits and the logsumexp after its last token, and 40 greedy tokens (ignoring
+end-of-text) with the margin between the largest and the second logit of each. Also the nearest neighbours of token
+embeddings, and the perplexity of alice.txt (the opening of Lewis Carroll's book) by llama.cpp's method.
 
-Where llama_cpp can be imported, llama.cpp is asked too. It must find the same ids, and with all weights dequantised the
-same greedy tokens and nearly the same logits; on the file as it is, where it also rounds activations, how far it goes
-along is recorded.
+If llama_cpp can be imported, the results are compared with llama.cpp. It must give the same ids and, with all weights
+dequantised, the same greedy tokens and nearly the same logits. For the quantised file, where it also rounds
+activations, the number of equal greedy tokens is recorded.
 
-transformers' own conversion of this file's tokenizer forgets that SmolLM2 splits every digit off the text around it
-(which shows after several spaces, and on digits beyond ASCII), so the tokenizer is put right here.
+transformers' conversion of this file's tokenizer ignores that SmolLM2 separates every digit (visible after several
+spaces and with digits outside ASCII), so the tokenizer is corrected here.
 """
 
 import argparse
@@ -30,14 +30,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 try:
     import llama_cpp
-except ImportError:  # the comparisons with llama.cpp are then left out
+except ImportError:  # skips the comparisons with llama.cpp
     llama_cpp = None
 
 TOP = 50
 GREEDY = 40
 NEIGHBOURS = 10
 WINDOW = 512
-MARGIN = 1e-2  # least gap between the best and the second logit of a greedy step
+MARGIN = 1e-2  # minimum gap between the largest and the second logit of a greedy step
 LONG_PROMPT_CHARACTERS = 1290  # of alice.txt: about 300 tokens
 CHAT = [
     {"role": "system", "content": "You answer in one short sentence."},
@@ -55,7 +55,7 @@ PROMPTS = {
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("model", type=Path, help="SmolLM2-135M-Instruct.Q4_1.gguf")
-    arguments.add_argument("out", type=Path, help="folder of goldens.json; alice.txt lies there already")
+    arguments.add_argument("out", type=Path, help="folder for goldens.json, which contains alice.txt")
     options = arguments.parse_args()
     torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
@@ -95,7 +95,7 @@ def main():
 
 
 def check_weights(model, path):
-    """Asserts that transformers read the settings and weights right, and put the rows of q and k back in their order."""
+    """Asserts that transformers read the settings and weights correctly and restored the row order of q and k."""
     config = model.config
     found = (config.rope_parameters, config.rms_norm_eps, config.head_dim, config.tie_word_embeddings)
     expected = ({"rope_theta": 100000.0, "rope_type": "default"}, float(np.float32(1e-5)), 64, True)
@@ -116,7 +116,7 @@ def llama_cpp_model(path):
 
 
 def llama_cpp_model_in_float32(path):
-    """The same file with every weight dequantised, so that llama.cpp rounds nothing either."""
+    """The same file with all weights dequantised, so that llama.cpp rounds nothing either."""
     reader = gguf.GGUFReader(path)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "float32.gguf"
@@ -144,7 +144,7 @@ def prompt_golden(name, text, model, tokenizer, plain, peer, exact_peer):
     golden = {
         "name": name,
         "text": text,
-        "special": name == "chat",  # special tokens in the text are to be read as such
+        "special": name == "chat",  # whether special tokens in the text are parsed
         "ids": ids,
         "top": [[int(token), round(float(logit), 5)] for token, logit in zip(top.indices, top.values)],
         "logsumexp": round(float(logits.double().logsumexp(0)), 6),
@@ -171,7 +171,7 @@ def compare(ids, peer, greedy, top):
 
 
 def continue_greedily(ids, step):
-    """The logits after `ids`, the GREEDY likeliest tokens from there, and how clearly each of them won."""
+    """The logits after `ids`, GREEDY greedy tokens after it, and their margins."""
     logits = first = step(ids)
     greedy, margins = [], []
     for _ in range(GREEDY):
@@ -183,7 +183,7 @@ def continue_greedily(ids, step):
 
 
 def model_step(model):
-    """Takes the ids that come next, gives the logits after them."""
+    """A function that takes the next ids and returns the logits after them."""
     cache = transformers.DynamicCache()
     return lambda ids: model(torch.tensor([ids]), past_key_values=cache, use_cache=True).logits[0, -1]
 
@@ -209,7 +209,7 @@ def neighbours_golden(word, model, tokenizer):
     (token,) = tokenizer(word, add_special_tokens=False)["input_ids"]
     embedding = model.get_input_embeddings().weight.double()
     cosine = torch.nn.functional.cosine_similarity(embedding, embedding[token][None], dim=1)
-    cosine[token] = -2  # not its own neighbour
+    cosine[token] = -2  # excludes the token itself
     nearest = cosine.topk(NEIGHBOURS)
     rows = [[int(n), tokenizer.decode([int(n)]), round(float(c), 6)] for n, c in zip(nearest.indices, nearest.values)]
     return {"text": word, "id": token, "nearest": rows}
@@ -217,7 +217,7 @@ def neighbours_golden(word, model, tokenizer):
 
 @torch.no_grad()
 def perplexity_golden(text, model, tokenizer, peer):
-    """Windows of WINDOW tokens, none overlapping; in each, the tokens after the first half are predicted and scored."""
+    """Non-overlapping windows of WINDOW tokens; the tokens after the first half of each are predicted and scored."""
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     digest = hashlib.sha256(text.encode()).hexdigest()
     golden = {"file": "alice.txt", "sha256": digest, "tokens": len(ids), "window": WINDOW}

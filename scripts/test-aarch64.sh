@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Tests the NEON levels on a machine that has none: built for 64-bit Arm, run by an emulator.
+# Tests the NEON levels on an x86-64 machine: builds for 64-bit Arm and runs under an emulator.
 #
 #   scripts/test-aarch64.sh [PACKAGE...]
 #
-# PACKAGE defaults to glassbox-tensor, glassbox-sampler and glassbox-model. After their tests the model in the box has to
-# have the same logits, byte for byte, at every level of both machines. On two cores it takes half an hour.
+# PACKAGE defaults to glassbox-tensor, glassbox-sampler and glassbox-model. After their tests, the built-in model must give
+# the same logits, byte for byte, at every level of both architectures. On two cores this takes half an hour.
 #
-# What is missing (a linker, qemu-user, the standard library for the target) is installed where rustup or, as root,
-# Debian's packages can; without rustup's toolchain for the target, Debian's rustc is used, and cargo is the one on PATH.
-# Where something cannot be had the script says what, and exits with 77: skipped. Everything built lies in target/.
+# Missing tools (a linker, qemu-user, the standard library for the target) are installed by rustup or, as root, from
+# Debian's packages. Without rustup's standard library for the target, Debian's rustc is used, with the cargo on PATH.
+# If something cannot be installed, the script names it and exits with 77 (skipped). All build output is in target/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -41,10 +41,10 @@ install() {
     apt-get update >&2 && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >&2
 }
 
-# Whether the standard library for the target is in a toolchain's folder.
+# Whether a toolchain's folder contains the standard library for the target.
 has_library() { compgen -G "$1/lib/rustlib/$target/lib/libstd-*.rlib" >/dev/null; }
 
-# Puts Debian's compiler beside a library unpacked from the package for Arm, which cannot be installed on this machine.
+# Combines Debian's compiler with the standard library unpacked from the Arm package, which cannot be installed here.
 debian_toolchain() {
     command -v dpkg >/dev/null || return 1
     [ -x /usr/bin/rustc ] && dpkg -s rustc-web >/dev/null 2>&1 || install rustc-web || return 1
@@ -87,7 +87,7 @@ for package in "${packages[@]}"; do
     "${cross[@]}" cargo test --target "$target" --package "$package" --lib --tests
 done
 
-say "the model in the box, at every level of both machines"
+say "logits of the built-in model at every level of both architectures"
 cargo build --release --package glassbox
 "${cross[@]}" cargo build --release --package glassbox --target "$target"
 here=${CARGO_TARGET_DIR:-target}/release/glassbox
@@ -95,18 +95,18 @@ there=(qemu-aarch64 -L /usr/aarch64-linux-gnu "$folder/$target/release/glassbox"
 scratch=$(mktemp -d "$folder/logits-XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 
-# The levels that one of the two finds, one a line.
+# The levels that a build finds, one per line.
 levels() { "$@" doctor --json | python3 -c 'import json, sys; print(*json.load(sys.stdin)["levels"], sep="\n")'; }
 logits() { "$@" predict "Once upon a time there was a king" --all --json; }
 
 logits "$here" >"$scratch/expected"
 for level in $(levels "$here"); do
-    logits env GLASSBOX_LEVEL="$level" "$here" | cmp - "$scratch/expected" || fail "other logits here at $level"
-    say "$level: the same bits"
+    logits env GLASSBOX_LEVEL="$level" "$here" | cmp - "$scratch/expected" || fail "the logits differ at level $level"
+    say "$level: identical logits"
 done
 seen=$(levels "${there[@]}" | tr '\n' ' ')
 [ "$seen" = "scalar neon neondotprod " ] || fail "expected the levels scalar neon neondotprod, found $seen"
 for level in $seen; do
-    logits env GLASSBOX_LEVEL="$level" "${there[@]}" | cmp - "$scratch/expected" || fail "other logits at $level"
-    say "$level: the same bits"
+    logits env GLASSBOX_LEVEL="$level" "${there[@]}" | cmp - "$scratch/expected" || fail "the logits differ at level $level"
+    say "$level: identical logits"
 done

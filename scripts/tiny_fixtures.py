@@ -1,29 +1,29 @@
-"""The list of tiny checkpoints: what each one is for, and the settings that its logits must depend on."""
+"""The tiny checkpoints: what each one tests, and the settings that its logits must depend on."""
 
 from dataclasses import dataclass, field
 
 import torch
 
-TEXT_VOCABULARY = 288  # of the checkpoints that carry a tokenizer: 1 special token, 256 bytes, 31 merges
+TEXT_VOCABULARY = 288  # of checkpoints with a tokenizer: 1 special token, 256 bytes, 31 merges
 
 
 @dataclass
 class Fixture:
-    name: str  # its first word is the family, transformers' model_type
+    name: str  # the first word is the family, transformers' model_type
     exercises: str
-    config: dict = field(default_factory=dict)  # what differs from BASE
-    matters: list = field(default_factory=list)  # (key, other value) of config.json: the logits must visibly change
+    config: dict = field(default_factory=dict)  # differences from BASE
+    matters: list = field(default_factory=list)  # (key, other value) of config.json that must change the logits
     style: str = "new"  # "new": rope_parameters and dtype; "old": rope_theta, rope_scaling and torch_dtype
-    rope_kind_key: str = "rope_type"  # how the old style names the kind of scaling; the oldest files say "type"
-    drop: tuple = ()  # config.json keys that files of this kind lack
-    add: dict = field(default_factory=dict)  # config.json entries that files of this kind have and transformers drops
+    rope_kind_key: str = "rope_type"  # key for the type of scaling in the old style; "type" in the oldest files
+    drop: tuple = ()  # config.json keys that such files lack
+    add: dict = field(default_factory=dict)  # config.json entries that such files have and transformers drops
     dtype: str = "float32"
     shard: str | None = None  # size of the largest shard, as save_pretrained takes it
     rewrite: object = None  # tensors -> tensors, for layouts that transformers itself no longer writes
     fused_experts: bool = False  # all experts of a layer in one tensor, as transformers 5 has them in memory
     dump: bool = False  # also record intermediate values
     gguf: bool = False  # also write it as GGUF
-    text: bool = False  # carries a tokenizer
+    text: bool = False  # has a tokenizer
     short: int = 2  # ids in the short prompt
 
     @property
@@ -96,7 +96,7 @@ def two_ropes(full, sliding):
 
 
 def hub_gpt2(tensors):
-    """The layout of the first GPT-2 files: bare names, and the causal masks stored as if they were weights."""
+    """The layout of the first GPT-2 files: names without prefix, and causal masks stored as weights."""
     bare = {name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}
     positions = bare["wpe.weight"].shape[0]
     for block in range(GPT2["n_layer"]):
@@ -106,7 +106,7 @@ def hub_gpt2(tensors):
 
 
 def old_llama(tensors):
-    """Old Llama files store the rotary frequencies of each layer, and some tied ones store both ends of the tie."""
+    """The layout of old Llama files: stored rotary frequencies per layer, and both copies of a tied embedding."""
     frequencies = {f"model.layers.{n}.self_attn.rotary_emb.inv_freq": torch.arange(4.0) for n in range(2)}
     return tensors | frequencies | {"lm_head.weight": tensors["model.embed_tokens.weight"].clone()}
 

@@ -1,4 +1,4 @@
-"""Writes a tiny checkpoint as GGUF, by the names and conventions of llama.cpp, and checks it with llama.cpp."""
+"""Writes a tiny checkpoint as GGUF, with llama.cpp's names and conventions, and checks it with llama.cpp."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from transformers import AutoConfig
 
 try:
     import llama_cpp
-except ImportError:  # the comparison with llama.cpp is then left out
+except ImportError:  # skips the comparison with llama.cpp
     llama_cpp = None
 
 ARCHITECTURES = {"gemma3_text": "gemma3", "gpt_neox": "gptneox", "mixtral": "llama"}  # the others bear one name
@@ -198,7 +198,7 @@ def gguf_rows(name, tensor, config):
 
 
 def llama3_divisors(head_dim, rope):
-    """What each rotary frequency is divided by: 1 for the fast ones, `factor` for the slow ones, between in between."""
+    """The divisor of each rotary frequency: 1 for fast ones, `factor` for slow ones, interpolated in between."""
     frequency = 1.0 / rope["rope_theta"] ** (np.arange(0, head_dim, 2) / head_dim)
     turns = rope["original_max_position_embeddings"] * frequency / (2 * math.pi)
     low, high, factor = rope["low_freq_factor"], rope["high_freq_factor"], rope["factor"]

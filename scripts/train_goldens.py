@@ -1,19 +1,19 @@
-"""Goldens of training: tiny GPT-2s and Llamas of transformers, trained for ten steps by PyTorch in float64.
+"""Writes the goldens of training: tiny GPT-2 and Llama models, trained for ten steps by PyTorch in float64.
 
     python scripts/train_goldens.py train/tests/data
 
-Each OUT/NAME.safetensors holds
+Each OUT/NAME.safetensors has
 
-| tensor | shape | what |
+| tensor | shape | content |
 |---|---|---|
 | `ids` | [10, rows, tokens + 1] f32 | the batches; each token predicts its successor |
-| `before.NAME` | as in the checkpoint | the weights, float32 numbers |
-| `gradient.NAME` | the same | by the loss of the first batch, at those weights |
-| `losses` | [10] | of each batch, in front of its step |
-| `norms` | [10] | the gradient's global norm in front of the clipping |
+| `before.NAME` | as in the checkpoint | the initial weights, float32 |
+| `gradient.NAME` | the same | the gradient of the first batch's loss at these weights |
+| `losses` | [10] | the loss of each batch, before its step |
+| `norms` | [10] | the global gradient norm before clipping |
 
-and as metadata `source` (this script, versions, seed), `config` (config.json) and `adamw`. Gradients and losses are
-computed in float64 and rounded to float32 once.
+and the metadata `source` (this script, versions, seed), `config` (config.json) and `adamw`. Gradients and losses are
+computed in float64 and rounded once to float32.
 """
 
 import json
@@ -49,8 +49,8 @@ MODELS = {
 }  # fmt: skip
 
 
-def stir(model, generator):
-    """Weights all of them away from their start: norms not 1, biases not 0."""
+def perturb(model, generator):
+    """Moves all weights away from their initial values: norms not 1, biases not 0."""
     for name, tensor in model.named_parameters():
         noise = torch.randn(tensor.shape, generator=generator) * (0.3 if "wte" in name or "embed" in name else 0.15)
         base = 1.0 if "norm.weight" in name or "layernorm.weight" in name or ".ln_" in name and name.endswith("weight") else 0.0
@@ -58,7 +58,7 @@ def stir(model, generator):
 
 
 def decays(name):
-    """The decision of train/src/adamw.rs: matrices of linear layers alone."""
+    """Whether weight decay applies, as in train/src/adamw.rs: only to matrices of linear layers."""
     linear = ("c_attn.", "c_proj.", "c_fc.", "_proj.")
     return name.endswith(".weight") and any(part in name for part in linear)
 
@@ -71,7 +71,7 @@ def loss_of(model, ids):
 def golden(name, model, generator):
     model = model.double().train()
     model.set_attn_implementation("eager")
-    stir(model, generator)
+    perturb(model, generator)
     ids = torch.randint(0, VOCABULARY, (STEPS, ROWS, TOKENS + 1), generator=generator)
     tensors = {"ids": ids.float()}
     tensors |= {f"before.{name}": tensor.detach().float().clone() for name, tensor in model.named_parameters()}
@@ -108,8 +108,8 @@ def golden(name, model, generator):
 def main():
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
-    for place, (name, model) in enumerate(MODELS.items()):
-        generator = torch.Generator().manual_seed(SEED + place)
+    for index, (name, model) in enumerate(MODELS.items()):
+        generator = torch.Generator().manual_seed(SEED + index)
         tensors, metadata = golden(name, model, generator)
         save_file(tensors, out / f"{name}.safetensors", metadata=metadata)
 

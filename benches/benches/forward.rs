@@ -1,4 +1,4 @@
-//! A whole model: a prompt of 512 tokens, single tokens, and single tokens of eight texts side by side, on SmolLM2.
+//! A whole model, SmolLM2: a prompt of 512 tokens, single tokens, and single tokens of a batch of eight sequences.
 //!
 //! `GLASSBOX_SMOLLM2=$(scripts/fetch-smollm2.sh) cargo bench -p glassbox-benches --bench forward`
 
@@ -17,7 +17,11 @@ fn forward(criterion: &mut Criterion) {
     let at_once = session.feed(&ids).expect("a prompt").to_vec();
     session.truncate(0);
     session.feed(&ids[..511]).expect("a prompt");
-    assert_eq!(session.feed(&ids[511..]).expect("a token"), at_once, "one by one is as at once");
+    assert_eq!(
+        session.feed(&ids[511..]).expect("a token"),
+        at_once,
+        "one token at a time gives the logits of all at once"
+    );
 
     let mut group = criterion.benchmark_group("forward");
     group.sample_size(10);
@@ -36,17 +40,17 @@ fn forward(criterion: &mut Criterion) {
         });
     });
 
-    // Eight texts, each begun by another token.
+    // Eight sequences, each with a different first token.
     let mut batch = model.batch(8, 1024);
     let slots: Vec<_> = ids[..8].iter().map(|&id| batch.add(&[id]).expect("a prompt").slot).collect();
     let step: Vec<_> = slots.iter().copied().zip(ids[8..16].chunks(1)).collect();
     for (i, logits) in batch.step(&step).expect("a step").enumerate() {
         session.truncate(0);
-        let alone = session.feed(&[ids[i], ids[8 + i]]).expect("a text");
-        assert_eq!(logits, alone, "side by side is as alone");
+        let alone = session.feed(&[ids[i], ids[8 + i]]).expect("a sequence");
+        assert_eq!(logits, alone, "a batch gives the logits of each sequence alone");
     }
     group.throughput(Throughput::Elements(8 * 128));
-    group.bench_function("128 tokens of 8 texts", |b| {
+    group.bench_function("128 tokens of 8 sequences", |b| {
         b.iter(|| {
             slots.iter().for_each(|&slot| batch.truncate(slot, 1).expect("a slot"));
             for ids in ids.windows(8).take(128) {

@@ -1,7 +1,7 @@
-//! Matrix products: ours beside `gemm` and `matrixmultiply` on transformer shapes, and one row at a time
-//! against memory bandwidth, for each number format.
+//! Matrix products: ours beside `gemm` and `matrixmultiply` on transformer shapes, and one row at a time compared with
+//! the memory bandwidth, for each number format.
 //!
-//! `cargo bench -p glassbox-benches --bench matmul`; `GLASSBOX_THREADS` and `GLASSBOX_LEVEL` choose.
+//! `cargo bench -p glassbox-benches --bench matmul`; `GLASSBOX_THREADS` and `GLASSBOX_LEVEL` set threads and level.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn many_rows(criterion: &mut Criterion) {
     eprintln!("peak {:.1} GFLOP/s", pool.enter(peak_flops) / 1e9);
     let mut group = criterion.benchmark_group("gemm");
     group.sample_size(10);
-    // There are many shapes, and each takes much less than a second.
+    // There are many shapes, each of which takes much less than a second.
     group.warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800));
     let layers = [1, 8, 64, 128, 512].into_iter().flat_map(|rows| {
         let sizes = [576, 768, 3072].into_iter();
@@ -74,7 +74,7 @@ fn gemm_crate(
 ) {
     assert!(x.len() == rows * inputs && weight.len() == outputs * inputs && out.len() == rows * outputs);
     let parallel = if threads == 1 { gemm::Parallelism::None } else { gemm::Parallelism::Rayon(threads) };
-    // SAFETY: the three slices have the sizes that shape and strides describe, by the assertion above.
+    // SAFETY: the assertion above checks that the three slices have the sizes given by the shape and strides.
     unsafe {
         gemm::gemm(
             rows,
@@ -111,7 +111,7 @@ fn matrixmultiply_crate(
     out: &mut [f32],
 ) {
     assert!(x.len() == rows * inputs && weight.len() == outputs * inputs && out.len() == rows * outputs);
-    // SAFETY: the three slices have the sizes that shape and strides describe, by the assertion above.
+    // SAFETY: the assertion above checks that the three slices have the sizes given by the shape and strides.
     unsafe {
         matrixmultiply::sgemm(
             rows,
@@ -134,7 +134,7 @@ fn matrixmultiply_crate(
 
 fn one_row(criterion: &mut Criterion) {
     let pool = pool();
-    eprintln!("memory is read at {:.1} GB/s", pool.enter(read_bandwidth) / 1e9);
+    eprintln!("memory bandwidth {:.1} GB/s", pool.enter(read_bandwidth) / 1e9);
     let mut group = criterion.benchmark_group("gemv");
     let (inputs, outputs) = (576, 49152);
     for format in [Format::F32, Format::F16, Format::Q8_0, Format::Q4_0, Format::Q4_1] {

@@ -1,4 +1,4 @@
-//! The operations around the matrix products: attention over a cache, norms, softmax, activations, rotation.
+//! The operations other than matrix products: attention over a cache, norms, softmax, activations, rotation.
 //!
 //! `cargo bench -p glassbox-benches --bench operations`
 
@@ -25,7 +25,7 @@ fn attention(criterion: &mut Criterion) {
         let mut z = vec![f32::NAN; q.len()];
         pool.enter(|team| ops::attention(team, layer, &q, &cache, &mut z));
 
-        // The first head of the last row, by the plain version.
+        // The first head of the last row, by the reference.
         let head = |all: &[f32]| -> Vec<Vec<f32>> {
             all.chunks_exact(KV_HEADS * HEAD_DIM).map(|row| row[..HEAD_DIM].to_vec()).collect()
         };
@@ -38,7 +38,7 @@ fn attention(criterion: &mut Criterion) {
         reference::attention_scores(query, &keys, 0..positions, layer.scale, &mut pattern);
         reference::attention_pattern(&mut pattern, 0..positions);
         reference::attention_mix(&pattern, &values, 0..positions, &mut expected);
-        assert_eq!(z[at..][..HEAD_DIM], expected, "attention gives the plain version's bits");
+        assert_eq!(z[at..][..HEAD_DIM], expected, "attention gives the reference's bits");
 
         group.throughput(Throughput::Elements(rows as u64));
         group.bench_function(BenchmarkId::new("queries", format!("{rows} over {positions}")), |b| {

@@ -1,7 +1,7 @@
-//! The two ends of the way: text to ids, and logits to an id.
+//! The two ends of the data flow: text to ids, and logits to an id.
 //!
-//! `cargo bench -p glassbox-benches --bench text`; the tokenizer's part needs `GLASSBOX_SMOLLM2`, the GGUF
-//! that `scripts/fetch-smollm2.sh` prints.
+//! `cargo bench -p glassbox-benches --bench text`. The tokenizer benches need `GLASSBOX_SMOLLM2`, the path that
+//! `scripts/fetch-smollm2.sh` prints.
 
 use std::num::NonZero;
 
@@ -21,13 +21,16 @@ fn encode(criterion: &mut Criterion) {
     let text = include_str!("../../model/tests/fixtures/smollm2/alice.txt").repeat(8);
     let options = EncodeOptions::default();
     let ids = tokenizer.encode(&text, &options).expect("a text");
-    assert_eq!(tokenizer.decode(&ids, false), text, "decoding gives the text back");
+    assert_eq!(tokenizer.decode(&ids, false), text, "decoding restores the text");
     let mut group = criterion.benchmark_group("tokenizer");
     group.throughput(Throughput::Bytes(text.len() as u64));
     group.bench_function("encode English", |b| b.iter(|| tokenizer.encode(&text, &options)));
-    // The way that knows every case, without the shortcuts for texts that no step rewrites.
+    // The general encoder, without the shortcuts for tokenizers that do not rewrite the text.
     let with_offsets = tokenizer.encode_with_offsets(&text, &options).expect("a text");
-    assert!(with_offsets.iter().map(|token| token.id).eq(ids.iter().copied()), "both ways give the same ids");
+    assert!(
+        with_offsets.iter().map(|token| token.id).eq(ids.iter().copied()),
+        "both encoders give the same ids"
+    );
     group.bench_function("encode English with offsets", |b| {
         b.iter(|| tokenizer.encode_with_offsets(&text, &options));
     });
@@ -49,7 +52,7 @@ fn sample(criterion: &mut Criterion) {
     let chains = [
         ("greedy", SamplerConfig::greedy()),
         ("default chain", SamplerConfig::default()),
-        ("all of the vocabulary", SamplerConfig::unfiltered(1)),
+        ("whole vocabulary", SamplerConfig::unfiltered(1)),
     ];
     for (name, config) in chains {
         let greedy = config.temperature == 0.0;

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""llama.cpp's speed on a GGUF file, measured as its llama-bench and `glassbox bench` do.
+"""llama.cpp's speed on a GGUF file, measured as by its llama-bench and `glassbox bench`.
 
-ppP is a prompt of P random tokens, tgN is N single tokens one after the other, each after a context of -d tokens, which
-is not timed. Every test is run once to warm up, then -r times; the median counts. Prints one JSON object a line; see
+ppP is a prompt of P random tokens, and tgN is N single tokens in sequence. Both follow a context of -d tokens, which is
+not timed. Every test runs once to warm up, then -r times; the median is reported. Prints one JSON object per line; see
 README.md beside this script.
 """
 import argparse
@@ -15,22 +15,22 @@ import time
 import llama_cpp
 
 parser = argparse.ArgumentParser(description="llama.cpp's speed on a GGUF file")
-parser.add_argument("model", help="a GGUF file")
-parser.add_argument("-p", type=int, default=512, help="tokens of the prompt; 0 for no such test")
-parser.add_argument("-n", type=int, default=128, help="tokens to generate; 0 for no such test")
-parser.add_argument("-d", type=int, default=0, help="tokens already in the context")
-parser.add_argument("-t", type=int, default=2, help="threads")
-parser.add_argument("-r", type=int, default=5, help="how often each test is measured")
+parser.add_argument("model", help="GGUF file")
+parser.add_argument("-p", type=int, default=512, help="prompt length in tokens; 0 skips the test (default: 512)")
+parser.add_argument("-n", type=int, default=128, help="number of tokens to generate; 0 skips the test (default: 128)")
+parser.add_argument("-d", type=int, default=0, help="number of tokens already in the context (default: 0)")
+parser.add_argument("-t", type=int, default=2, help="number of threads (default: 2)")
+parser.add_argument("-r", type=int, default=5, help="number of timed runs of each test (default: 5)")
 parser.add_argument("--flash-attn", choices=["on", "off"], default="off")
 arguments = parser.parse_args()
 
-# Tokens handed over at a time, and computed at a time: llama-bench's defaults.
+# Batch and micro-batch size in tokens: llama-bench's defaults.
 BATCH, MICRO_BATCH = 2048, 512
 
 
 @llama_cpp.llama_log_callback
 def quiet(_level, _text, _data):
-    """Keeps llama.cpp's log off the terminal."""
+    """Silences llama.cpp's log."""
 
 
 def open_context(model):
@@ -72,9 +72,9 @@ def ids(count):
 
 
 def seconds(pieces):
-    """The time that feeding `pieces` takes after the first -d tokens of the context."""
+    """The time in seconds to feed `pieces` after the first -d tokens of the context."""
     if not llama_cpp.llama_memory_seq_rm(memory, 0, arguments.d, -1):
-        raise SystemExit("the context cannot be cut")
+        raise SystemExit("the context cannot be truncated")
     start = time.perf_counter()
     for piece in pieces:
         feed(piece)

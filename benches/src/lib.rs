@@ -1,9 +1,9 @@
-//! What the benches share: numbers to compute with, and the threads to compute on.
+//! Shared by the benches: random numbers, matrices, verification and the thread pool.
 #![forbid(unsafe_code)]
 
 use glassbox_tensor::{Format, Pool, Tensor, quant};
 
-/// `count` numbers uniform in -1..1, the same on every run (splitmix64).
+/// `count` numbers, uniform in -1..1, the same on every run (splitmix64).
 pub fn numbers(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
@@ -15,13 +15,13 @@ pub fn numbers(count: usize, seed: u64) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
-/// A random weight matrix `[outputs, inputs]` in a format that can be quantised to.
+/// A random weight matrix `[outputs, inputs]`, in a format that has a quantiser.
 pub fn matrix(format: Format, outputs: usize, inputs: usize) -> Tensor {
     let bytes = quant::quantize(format, &numbers(outputs * inputs, 7)).expect("a format with a quantiser");
     Tensor::from_bytes(format, [outputs, inputs], bytes).expect("as many bytes as the shape needs")
 }
 
-/// Panics unless every output of `x · Wᵀ` is within rounding of the sum in `f64`.
+/// Panics unless the outputs of `x · Wᵀ` are within rounding error of the sums in `f64`.
 pub fn verify(x: &[f32], weight: &Tensor, out: &[f32]) {
     let &[outputs, inputs] = weight.shape().dims() else { panic!("a matrix") };
     let weight = weight.to_f32();
@@ -36,7 +36,7 @@ pub fn verify(x: &[f32], weight: &Tensor, out: &[f32]) {
     }
 }
 
-/// The pool the benches run on: all cores, or `GLASSBOX_THREADS`; the best level, or `GLASSBOX_LEVEL`.
+/// The thread pool of the benches: all cores, or `GLASSBOX_THREADS`; the best level, or `GLASSBOX_LEVEL`.
 pub fn pool() -> Pool {
     let threads = std::env::var("GLASSBOX_THREADS").ok().and_then(|n| n.parse().ok());
     let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));

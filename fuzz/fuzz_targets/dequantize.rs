@@ -1,4 +1,4 @@
-//! Dequantises bytes as whole blocks of every format, and quantises what comes out.
+//! Dequantises bytes as blocks of every format, and quantises the result to every format.
 #![no_main]
 
 use glassbox_tensor::format::Format;

@@ -1,4 +1,4 @@
-//! Opens bytes as a GGUF file, decodes every array of its metadata and reads every tensor.
+//! Opens bytes as a GGUF file, decodes every metadata array and reads every tensor.
 #![no_main]
 
 use glassbox_tensor::file::gguf::{Gguf, Value};

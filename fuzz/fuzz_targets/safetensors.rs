@@ -1,4 +1,4 @@
-//! Opens bytes as a safetensors file and reads every tensor in them.
+//! Opens bytes as a safetensors file and reads every tensor.
 #![no_main]
 
 use glassbox_tensor::file::safetensors::SafeTensors;

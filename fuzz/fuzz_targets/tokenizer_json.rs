@@ -1,4 +1,4 @@
-//! Loads text as a tokenizer.json, encodes with it and decodes again.
+//! Loads text as a tokenizer.json, then encodes and decodes with it.
 #![no_main]
 
 use glassbox_tokenizer::{EncodeOptions, Tokenizer};

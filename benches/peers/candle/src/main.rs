@@ -1,7 +1,7 @@
-//! The speed of candle on a GGUF file of a Llama, measured as `glassbox bench` measures: a prompt of 512 tokens, then
-//! 128 single tokens from an empty cache, each three times after a warm-up.
+//! The speed of candle on a Llama GGUF, measured as by `glassbox bench`: a prompt of 512 tokens, then 128 single tokens
+//! from an empty cache, each three times after a warm-up.
 //!
-//! `RAYON_NUM_THREADS=2 cargo run --release -- model.gguf` prints a JSON object a line.
+//! `RAYON_NUM_THREADS=2 cargo run --release -- model.gguf` prints one JSON object per line.
 
 use std::fs::File;
 use std::time::Instant;
@@ -25,12 +25,12 @@ fn main() -> Result<()> {
     })
 }
 
-/// Tokens below any vocabulary's size, the same every time.
+/// Token ids that are valid in any vocabulary, the same on every run.
 fn ids(count: usize) -> Vec<u32> {
     (0..count as u32).map(|i| i * 7919 % 30_000 + 10).collect()
 }
 
-/// A forward pass, down to the scores of the next token. Position 0 empties the cache.
+/// A forward pass up to the logits of the next token. Position 0 clears the cache.
 fn feed(model: &mut ModelWeights, ids: &[u32], position: usize) -> Result<()> {
     let input = Tensor::new(ids, &Device::Cpu)?.unsqueeze(0)?;
     model.forward(&input, position)?.flatten_all()?.to_vec1::<f32>().map(|_| ())
