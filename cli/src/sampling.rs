@@ -46,7 +46,9 @@ pub(crate) struct SamplingArgs {
     /// Add BIAS to the logit of token ID, such as 42=-1.5; 42=-inf bans the token. May be repeated
     #[arg(long, value_name = "ID=BIAS", value_parser = parse_bias)]
     logit_bias: Vec<Bias>,
-    /// Filters to run, in this order [default: logit_bias;penalties;top_k;typical;top_p;min_p;temperature]
+    /// Filters to run, in this order, separated by semicolons [default: all, in the order of llama.cpp]
+    ///
+    /// The default order is logit_bias; penalties; top_k; typical; top_p; min_p; temperature.
     #[arg(long, value_name = "ORDER", value_parser = Order::from_str)]
     samplers: Option<Order>,
     /// Random seed; the same seed gives the same tokens [default: a random one]

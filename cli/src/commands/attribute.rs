@@ -14,7 +14,7 @@ const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox attribute \"The capital of France is\"\n\
 \x20 glassbox attribute \"The capital of France is\" --token \" London\" --top 30";
 
-/// Show how much each part of the model adds to the next token's logit
+/// Show the contribution of each part to the next token's logit
 ///
 /// Direct logit attribution: the last token's residual vector is the sum of its embedding and the outputs of all
 /// attention heads and feed-forward layers (MLPs). With the scale of the final norm held at its value in this run, the

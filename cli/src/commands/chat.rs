@@ -42,8 +42,8 @@ pub(crate) struct Arguments {
     system: Option<String>,
     /// Show the prompt before each answer: its text, and the token ids of each role
     ///
-    /// It is written to standard error. If standard input has no turn, the prompt of the system message alone is
-    /// written to standard output.
+    /// It is written to standard error. If there is no turn, the prompt of the system message alone is written to
+    /// standard output.
     #[arg(long)]
     show_prompt: bool,
     /// Maximum number of tokens per answer [default: as many as fit in the context]

@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     ids: Vec<Ids>,
     #[command(flatten)]
     token: TokenArgs,
-    /// Parse special tokens in the texts [default: plain text]
+    /// Parse special tokens in the texts, which are plain text otherwise
     #[arg(long)]
     special: bool,
     /// Write one JSON object: a and b (ids, tokens, position, token), and the cosine before the first layer and after

@@ -17,12 +17,12 @@ use crate::output::{Out, note};
 use crate::prompt::{Prompt, read_file, read_stdin, special};
 
 const EXAMPLES: &str = "Examples:\n\
-\x20 glassbox compare-models model.F32.gguf model.Q8_0.gguf model.Q4_K.gguf -f book.txt";
+\x20 glassbox compare-models model.F32.gguf model.Q8_0.gguf -f book.txt";
 
 /// Default window length in tokens.
 const WINDOW: usize = 256;
 
-/// Compare models with a reference: what a number format costs and saves
+/// Compare models: what a number format costs and saves
 ///
 /// All models read the same text; the first is the reference. Reported for each of the others: the relative error of
 /// the residual stream after each layer (norm of the difference divided by the reference's norm), the Kullback–Leibler
@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     /// Maximum number of tokens of the text to read
     #[arg(short = 'n', long, value_name = "N", default_value_t = 2048, value_parser = positive)]
     tokens: usize,
-    /// Parse special tokens in the text [default: plain text]
+    /// Parse special tokens in the text, which are plain text otherwise
     #[arg(long)]
     special: bool,
     /// Write one JSON object: tokens, window, and for each model its path, bytes, speeds and perplexity, and (null for

@@ -8,7 +8,7 @@ use crate::args::physical_cores;
 use crate::model_source;
 use crate::output::Out;
 
-/// Show the machine's instruction sets and cores, and where models are searched
+/// Show the machine's capabilities and the model search path
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Vector instruction set, as for other commands [default: the best one available]

@@ -17,7 +17,7 @@ const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox chat -m smollm2.gguf --lora runs/polite\n\
 \x20 glassbox merge -m smollm2.gguf --lora runs/polite --out polite";
 
-/// Fine-tune a model: train LoRA adapters, or all of its parameters
+/// Fine-tune a model: LoRA adapters, or all parameters
 ///
 /// The data is plain text (a file or a folder, as for `train`) or chats: a .jsonl file with one {"messages": [{"role",
 /// "content"}, …]} per line. The model's chat template renders each chat, and only the assistant's messages are learnt.

@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     /// Continue past end-of-text tokens
     #[arg(long)]
     ignore_eos: bool,
-    /// Parse special tokens in the prompt, and write generated ones [default: plain text, not written]
+    /// Parse special tokens in the prompt, which are plain text otherwise, and write generated ones
     #[arg(long)]
     special: bool,
     /// Write one JSON object at the end: prompt_ids, ids, text and stop_reason

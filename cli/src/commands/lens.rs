@@ -15,7 +15,7 @@ const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox lens \"The capital of France is\"\n\
 \x20 glassbox lens \"The capital of France is\" --layer 20 --top 5";
 
-/// Show what the model would predict after each layer (logit lens)
+/// Show the model's prediction after each layer (logit lens)
 ///
 /// The residual stream after each layer goes through the final norm and the unembedding, as if that layer were the
 /// last. A column is a token of the prompt, a row is a layer, and a cell is the most likely next token with its

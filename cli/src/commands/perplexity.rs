@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
     /// Window length in tokens
     #[arg(short, long, value_name = "N", default_value_t = 512)]
     context: usize,
-    /// Parse special tokens in the text [default: plain text]
+    /// Parse special tokens in the text, which are plain text otherwise
     #[arg(long)]
     special: bool,
     /// Write one JSON object: perplexity, standard_error, loss, window_losses, tokens, window, windows and scored

@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     /// With --json, also write logits: one per token of the vocabulary, without temperature, with exact digits
     #[arg(long, requires = "json")]
     all: bool,
-    /// Parse special tokens in the prompt [default: plain text]
+    /// Parse special tokens in the prompt, which are plain text otherwise
     #[arg(long)]
     special: bool,
     #[command(flatten)]

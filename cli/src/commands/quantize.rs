@@ -19,15 +19,15 @@ const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox quantize SmolLM2-135M-Instruct/ SmolLM2.Q8_0.gguf --type q8_0\n\
 \x20 glassbox quantize SmolLM2.F16.gguf SmolLM2.Q4_K.gguf --type q4_k";
 
-/// Convert a model to another number format, as a GGUF that llama.cpp also reads
+/// Convert a model to another number format, as GGUF
 ///
-/// The input is a GGUF or a checkpoint in Hugging Face's layout. A GGUF keeps all its metadata; a checkpoint's
-/// configuration, tokenizer and chat template are converted. The format of each tensor follows llama.cpp. Norms, biases
-/// and position embeddings stay F32. The unembedding, and an embedding tied to it, gets q6_k if the rest has fewer than
-/// eight bits. q4_k and q5_k are the mixtures Q4_K_M and Q5_K_M, which give attn_v and ffn_down of half the layers
-/// q6_k. K-formats need row lengths that are a multiple of 256; for other rows, q4_k becomes q5_0, q5_k becomes q5_1
-/// and q6_k becomes q8_0. Rows that are not a multiple of 32 become f16. The output lists the format of each tensor and
-/// why.
+/// llama.cpp reads the output too. The input is a GGUF or a checkpoint in Hugging Face's layout. A GGUF keeps all its
+/// metadata; a checkpoint's configuration, tokenizer and chat template are converted. The format of each tensor follows
+/// llama.cpp. Norms, biases and position embeddings stay F32. The unembedding, and an embedding tied to it, gets q6_k
+/// if the rest has fewer than eight bits. q4_k and q5_k are the mixtures Q4_K_M and Q5_K_M, which give attn_v and
+/// ffn_down of half the layers q6_k. K-formats need row lengths that are a multiple of 256; for other rows, q4_k
+/// becomes q5_0, q5_k becomes q5_1 and q6_k becomes q8_0. Rows that are not a multiple of 32 become f16. The output
+/// lists the format of each tensor and why.
 ///
 /// Formats with blocks of 32 are bit for bit llama.cpp's; for K-formats the search for the scales is our own.
 #[derive(Args, Debug)]

@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     /// Read the text from a file
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Parse special tokens in the text [default: plain text]
+    /// Parse special tokens in the text, which are plain text otherwise
     #[arg(long)]
     special: bool,
     /// Add the special tokens that the model expects around a text, such as beginning of sequence

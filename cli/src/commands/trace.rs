@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     /// Write a line for each value; this is the default without --out and --json
     #[arg(long, conflicts_with_all = ["out", "json"])]
     summary: bool,
-    /// Parse special tokens in the prompt [default: plain text]
+    /// Parse special tokens in the prompt, which are plain text otherwise
     #[arg(long)]
     special: bool,
     #[command(flatten)]

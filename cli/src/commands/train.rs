@@ -52,10 +52,10 @@ pub(crate) struct Arguments {
     /// Total number of training steps [default: the recipe's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
-    /// Set the number of steps by passes over the training text
+    /// Set the number of steps to N passes over the training text
     #[arg(long, value_name = "N", conflicts_with_all = ["steps", "resume"])]
     epochs: Option<f64>,
-    /// Set the number of steps by training time in minutes; a step is timed before the first one
+    /// Set the number of steps so that training takes N minutes, from the measured time of a step
     #[arg(long, value_name = "N", conflicts_with_all = ["steps", "epochs", "resume"])]
     minutes: Option<f64>,
     /// Gradient checkpointing: recompute each block in the backward pass; less memory, slower, same result
