@@ -291,7 +291,7 @@ fn splits_at_space_marks(vocab: &Vocab, merges: &Merges, options: &BpeOptions) -
     {
         return false;
     }
-    !merges.join_before(MARK, vocab)
+    !merges.join_before(SPACE_MARK, vocab)
 }
 
 /// The byte of a byte token such as `<0x0A>`.

@@ -21,7 +21,7 @@ const RATES: [f64; 10] = [2e-3, 4e-3, 6e-3, 8e-3, 1e-2, 9e-3, 7e-3, 5e-3, 3e-3, 
 const VOCAB_SIZE: usize = 41;
 
 fn configs() -> [(&'static str, Config); 3] {
-    let llama = |group, tied, bias, n_layers, d_ff| {
+    let llama = |group: usize, tied, bias, n_layers, d_ff| {
         let (n_kv_heads, n_heads) = (2, 2 * group);
         let head_dim = 16 / n_heads;
         let (vocab_size, context_length, d_model) = (VOCAB_SIZE, 16, 16);

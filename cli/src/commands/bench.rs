@@ -143,12 +143,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
 }
 
 /// Tokens per second of each repetition.
-fn measure(
-    session: &mut Session,
-    depth: usize,
-    test: Test,
-    repetitions: usize,
-) -> anyhow::Result<Vec<f64>> {
+fn measure(session: &mut Session, depth: usize, test: Test, repetitions: usize) -> anyhow::Result<Vec<f64>> {
     let mut random = Random { state: 1, below: session.model().config.vocab_size };
     if depth > 0 {
         session.feed(&random.ids(depth))?;

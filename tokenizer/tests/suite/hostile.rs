@@ -211,7 +211,7 @@ fn mutated_gguf_vocabularies_give_an_error_or_a_tokenizer() {
                 Some((0..20).map(|_| format!("{} {}", pick(&mut random), pick(&mut random))).collect());
         }
         vocab.tokens = tokens.into_iter().collect();
-        let result = std::panic::catch_unwind(|| drop(vocab.load().map(|tokenizer| use_it(&tokenizer))));
+        let result = std::panic::catch_unwind(|| drop(vocab.load().map(|tokenizer| exercise(&tokenizer))));
         assert!(result.is_ok(), "round {round}");
     }
 }
