@@ -10,11 +10,13 @@
 //! parts write to separate places, any number of threads gives the same bits.
 
 mod board;
+pub(crate) mod parts;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use self::board::Board;
+use self::parts::Pieces;
 use crate::activations::Activations;
 use crate::error::Error;
 use crate::simd::Level;
@@ -188,30 +190,9 @@ impl Team<'_> {
         piece: usize,
         part: impl Fn(usize, &mut [T]) + Sync,
     ) {
-        assert!(piece > 0, "a piece has at least one element");
-        let (len, start) = (data.len(), SendPointer(data.as_mut_ptr()));
-        self.run(len.div_ceil(piece), |i| {
-            let from = i * piece;
-            // SAFETY: piece `i` covers `from..from + piece` cut at `len`: inside `data`, which is borrowed
-            // mutably for the whole call, and disjoint from every other piece, each run exactly once.
-            let piece =
-                unsafe { std::slice::from_raw_parts_mut(start.get().add(from), piece.min(len - from)) };
-            part(i, piece);
-        });
+        self.run_on_parts(Pieces::new(data, piece), part);
     }
 }
-
-/// A pointer that may cross threads; what makes its use sound is said where it is used.
-struct SendPointer<T>(*mut T);
-
-impl<T> SendPointer<T> {
-    fn get(&self) -> *mut T {
-        self.0
-    }
-}
-
-// SAFETY: it is only dereferenced in `run_on_pieces`, on disjoint ranges of a slice of `T: Send`.
-unsafe impl<T: Send> Sync for SendPointer<T> {}
 
 #[cfg(test)]
 mod tests {

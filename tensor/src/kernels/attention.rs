@@ -19,9 +19,9 @@
 use std::ops::Range;
 
 use super::element::Element;
-use super::output::Output;
 use super::rowwise::Softmax;
 use super::tile::multiply_tile;
+use crate::pool::parts::OutputTile;
 use crate::simd::{Kernel, LANES, Lanes};
 
 /// Queries taken together.
@@ -76,7 +76,7 @@ pub(crate) struct Scores<'a, E> {
     /// Which panels of positions to score; a few before them may be scored too, from a multiple of four on.
     pub(crate) panels: Range<usize>,
     /// `[…][row_len]`
-    pub(crate) rows: &'a Output<'a>,
+    pub(crate) rows: OutputTile<'a>,
     /// The row of the first query.
     pub(crate) first_row: usize,
 }
@@ -158,7 +158,11 @@ impl<E: Element> Kernel for Mix<'_, E> {
 
 impl<E: Element> Scores<'_, E> {
     #[inline(always)]
-    fn score<S: Lanes, const N: usize, const SIDE: usize>(self, s: S) {
+    fn score<S: Lanes, const N: usize, const SIDE: usize>(mut self, s: S) {
+        // Nothing to score: rounded down, an empty range would begin with panels of another part.
+        if self.panels.is_empty() {
+            return;
+        }
         let queries: [&[f32]; N] = self.queries.try_into().expect("N queries");
         let mut panel = self.panels.start / SIDE * SIDE;
         while panel + SIDE <= self.panels.end {
@@ -173,7 +177,7 @@ impl<E: Element> Scores<'_, E> {
 
     #[inline(always)]
     fn score_panels<S: Lanes, const N: usize, const SIDE: usize>(
-        &self,
+        &mut self,
         s: S,
         queries: [&[f32]; N],
         first: usize,
@@ -188,9 +192,8 @@ impl<E: Element> Scores<'_, E> {
         multiply_tile(s, queries, keys, INTERLEAVED, &mut sums);
         for (row, sums) in sums.into_iter().enumerate() {
             for (i, sum) in sums.into_iter().enumerate() {
-                // SAFETY: a part of the job alone has these queries and panels, and the slice ends with this iteration.
-                let sixteen = unsafe { self.rows.stripe(self.first_row + row, (first + i) * LANES) };
-                s.store(s.mul(sum, s.splat(self.scale)), sixteen.try_into().expect("sixteen scores"));
+                let scores = s.mul(sum, s.splat(self.scale));
+                self.rows.store_partial(s, self.first_row + row, first + i, scores);
             }
         }
     }

@@ -19,8 +19,8 @@ use std::ops::Range;
 
 pub use self::matrix::{Start, View};
 pub(crate) use self::pack::PackPanels;
-use super::output::{Output, put, take};
 use super::rowwise::sixteen;
+use crate::pool::parts::OutputTile;
 use crate::simd::{Kernel, LANES, Lanes};
 
 /// Steps of `k` walked at a time: a tile fetches its sums anew for each stretch, so a stretch is long.
@@ -54,14 +54,11 @@ pub(crate) struct Gemm<'a> {
     /// `[m, k]`; one of its steps is 1.
     pub(crate) a: View<'a>,
     pub(crate) b: Factor<'a>,
-    pub(crate) rows: Range<usize>,
-    /// Starts at an even panel.
-    pub(crate) panels: Range<usize>,
     pub(crate) start: Start<'a>,
     /// `[n]`
     pub(crate) bias: Option<&'a [f32]>,
-    /// `[m, n]`
-    pub(crate) out: &'a Output<'a>,
+    /// Which rows and panels of `[m, n]` to compute; starts at an even panel.
+    pub(crate) out: OutputTile<'a>,
 }
 
 thread_local! {
@@ -92,7 +89,7 @@ impl Kernel for Inside<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes>(self, s: S) {
+    fn run<S: Lanes>(mut self, s: S) {
         match S::TILE_ROWS {
             12 => self.gemm.blocks::<S, 12, 2>(s, self.block, self.panels),
             6 => self.gemm.blocks::<S, 6, 1>(s, self.block, self.panels),
@@ -124,26 +121,27 @@ struct Spot<'a> {
 impl Gemm<'_> {
     #[inline(always)]
     fn blocks<S: Lanes, const TILE: usize, const PANELS: usize>(
-        &self,
+        &mut self,
         s: S,
         block: &mut [f32],
         panels: &mut [[f32; LANES]],
     ) {
         let inner = self.a.columns;
+        let (all_rows, all_panels) = (self.out.rows(), self.out.panels());
         let at_once = match self.b {
             Factor::View(_) => PANEL_BLOCK,
-            Factor::Packed { .. } => self.panels.len().max(1),
+            Factor::Packed { .. } => all_panels.len().max(1),
         };
-        for panel in self.panels.clone().step_by(at_once) {
-            let some = panel..self.panels.end.min(panel + at_once);
+        for panel in all_panels.clone().step_by(at_once) {
+            let some = panel..all_panels.end.min(panel + at_once);
             // With nothing to sum up the outputs still have to be written.
             for from in (0..inner.max(1)).step_by(STRETCH) {
                 let len = STRETCH.min(inner - from);
                 if let Factor::View(b) = self.b {
                     pack::copy_stretch::<S, PANELS>(s, b, some.clone(), from, len, panels);
                 }
-                for row in self.rows.clone().step_by(ROW_BLOCK) {
-                    let rows = row..self.rows.end.min(row + ROW_BLOCK);
+                for row in all_rows.clone().step_by(ROW_BLOCK) {
+                    let rows = row..all_rows.end.min(row + ROW_BLOCK);
                     if self.a.column_step != 1 {
                         pack::copy_rows::<TILE>(self.a, rows.clone(), from, len, block);
                     }
@@ -157,7 +155,7 @@ impl Gemm<'_> {
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     fn tiles<S: Lanes, const TILE: usize, const PANELS: usize>(
-        &self,
+        &mut self,
         s: S,
         rows: Range<usize>,
         panels: Range<usize>,
@@ -207,7 +205,7 @@ impl Gemm<'_> {
     /// The rows that no whole tile is left for, four or one at a time.
     #[inline(always)]
     fn rest<S: Lanes, const PANELS: usize>(
-        &self,
+        &mut self,
         s: S,
         data: Rows<'_>,
         spot: Spot<'_>,
@@ -231,7 +229,12 @@ impl Gemm<'_> {
 
     /// Adds a stretch of `k` to `TILE` × `PANELS` × 16 outputs.
     #[inline(always)]
-    fn tile<S: Lanes, const TILE: usize, const PANELS: usize>(&self, s: S, rows: Rows<'_>, spot: Spot<'_>) {
+    fn tile<S: Lanes, const TILE: usize, const PANELS: usize>(
+        &mut self,
+        s: S,
+        rows: Rows<'_>,
+        spot: Spot<'_>,
+    ) {
         let mut sums = [[s.splat(0.0); PANELS]; TILE];
         for (r, sums) in sums.iter_mut().enumerate() {
             for (p, sum) in sums.iter_mut().enumerate() {
@@ -244,20 +247,20 @@ impl Gemm<'_> {
                 if let (Some(bias), true) = (self.bias, spot.last) {
                     sum = s.add(sum, sixteen(s, bias, (spot.panel + p) * LANES, 0.0));
                 }
-                put(s, self.out, spot.row + r, spot.panel + p, sum);
+                self.out.store_partial(s, spot.row + r, spot.panel + p, sum);
             }
         }
     }
 
     /// Where a stretch finds sixteen sums.
     #[inline(always)]
-    fn begin<S: Lanes>(&self, s: S, row: usize, panel: usize, first: bool) -> S::F {
+    fn begin<S: Lanes>(&mut self, s: S, row: usize, panel: usize, first: bool) -> S::F {
         match self.start {
             Start::Zero if first => s.splat(0.0),
             Start::At(view) if first => {
                 sixteen(s, &view.data[row * view.row_step..][..view.columns], panel * LANES, 0.0)
             }
-            _ => take(s, self.out, row, panel),
+            _ => self.out.load_partial(s, row, panel),
         }
     }
 }

@@ -18,10 +18,8 @@
 //! As with `f32` inputs ([`matmul`](super::matmul)) few rows take the weights apart in registers, once for all of them;
 //! for more, a stretch of a panel is taken apart once and then walked by tiles of eight rows, whose sums stay in registers.
 
-use std::ops::Range;
-
 use super::inputs::{ALL, BLOCK, InputBlock, Precision};
-use super::output::{Output, put, take};
+use crate::pool::parts::OutputTile;
 use crate::simd::{Kernel, LANES, Lanes};
 use crate::weights::{IntegerBlock, ScaleOffset, eight_words};
 
@@ -46,14 +44,11 @@ pub(crate) struct IntegerMatmul<'a, B, P: Precision> {
     pub(crate) x: &'a [InputBlock<P>],
     /// Of [`rows_side_by_side`].
     pub(crate) tile_rows: usize,
-    /// Whole tiles, but for the last.
-    pub(crate) rows: Range<usize>,
     pub(crate) inputs: usize,
     /// All panels of the matrix.
     pub(crate) blocks: &'a [B],
-    pub(crate) panels: Range<usize>,
-    /// `[all rows, outputs]`
-    pub(crate) out: &'a Output<'a>,
+    /// Which rows and panels of `[all rows, outputs]` to compute; the rows are whole tiles, but for the last.
+    pub(crate) out: OutputTile<'a>,
 }
 
 impl<B: IntegerBlock, P: Precision> Kernel for IntegerMatmul<'_, B, P> {
@@ -62,7 +57,7 @@ impl<B: IntegerBlock, P: Precision> Kernel for IntegerMatmul<'_, B, P> {
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
         match self.tile_rows {
-            _ if self.rows.len() > self.tile_rows => self.many_rows(s),
+            _ if self.out.rows().len() > self.tile_rows => self.many_rows(s),
             1 => self.few_rows::<S, 1>(s),
             2 => self.few_rows::<S, 2>(s),
             4 => self.few_rows::<S, 4>(s),
@@ -71,20 +66,20 @@ impl<B: IntegerBlock, P: Precision> Kernel for IntegerMatmul<'_, B, P> {
     }
 }
 
-impl<B: IntegerBlock, P: Precision> IntegerMatmul<'_, B, P> {
+impl<'a, B: IntegerBlock, P: Precision> IntegerMatmul<'a, B, P> {
     /// The blocks of a panel from the `from`-th 32 inputs on.
-    fn panel(&self, panel: usize, from: usize) -> &[B] {
+    fn panel(&self, panel: usize, from: usize) -> &'a [B] {
         let per_panel = self.inputs / B::K;
         &self.blocks[panel * per_panel..][..per_panel][from * BLOCK / B::K..]
     }
 
     #[inline(always)]
-    fn few_rows<S: Lanes, const R: usize>(&self, s: S) {
-        self.panels.clone().for_each(|panel| s.apart(FewRows::<B, P, R> { job: self, panel }));
+    fn few_rows<S: Lanes, const R: usize>(mut self, s: S) {
+        self.out.panels().for_each(|panel| s.apart(FewRows::<B, P, R> { job: &mut self, panel }));
     }
 
     #[inline(always)]
-    fn many_rows<S: Lanes>(&self, s: S) {
+    fn many_rows<S: Lanes>(mut self, s: S) {
         let blocks = self.inputs / BLOCK;
         let per_block = B::K / BLOCK;
         // Stretches of whole spans, whose sums are not handed on, and of much the same length: a short last one would not
@@ -93,15 +88,16 @@ impl<B: IntegerBlock, P: Precision> IntegerMatmul<'_, B, P> {
         let units = blocks.div_ceil(unit);
         let len = units.div_ceil(units.div_ceil(STRETCH / unit)) * unit;
         let mut stretch = Stretch::BLANK;
-        let x = &self.x[self.rows.start * blocks..self.rows.end.next_multiple_of(TILE_ROWS) * blocks];
+        let (rows, panels) = (self.out.rows(), self.out.panels());
+        let x = &self.x[rows.start * blocks..rows.end.next_multiple_of(TILE_ROWS) * blocks];
         for (i, x) in x.chunks(TILE_BLOCK * TILE_ROWS * blocks).enumerate() {
-            let first_row = self.rows.start + i * TILE_BLOCK * TILE_ROWS;
+            let first_row = rows.start + i * TILE_BLOCK * TILE_ROWS;
             for from in (0..blocks).step_by(len) {
                 let len = len.min(blocks - from);
-                for panel in self.panels.clone() {
+                for panel in panels.clone() {
                     unpack(s, &self.panel(panel, from)[..len / per_block], &mut stretch);
-                    let place = Place { end_row: self.rows.end, first_row, blocks, from, len, panel };
-                    let (weights, out) = (&stretch, self.out);
+                    let place = Place { end_row: rows.end, first_row, blocks, from, len, panel };
+                    let (weights, out) = (&stretch, self.out.reborrow());
                     match (B::LARGEST, B::GROUP) {
                         (..=15, _) => s.apart(Tiles::<P, 15, 1> { x, place, weights, out }),
                         (16..=63, BLOCK) => s.apart(Tiles::<P, 63, 1> { x, place, weights, out }),
@@ -123,7 +119,7 @@ const fn whole_spans(weights: usize, span: usize) -> usize {
 
 /// At most `R` rows, whose inputs lie side by side, times one panel.
 struct FewRows<'a, 'b, B, P: Precision, const R: usize> {
-    job: &'a IntegerMatmul<'b, B, P>,
+    job: &'a mut IntegerMatmul<'b, B, P>,
     panel: usize,
 }
 
@@ -136,7 +132,8 @@ impl<B: IntegerBlock, P: Precision, const R: usize> Kernel for FewRows<'_, '_, B
         let (x, _): (&[[InputBlock<P>; R]], _) = job.x.as_chunks();
         let blocks = job.panel(panel, 0);
         let per_row = job.inputs / BLOCK;
-        let x = &x[job.rows.start / R * per_row..][..per_row];
+        let rows = job.out.rows();
+        let x = &x[rows.start / R * per_row..][..per_row];
         let mut sums = [s.splat(0.0); R];
         for (span, x) in x.chunks(P::SPAN_BLOCKS).enumerate() {
             let mut span_sums = [s.splat(0.0); R];
@@ -163,8 +160,8 @@ impl<B: IntegerBlock, P: Precision, const R: usize> Kernel for FewRows<'_, '_, B
             add_span(s, &x[0], span_sums, &mut sums);
         }
         for (row, sum) in sums.into_iter().enumerate() {
-            if row < job.rows.len() {
-                put(s, job.out, job.rows.start + row, panel, sum);
+            if row < rows.len() {
+                job.out.store_partial(s, rows.start + row, panel, sum);
             }
         }
     }
@@ -259,14 +256,14 @@ struct Tiles<'a, P: Precision, const LARGEST: u32, const SCALES: usize> {
     x: &'a [InputBlock<P>],
     place: Place,
     weights: &'a Stretch,
-    out: &'a Output<'a>,
+    out: OutputTile<'a>,
 }
 
 impl<P: Precision, const LARGEST: u32, const SCALES: usize> Kernel for Tiles<'_, P, LARGEST, SCALES> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes>(self, s: S) {
+    fn run<S: Lanes>(mut self, s: S) {
         let Place { first_row, end_row, blocks, from, len, .. } = self.place;
         for (i, x) in self.x.chunks_exact(blocks * TILE_ROWS).enumerate() {
             let (x, row) = (&x.as_chunks().0[from..][..len], first_row + i * TILE_ROWS);
@@ -286,7 +283,7 @@ impl<P: Precision, const LARGEST: u32, const SCALES: usize> Tiles<'_, P, LARGEST
     /// Adds the stretch to `ROWS` rows × sixteen outputs; `first` is the first of these rows in its tile, `row` in all.
     #[inline(always)]
     fn tile<S: Lanes, const ROWS: usize>(
-        &self,
+        &mut self,
         s: S,
         x: &[[InputBlock<P>; TILE_ROWS]],
         first: usize,
@@ -298,7 +295,7 @@ impl<P: Precision, const LARGEST: u32, const SCALES: usize> Tiles<'_, P, LARGEST
         if self.place.from > 0 {
             for (r, sum) in sums.iter_mut().enumerate() {
                 if r < rows {
-                    *sum = take(s, self.out, row + r, panel);
+                    *sum = self.out.load_partial(s, row + r, panel);
                 }
             }
         }
@@ -327,7 +324,7 @@ impl<P: Precision, const LARGEST: u32, const SCALES: usize> Tiles<'_, P, LARGEST
         }
         for (r, sum) in sums.into_iter().enumerate() {
             if r < rows {
-                put(s, self.out, row + r, panel, sum);
+                self.out.store_partial(s, row + r, panel, sum);
             }
         }
     }

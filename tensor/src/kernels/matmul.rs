@@ -15,8 +15,8 @@
 
 use std::ops::Range;
 
-use super::output::{Output, put, take};
 use super::tile::multiply_tile;
+use crate::pool::parts::OutputTile;
 use crate::simd::{Kernel, LANES, Lanes};
 use crate::weights::Block;
 
@@ -44,23 +44,21 @@ pub(crate) struct Matmul<'a, B> {
     /// `[all rows, x_step]`, of which the first `inputs` columns count.
     pub(crate) x: &'a [f32],
     pub(crate) x_step: usize,
-    pub(crate) rows: Range<usize>,
     pub(crate) inputs: usize,
     /// All panels of the matrix.
     pub(crate) blocks: &'a [B],
-    pub(crate) panels: Range<usize>,
     /// [`ROOM`] sixteens, for weights that are unpacked.
     pub(crate) room: &'a mut [[f32; LANES]],
-    /// `[all rows, outputs]`
-    pub(crate) out: &'a Output<'a>,
+    /// Which rows and panels of `[all rows, outputs]` to compute.
+    pub(crate) out: OutputTile<'a>,
 }
 
 impl<B: Block> Kernel for Matmul<'_, B> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes>(self, s: S) {
-        match self.rows.len() {
+    fn run<S: Lanes>(mut self, s: S) {
+        match self.out.rows().len() {
             0 => {}
             1 => self.few_rows::<S, 1>(s),
             2 => self.few_rows::<S, 2>(s),
@@ -69,19 +67,20 @@ impl<B: Block> Kernel for Matmul<'_, B> {
     }
 }
 
-impl<B: Block> Matmul<'_, B> {
-    fn panel(&self, panel: usize) -> &[B] {
+impl<'a, B: Block> Matmul<'a, B> {
+    fn panel(&self, panel: usize) -> &'a [B] {
         let per_panel = self.inputs / B::K;
         &self.blocks[panel * per_panel..][..per_panel]
     }
 
     #[inline(always)]
-    fn few_rows<S: Lanes, const ROWS: usize>(&self, s: S) {
+    fn few_rows<S: Lanes, const ROWS: usize>(&mut self, s: S) {
+        let first_row = self.out.rows().start;
         let mut x = [self.x; ROWS];
         for (row, x) in x.iter_mut().enumerate() {
-            *x = &self.x[(self.rows.start + row) * self.x_step..][..self.inputs];
+            *x = &self.x[(first_row + row) * self.x_step..][..self.inputs];
         }
-        let Range { start: mut panel, end: last } = self.panels;
+        let Range { start: mut panel, end: last } = self.out.panels();
         while panel + 4 <= last && B::PANELS >= 4 {
             self.chains::<S, ROWS, 4>(s, &x, panel);
             panel += 4;
@@ -99,7 +98,7 @@ impl<B: Block> Matmul<'_, B> {
     /// `ROWS` rows times `PANELS` panels from `first` on, all sums in registers.
     #[inline(always)]
     fn chains<S: Lanes, const ROWS: usize, const PANELS: usize>(
-        &self,
+        &mut self,
         s: S,
         x: &[&[f32]; ROWS],
         first: usize,
@@ -129,9 +128,10 @@ impl<B: Block> Matmul<'_, B> {
                 }
             }
         }
+        let first_row = self.out.rows().start;
         for (row, sums) in sums.into_iter().enumerate() {
             for (p, sum) in sums.into_iter().enumerate() {
-                put(s, self.out, self.rows.start + row, first + p, sum);
+                self.out.store_partial(s, first_row + row, first + p, sum);
             }
         }
     }
@@ -143,12 +143,12 @@ impl<B: Block> Matmul<'_, B> {
         let stretches = self.inputs.div_ceil(STRETCH / B::K * B::K).max(1);
         let stretch = self.inputs.div_ceil(stretches).next_multiple_of(B::K).max(B::K);
         // Blocks of much the same length too.
-        let rows = self.rows.len();
-        let block = rows.div_ceil(rows.div_ceil(ROW_BLOCK)).next_multiple_of(TILE_ROWS);
-        for block_start in self.rows.clone().step_by(block) {
-            let block_end = (block_start + block).min(self.rows.end);
-            for first in self.panels.clone().step_by(PANEL_BLOCK) {
-                let last = self.panels.end.min(first + PANEL_BLOCK);
+        let (rows, panels) = (self.out.rows(), self.out.panels());
+        let block = rows.len().div_ceil(rows.len().div_ceil(ROW_BLOCK)).next_multiple_of(TILE_ROWS);
+        for block_start in rows.clone().step_by(block) {
+            let block_end = (block_start + block).min(rows.end);
+            for first in panels.clone().step_by(PANEL_BLOCK) {
+                let last = panels.end.min(first + PANEL_BLOCK);
                 for from in (0..self.inputs).step_by(stretch) {
                     let len = stretch.min(self.inputs - from);
                     for panel in (first..last).step_by(2) {
@@ -166,7 +166,7 @@ impl<B: Block> Matmul<'_, B> {
                             weights,
                             panels,
                             panel,
-                            out: self.out,
+                            out: self.out.reborrow(),
                         });
                     }
                 }
@@ -189,7 +189,7 @@ struct Tiles<'a> {
     panels: usize,
     /// The first of them.
     panel: usize,
-    out: &'a Output<'a>,
+    out: OutputTile<'a>,
 }
 
 impl Kernel for Tiles<'_> {
@@ -234,14 +234,14 @@ impl Tiles<'_> {
 
     /// Adds the stretch of inputs to `ROWS` × `PANELS` · 16 outputs.
     #[inline(always)]
-    fn tile<S: Lanes, const ROWS: usize, const PANELS: usize>(&self, s: S, row: usize, p: usize) {
+    fn tile<S: Lanes, const ROWS: usize, const PANELS: usize>(&mut self, s: S, row: usize, p: usize) {
         let mut weights = [self.weights[p]; PANELS];
         weights.copy_from_slice(&self.weights[p..p + PANELS]);
         let mut sums = [[s.splat(0.0); PANELS]; ROWS];
         if self.from > 0 {
             for (r, sums) in sums.iter_mut().enumerate() {
                 for (i, sum) in sums.iter_mut().enumerate() {
-                    *sum = take(s, self.out, row + r, self.panel + p + i);
+                    *sum = self.out.load_partial(s, row + r, self.panel + p + i);
                 }
             }
         }
@@ -252,7 +252,7 @@ impl Tiles<'_> {
         multiply_tile(s, x, weights, 1, &mut sums);
         for (r, sums) in sums.into_iter().enumerate() {
             for (i, sum) in sums.into_iter().enumerate() {
-                put(s, self.out, row + r, self.panel + p + i, sum);
+                self.out.store_partial(s, row + r, self.panel + p + i, sum);
             }
         }
     }

@@ -3,11 +3,11 @@
 mod job;
 mod queries;
 
-use self::job::Job;
+use self::job::{Job, blocks};
 use self::queries::Shape;
 use super::key_values::{Heads, KeyValues, with_heads};
-use crate::kernels::output::Output;
 use crate::pool::Team;
+use crate::pool::parts::Chain;
 use crate::reference;
 
 /// The fixed numbers of an attention layer.
@@ -37,8 +37,7 @@ pub fn attention(team: &Team<'_>, layer: Attention, q: &[f32], cache: &KeyValues
         attention_pattern(team, layer, shape.rows, cache, &mut pattern);
         return attention_mix(team, layer, &pattern, cache, z);
     }
-    let z = Output::new(z, shape.rows * layer.n_heads, shape.head_dim);
-    with_heads!(&cache.heads, heads => Job { shape, heads }.attention(team, q, &z));
+    with_heads!(&cache.heads, heads => Job { shape, heads }.attention(team, q, z));
 }
 
 /// The [`attention`] of several texts, each over a cache of its own, shared out as one piece of work.
@@ -66,25 +65,25 @@ pub fn attention_each(
             continue;
         }
         let shape = Shape::new(layer, cache, text_q.len());
-        let text_z = Output::new(text_z, shape.rows * layer.n_heads, shape.head_dim);
         jobs.push((shape, &cache.heads, text_q, text_z));
     }
     assert!(q.is_empty() && z.is_empty(), "attention: {} elements belong to no text", q.len().max(z.len()));
-    let parts = jobs.iter().map(|(shape, ..)| shape.all_tiles()).sum();
+    let parts: usize = jobs.iter().map(|(shape, ..)| shape.all_tiles()).sum();
     // Too few to keep all threads busy: each text by itself may be cut finer.
     if parts < 2 * team.threads() {
         for (shape, heads, q, z) in jobs {
-            with_heads!(heads, heads => Job { shape, heads }.attention(team, q, &z));
+            with_heads!(heads, heads => Job { shape, heads }.attention(team, q, z));
         }
         return;
     }
-    team.run(parts, |mut i| {
-        for (shape, heads, q, z) in &jobs {
-            if i < shape.all_tiles() {
-                return with_heads!(heads, heads => Job { shape: *shape, heads }.attend_block(team, i, 1, q, z));
-            }
-            i -= shape.all_tiles();
-        }
+    let (mut queries, mut parts) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
+    for (shape, heads, q, z) in jobs {
+        queries.push((shape, heads, q));
+        parts.push(blocks(shape.z_rows(z), 1));
+    }
+    team.run_on_parts(Chain(parts), |_, (text, i, z)| {
+        let (shape, heads, q) = queries[text];
+        with_heads!(heads, heads => Job { shape, heads }.attend_block(team, i, 1, q, z));
     });
 }
 
@@ -106,12 +105,11 @@ pub fn attention_scores(team: &Team<'_>, layer: Attention, q: &[f32], cache: &Ke
             reference::attention_scores(query, &keys, visible, layer.scale, scores);
         });
     }
-    let scores = Output::new(scores, layer.n_heads * shape.rows, cache.positions);
     with_heads!(&cache.heads, heads => {
         let job = Job { shape, heads };
-        job.run(team, 1, |block, rows, _| {
+        job.run(team, shape.score_rows(scores), |block, rows, _, scores| {
             job.score(team, block, q, rows);
-            job.put_rows(block, rows, &scores);
+            job.put_rows(block, rows, scores);
         });
     });
 }
@@ -137,13 +135,12 @@ pub fn attention_pattern(
     }
     let before = scores.to_vec();
     scores.fill(0.0);
-    let pattern = Output::new(scores, layer.n_heads * shape.rows, cache.positions);
     with_heads!(&cache.heads, heads => {
         let job = Job { shape, heads };
-        job.run(team, 1, |block, rows, _| {
+        job.run(team, shape.score_rows(scores), |block, rows, _, pattern| {
             job.take_rows(block, &before, rows);
             job.soften(team, block, rows);
-            job.put_rows(block, rows, &pattern);
+            job.put_rows(block, rows, pattern);
         });
     });
 }
@@ -170,13 +167,12 @@ pub fn attention_mix(team: &Team<'_>, layer: Attention, pattern: &[f32], cache: 
             reference::attention_mix(pattern, &values, visible, z);
         });
     }
-    let z = Output::new(z, shape.rows * layer.n_heads, shape.head_dim);
     with_heads!(&cache.heads, heads => {
         let job = Job { shape, heads };
-        job.run(team, 1, |block, rows, block_z| {
+        job.run(team, shape.z_rows(z), |block, rows, block_z, z| {
             job.take_rows(block, pattern, rows);
             job.mix(team, block, rows, block_z);
-            job.put_z(block, block_z, &z);
+            job.put_z(block, block_z, z);
         });
     });
 }

@@ -8,12 +8,11 @@
 //! is summed up by one thread, in order of query heads and of queries.
 
 use std::cell::RefCell;
-use std::marker::PhantomData;
 
 use crate::kernels::backward::{Dot, Peak, ScaledSoftmax, SoftmaxBackward};
 use crate::kernels::gemm::{Factor, Gemm, PackPanels, Start, View};
-use crate::kernels::output::Output;
 use crate::pool::Team;
+use crate::pool::parts::{Cut, Grid, OutputTile, Pieces};
 use crate::simd::{LANES, Level};
 
 /// Queries taken together. Part of the order of summation.
@@ -45,31 +44,6 @@ impl Causal {
         assert_eq!(z.len(), texts * self.tokens * self.heads * self.head_dim, "causal attention: z");
         assert!(self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads), "causal attention: heads");
         texts
-    }
-}
-
-/// A matrix written by many threads, each its own columns of its own rows.
-struct Shared<'a> {
-    start: *mut f32,
-    len: usize,
-    matrix: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: the only access is `piece`, whose caller promises that pieces handed out at the same time are disjoint.
-unsafe impl Sync for Shared<'_> {}
-
-impl<'a> Shared<'a> {
-    fn new(data: &'a mut [f32]) -> Shared<'a> {
-        Shared { start: data.as_mut_ptr(), len: data.len(), matrix: PhantomData }
-    }
-
-    /// # Safety
-    /// No other slice of these elements may be alive.
-    #[allow(clippy::mut_from_ref)]
-    unsafe fn piece(&self, from: usize, len: usize) -> &mut [f32] {
-        assert!(from <= self.len && len <= self.len - from, "a piece inside the matrix");
-        // SAFETY: inside the matrix by the assertion; that nobody else holds it is the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(from), len) }
     }
 }
 
@@ -105,8 +79,8 @@ pub fn causal_attention(team: &Team<'_>, shape: Causal, qkv: &[f32], z: &mut [f3
     let Causal { tokens, heads, kv_heads, head_dim: d, scale } = shape;
     let (texts, width, group) = (shape.texts(qkv, z), shape.width(), heads / kv_heads);
     assert_eq!(peaks.len(), texts * heads * tokens, "causal attention: peaks");
-    let z = Shared::new(z);
-    team.run_on_pieces(peaks, group * tokens, |part, peaks| {
+    let z = by_text_and_heads(OutputTile::new(z, texts * tokens, heads * d, heads * d), tokens, group * d);
+    team.run_on_parts((Pieces::new(peaks, group * tokens), z), |part, (peaks, mut z)| {
         let (text, kv) = (part / kv_heads, part % kv_heads);
         let qkv = text_of(qkv, text, tokens, width);
         let column = |head: usize| qkv.columns(head * d..(head + 1) * d);
@@ -130,8 +104,7 @@ pub fn causal_attention(team: &Team<'_>, shape: Causal, qkv: &[f32], z: &mut [f3
                     let pattern = View::new(scores, to - from, to);
                     product(level, pattern, values, d, Start::Zero, &mut room.z);
                     for (t, row) in (text * tokens + from..).zip(room.z.chunks_exact(d)) {
-                        // SAFETY: this part alone has the columns of its heads in the rows of its text.
-                        unsafe { z.piece((t * heads + head) * d, d) }.copy_from_slice(row);
+                        z.row(t, head * d, (head + 1) * d).copy_from_slice(row);
                     }
                 }
             }
@@ -156,18 +129,22 @@ pub fn causal_attention_backward(
     let (texts, width, group) = (shape.texts(qkv, z), shape.width(), heads / kv_heads);
     let fits = peaks.len() == texts * heads * tokens && dz.len() == z.len() && dqkv.len() == qkv.len();
     assert!(fits, "causal attention: one shape");
-    let dqkv = Shared::new(dqkv);
-    team.run(texts * kv_heads, |part| {
+    let (dq, dkv) = OutputTile::new(dqkv, texts * tokens, width, width).split_columns(heads * d);
+    let (dk, dv) = dkv.split_columns((heads + kv_heads) * d);
+    let out = (
+        by_text_and_heads(dq, tokens, group * d),
+        (by_text_and_heads(dk, tokens, d), by_text_and_heads(dv, tokens, d)),
+    );
+    team.run_on_parts(out, |part, (mut dq_out, (mut dk_out, mut dv_out))| {
         let (text, kv) = (part / kv_heads, part % kv_heads);
         let level = team.level();
         let qkv = text_of(qkv, text, tokens, width);
         let z = text_of(z, text, tokens, heads * d);
         let dz = text_of(dz, text, tokens, heads * d);
         let column = |head: usize| qkv.columns(head * d..(head + 1) * d);
-        let write = |head: usize, from: usize, values: &[f32]| {
+        let write = |out: &mut OutputTile<'_>, head: usize, from: usize, values: &[f32]| {
             for (t, row) in (text * tokens + from..).zip(values.chunks_exact(d)) {
-                // SAFETY: this part alone has the columns of its heads in the rows of its text.
-                unsafe { dqkv.piece(t * width + head * d, d) }.copy_from_slice(row);
+                out.row(t, head * d, (head + 1) * d).copy_from_slice(row);
             }
         };
         ROOM.with_borrow_mut(|room| {
@@ -214,13 +191,20 @@ pub fn causal_attention_backward(
                     );
                     dq.resize((to - from) * d, 0.0);
                     product(level, dscores, keys, d, Start::Zero, dq);
-                    write(head, from, dq);
+                    write(&mut dq_out, head, from, dq);
                 }
             }
-            write(heads + kv, 0, dk);
-            write(heads + kv_heads + kv, 0, dv);
+            write(&mut dk_out, heads + kv, 0, dk);
+            write(&mut dv_out, heads + kv_heads + kv, 0, dv);
         });
     });
+}
+
+/// A matrix `[texts · tokens, heads · head_dim]` cut into the rows of each text and `columns` columns.
+fn by_text_and_heads(matrix: OutputTile<'_>, tokens: usize, columns: usize) -> Grid<'_> {
+    let rows = Cut::every(matrix.rows().len(), tokens);
+    let columns = Cut::every(matrix.columns().len(), columns);
+    Grid::new(matrix, rows, columns)
 }
 
 /// The rows of one text.
@@ -248,7 +232,6 @@ fn pack<'a>(level: Level, b: View<'_>, out: &'a mut Vec<[f32; LANES]>) -> Factor
 
 /// `out = start + a · b` on this thread, for the first `columns` columns of `b`.
 fn product(level: Level, a: View<'_>, b: Factor<'_>, columns: usize, start: Start<'_>, out: &mut [f32]) {
-    let panels = 0..columns.div_ceil(LANES);
-    let out = Output::within(out, a.rows, columns, columns);
-    level.run(Gemm { a, b, rows: 0..a.rows, panels, start, bias: None, out: &out });
+    let out = OutputTile::new(out, a.rows, columns, columns);
+    level.run(Gemm { a, b, start, bias: None, out });
 }

@@ -1,8 +1,8 @@
 //! `C = A · B` for matrices as they lie in memory, and the sum of a matrix's rows.
 
 use crate::kernels::gemm::{Factor, Gemm, PackPanels, ROW_BLOCK, ROWS, Start, View};
-use crate::kernels::output::Output;
 use crate::pool::Team;
+use crate::pool::parts::{Cut, Grid, OutputTile};
 use crate::reference;
 use crate::simd::LANES;
 
@@ -50,19 +50,17 @@ pub fn gemm(
         });
         factor = Factor::Packed { panels: &packed, inner: b.rows };
     }
-    let out = Output::within(out, rows, b.columns, out_step);
-    let part = |rows, panels| {
-        team.level().run(Gemm { a, b: factor, rows, panels, start, bias, out: &out });
-    };
+    let matrix = OutputTile::new(out, rows, b.columns, out_step);
     // Cut the longer side, so that what all parts read is the smaller matrix.
+    let (mut row_share, mut column_share) = (rows, b.columns);
     if rows >= b.columns {
         let parts = rows.div_ceil(ROW_BLOCK).next_multiple_of(2 * team.threads());
-        let share = rows.div_ceil(parts).next_multiple_of(ROWS);
-        team.run(rows.div_ceil(share), |i| part(i * share..rows.min((i + 1) * share), 0..panels));
+        row_share = rows.div_ceil(parts).next_multiple_of(ROWS);
     } else {
-        let share = panels.div_ceil(2 * team.threads()).next_multiple_of(2);
-        team.run(panels.div_ceil(share), |i| part(0..rows, i * share..panels.min((i + 1) * share)));
+        column_share = panels.div_ceil(2 * team.threads()).next_multiple_of(2) * LANES;
     }
+    let grid = Grid::new(matrix, Cut::every(rows, row_share), Cut::every(b.columns, column_share));
+    team.run_on_parts(grid, |_, out| team.level().run(Gemm { a, b: factor, start, bias, out }));
 }
 
 /// Panels of `B` that one part packs.

@@ -1,15 +1,14 @@
 //! The linear layer's product `y = x · Wᵀ`.
 
 use std::cell::RefCell;
-use std::ops::Range;
 
 use super::with_room;
 use crate::activations::Activations;
 use crate::kernels::inputs::{self, InputBlock, Int8, Int16, Precision, Quantize};
 use crate::kernels::integer::{IntegerMatmul, TILE_ROWS, rows_side_by_side};
 use crate::kernels::matmul::{self, MANY_ROWS, Matmul};
-use crate::kernels::output::Output;
 use crate::pool::Team;
+use crate::pool::parts::{Cut, OutputTile, SideBySide};
 use crate::reference;
 use crate::simd::LANES;
 use crate::weights::{PackedMatrix, Panels, with_blocks, with_integer_blocks};
@@ -59,27 +58,18 @@ pub fn matmul_each<const N: usize>(team: &Team<'_>, x: &[f32], products: [(&Pack
     if team.is_reference() {
         return products.into_iter().for_each(|(weight, out)| plain(team.activations(), x, weight, out));
     }
-    let products = products.map(|(weight, out)| Product::new(weight, out, rows));
-    let job = Job { x, rows, inputs, products: &products };
-    job.compute(team, if integers { team.activations() } else { Activations::F32 });
-}
-
-/// One of the matrices and where its results go.
-struct Product<'a> {
-    weight: &'a PackedMatrix,
-    out: Output<'a>,
-    panels: usize,
-}
-
-impl<'a> Product<'a> {
-    fn new(weight: &'a PackedMatrix, out: &'a mut [f32], rows: usize) -> Product<'a> {
+    let weights = products.each_ref().map(|&(weight, _)| weight);
+    let mut outs = products.map(|(weight, out)| {
         let outputs = weight.outputs();
-        Product { weight, out: Output::new(out, rows, outputs), panels: outputs.div_ceil(LANES) }
-    }
+        assert_eq!(out.len(), rows * outputs, "matmul: outputs for every row");
+        OutputTile::new(out, rows, outputs, outputs)
+    });
+    let job = Job { x, rows, inputs, weights: &weights };
+    job.compute(team, if integers { team.activations() } else { Activations::F32 }, &mut outs);
 }
 
 /// How a job is cut into parts.
-struct Cut {
+struct Shares {
     /// Groups of rows.
     groups: usize,
     /// Rows are cut at multiples of it.
@@ -88,50 +78,40 @@ struct Cut {
     together: usize,
 }
 
-/// Not generic over the number of products: the kernels below are compiled once.
+/// Not generic over the number of matrices: the kernels below are compiled once.
 struct Job<'a> {
     /// `[rows, inputs]`
     x: &'a [f32],
     rows: usize,
     inputs: usize,
-    products: &'a [Product<'a>],
+    weights: &'a [&'a PackedMatrix],
 }
 
 impl Job<'_> {
-    fn compute(&self, team: &Team<'_>, activations: Activations) {
+    /// `outs` are `[rows, outputs]`, one for each matrix.
+    fn compute(&self, team: &Team<'_>, activations: Activations, outs: &mut [OutputTile<'_>]) {
         match activations {
-            Activations::F32 => self.run_with_floats(team),
-            Activations::Int8 => self.run_with_integers::<Int8>(team),
-            Activations::Int16 => self.run_with_integers::<Int16>(team),
+            Activations::F32 => self.run_with_floats(team, outs),
+            Activations::Int8 => self.run_with_integers::<Int8>(team, outs),
+            Activations::Int16 => self.run_with_integers::<Int16>(team, outs),
         }
     }
 
-    /// Calls `part(product, rows, panels)` until every panel of all matrices has met all rows.
+    /// Calls `part(matrix, tile)` until every panel of all matrices has met all rows.
     fn run(
         &self,
         team: &Team<'_>,
-        Cut { groups, tile, together }: Cut,
-        part: impl Fn(&Product<'_>, Range<usize>, Range<usize>) + Sync,
+        Shares { groups, tile, together }: Shares,
+        outs: &mut [OutputTile<'_>],
+        part: impl Fn(&PackedMatrix, OutputTile<'_>) + Sync,
     ) {
-        let panels: usize = self.products.iter().map(|product| product.panels).sum();
+        let panels: usize = outs.iter().map(|out| out.panels().len()).sum();
         // With few rows memory is the limit, and a thread reads fastest what lies in one piece.
         let parts = if self.rows <= TILE_ROWS { 1 } else { PARTS_A_THREAD };
         let shares = (parts * team.threads()).div_ceil(groups).min(panels.div_ceil(together));
-        team.run(groups * shares, |i| {
-            let rows = share_of(self.rows, tile, i / shares, groups);
-            let all = share_of(panels, together, i % shares, shares);
-            if rows.is_empty() {
-                return;
-            }
-            let mut before = 0;
-            for product in self.products {
-                let start = all.start.saturating_sub(before);
-                let end = all.end.saturating_sub(before).min(product.panels);
-                if start < end {
-                    part(product, rows.clone(), start..end);
-                }
-                before += product.panels;
-            }
+        let (rows, panels) = (Cut::new(self.rows, tile, groups), Cut::new(panels, together, shares));
+        team.run_on_parts(SideBySide::new(outs, rows, panels), |_, tiles| {
+            tiles.for_each(|(matrix, tile)| part(self.weights[matrix], tile));
         });
     }
 
@@ -141,14 +121,12 @@ impl Job<'_> {
         (self.rows / least).clamp(1, team.threads())
     }
 
-    fn run_with_floats(&self, team: &Team<'_>) {
+    fn run_with_floats(&self, team: &Team<'_>, outs: &mut [OutputTile<'_>]) {
         // Panels go side by side in fours while few rows are multiplied, else in twos.
         let together = if self.rows < MANY_ROWS { 4 } else { 2 };
-        let run = |x: &[f32], x_step| {
-            let cut = Cut { groups: self.groups(team, GROUP_ROWS), tile: matmul::TILE_ROWS, together };
-            self.run(team, cut, |product, rows, panels| {
-                self.floats(team, x, x_step, product, rows, panels);
-            });
+        let mut run = |x: &[f32], x_step| {
+            let shares = Shares { groups: self.groups(team, GROUP_ROWS), tile: matmul::TILE_ROWS, together };
+            self.run(team, shares, outs, |weight, out| self.floats(team, x, x_step, weight, out));
         };
         if self.rows < matmul::TILE_ROWS || !self.inputs.is_multiple_of(ALIASING) {
             return run(self.x, self.inputs);
@@ -162,7 +140,7 @@ impl Job<'_> {
         });
     }
 
-    fn run_with_integers<P: Precision>(&self, team: &Team<'_>) {
+    fn run_with_integers<P: Precision>(&self, team: &Team<'_>, outs: &mut [OutputTile<'_>]) {
         P::with_room(|room| {
             let few = self.rows <= TILE_ROWS * team.threads();
             let groups = self.groups(team, if few { FEW_GROUP_ROWS } else { GROUP_ROWS });
@@ -184,40 +162,26 @@ impl Job<'_> {
                 team.level().run(Quantize { x, inputs, tile_rows, first, out });
             });
             let x = &*room;
-            let cut = Cut { groups, tile: tile_rows, together: 1 };
-            self.run(team, cut, |product, rows, panels| {
-                let (inputs, out) = (self.inputs, &product.out);
-                with_integer_blocks!(&product.weight.panels,
-                    blocks => team.level().run(IntegerMatmul { x, tile_rows, rows, inputs, blocks, panels, out }),
-                    self.floats(team, self.x, self.inputs, product, rows, panels));
+            let shares = Shares { groups, tile: tile_rows, together: 1 };
+            self.run(team, shares, outs, |weight, out| {
+                let inputs = self.inputs;
+                with_integer_blocks!(&weight.panels,
+                    blocks => team.level().run(IntegerMatmul { x, tile_rows, inputs, blocks, out }),
+                    self.floats(team, self.x, inputs, weight, out));
             });
         });
     }
 
     /// `x` is `[rows, x_step]`.
-    fn floats(
-        &self,
-        team: &Team<'_>,
-        x: &[f32],
-        x_step: usize,
-        product: &Product<'_>,
-        rows: Range<usize>,
-        panels: Range<usize>,
-    ) {
-        let (inputs, out) = (self.inputs, &product.out);
+    fn floats(&self, team: &Team<'_>, x: &[f32], x_step: usize, weight: &PackedMatrix, out: OutputTile<'_>) {
+        let inputs = self.inputs;
         UNPACKED.with_borrow_mut(|room| {
             room.resize(matmul::ROOM, [0.0; LANES]);
-            with_blocks!(&product.weight.panels, blocks => {
-                team.level().run(Matmul { x, x_step, rows, inputs, blocks, panels, room, out });
+            with_blocks!(&weight.panels, blocks => {
+                team.level().run(Matmul { x, x_step, inputs, blocks, room, out });
             });
         });
     }
-}
-
-/// Share `share` of `shares` of `items` things, cut at multiples of `unit`; the shares differ by one unit at most.
-fn share_of(items: usize, unit: usize, share: usize, shares: usize) -> Range<usize> {
-    let bound = |share: usize| (share * items.div_ceil(unit) / shares * unit).min(items);
-    bound(share)..bound(share + 1)
 }
 
 /// The same by the reference, one output's weights at a time.

@@ -4,9 +4,8 @@ use std::ops::Range;
 
 use super::Attention;
 use crate::kernels::attention::QUERIES;
-use crate::kernels::output::Output;
 use crate::ops::KeyValues;
-use crate::simd::LANES;
+use crate::pool::parts::{RowBlock, Rows};
 
 /// The numbers of an attention in hand.
 #[derive(Clone, Copy)]
@@ -55,6 +54,28 @@ impl Shape {
         self.kv_heads * self.tiles()
     }
 
+    /// `z`, `[rows, n_heads, head_dim]`, by key-value head, row and head of the group.
+    ///
+    /// # Panics
+    /// If it has another length.
+    pub(super) fn z_rows<'a>(&self, z: &'a mut [f32]) -> Rows<'a> {
+        let Shape { kv_heads, rows, group, head_dim, .. } = *self;
+        assert_eq!(z.len(), kv_heads * rows * group * head_dim, "attention: z for each query");
+        let steps = [group * head_dim, kv_heads * group * head_dim, head_dim];
+        Rows::new(z, [kv_heads, rows, group], steps, head_dim)
+    }
+
+    /// Scores or a pattern, `[n_heads, rows, positions]`, by key-value head, row and head of the group.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    pub(super) fn score_rows<'a>(&self, scores: &'a mut [f32]) -> Rows<'a> {
+        let Shape { kv_heads, rows, group, positions, .. } = *self;
+        assert_eq!(scores.len(), kv_heads * rows * group * positions, "attention: scores for each query");
+        let steps = [group * rows * positions, positions, rows * positions];
+        Rows::new(scores, [kv_heads, rows, group], steps, positions)
+    }
+
     /// The positions that the query of row `row` may see.
     pub(super) fn visible(&self, row: usize) -> Range<usize> {
         let end = self.positions - self.rows + row + 1;
@@ -75,6 +96,7 @@ impl Shape {
         let range = tile * QUERIES..self.queries().min((tile + 1) * QUERIES);
         let mut queries = Queries {
             count: range.len(),
+            first: range.start,
             n_heads: self.layer.n_heads,
             n_rows: self.rows,
             places: [(0, 0); QUERIES],
@@ -92,6 +114,8 @@ impl Shape {
 /// The queries of one tile: where they stand among all.
 pub(super) struct Queries {
     pub(super) count: usize,
+    /// The number of the first among those of its key-value head; the others follow.
+    first: usize,
     n_heads: usize,
     n_rows: usize,
     /// `(row, head)` of each.
@@ -122,29 +146,19 @@ impl Queries {
         }
     }
 
-    /// Copies the visible part of the tile's rows out to `[n_heads · rows, positions]`.
-    pub(super) fn put_rows(&self, rows: &[f32], row_len: usize, to: &Output<'_>) {
+    /// Copies the visible part of the tile's rows of scores out, `[queries][row_len]`.
+    pub(super) fn put_rows(&self, rows: &[f32], row_len: usize, to: &mut RowBlock<'_>) {
         let rows = rows.chunks_exact(row_len).zip(self.visible());
-        for ((from, visible), &(row, head)) in rows.zip(&self.places) {
-            copy_into_row(to, head * self.n_rows + row, visible.start, &from[visible.clone()]);
+        for (query, (from, visible)) in (self.first..).zip(rows) {
+            to.row(query, visible.start, visible.end).copy_from_slice(&from[visible.clone()]);
         }
     }
 
-    /// Copies the tile's results, from sixteen `first` on, out to `[rows · n_heads, head_dim]`.
-    pub(super) fn put_z(&self, tile_z: &[f32], first: usize, to: &Output<'_>) {
-        let (padded, at) = (tile_z.len() / self.count, first * LANES);
-        for (from, &(row, head)) in tile_z.chunks_exact(padded).zip(&self.places) {
-            copy_into_row(to, row * self.n_heads + head, at, &from[..padded.min(to.columns() - at)]);
+    /// Copies the tile's results, `[queries][⌈columns/16⌉ · 16]`, out to the columns that the block has.
+    pub(super) fn put_z(&self, tile_z: &[f32], to: &mut RowBlock<'_>) {
+        let (padded, columns) = (tile_z.len() / self.count, to.columns());
+        for (query, from) in (self.first..).zip(tile_z.chunks_exact(padded)) {
+            to.row(query, columns.start, columns.end).copy_from_slice(&from[..columns.len()]);
         }
-    }
-}
-
-/// Writes a part of one row; the part of the job that calls it is the only one with that row.
-fn copy_into_row(to: &Output<'_>, row: usize, at: usize, from: &[f32]) {
-    for (chunk, from) in from.chunks(LANES).enumerate() {
-        // SAFETY: each row belongs to one query, each query to one part of the job, and the slice ends with
-        // this iteration.
-        let to = unsafe { to.stripe(row, at + chunk * LANES) };
-        to[..from.len()].copy_from_slice(from);
     }
 }
