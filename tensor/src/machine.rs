@@ -32,6 +32,7 @@ pub fn read_bandwidth(team: &Team<'_>) -> f64 {
     let (level, piece) = (team.level(), VECTORS.div_ceil(team.threads()));
     let data = Blocks::build(team, VECTORS, piece, |i, put| {
         (i * piece..VECTORS.min((i + 1) * piece)).for_each(|_| put([1; LANES]));
+        Ok(())
     });
     let data = data.expect("a quarter of a GiB of memory");
     best_rate(|| {

@@ -89,6 +89,7 @@ pub(crate) fn activate<S: Lanes>(s: S, activation: Activation, x: S::F) -> S::F 
     }
 }
 
+#[cfg(feature = "train")]
 /// The activation and its slope at sixteen values. As `σ′ = σ·(1 − σ)`, the slope of `x·σ(u)` is
 /// `σ + x·u′·σ·(1 − σ)`; and the slope of the normal distribution function is the bell curve.
 #[inline(always)]
@@ -120,6 +121,7 @@ pub(crate) fn activate_with_slope<S: Lanes>(s: S, activation: Activation, x: S::
     }
 }
 
+#[cfg(feature = "train")]
 /// `x · σ(u)` and its slope, `du` being that of `u`.
 #[inline(always)]
 fn sigmoid_with_slope<S: Lanes>(s: S, x: S::F, u: S::F, du: S::F) -> (S::F, S::F) {

@@ -19,6 +19,7 @@ macro_rules! for_each_sixteen {
         }
     };
 }
+#[cfg(feature = "train")]
 pub(super) use for_each_sixteen;
 
 /// Replaces each sixteen elements `$lanes` by `$body`.

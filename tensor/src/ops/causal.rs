@@ -1,11 +1,11 @@
-//! Causal attention over whole texts, forward and backward, as training needs it.
+//! Causal attention over whole sequences, forward and backward, as training needs it.
 //!
-//! The pattern of a text has tokens² numbers a head, so it is not kept: the forward pass keeps the largest
-//! score and the sum of each row, from which the backward pass has the same pattern again (Dao et al.,
-//! "FlashAttention", 2022). Queries are taken in blocks, and a block only looks at the keys up to its end.
+//! The pattern of a sequence has tokens² numbers a head, so it is not stored: the forward pass stores the maximum and the
+//! sum of each row of the softmax, from which the backward pass recomputes the same pattern (Dao et al.,
+//! "FlashAttention", 2022). Queries are taken in blocks, and a block only attends to the keys up to its end.
 //!
-//! One part of the job is a text and a key-value head, with all query heads that share it; so each gradient
-//! is summed up by one thread, in order of query heads and of queries.
+//! One part of the job is a sequence and a key-value head, with all query heads that share it; so each gradient
+//! is summed by one thread, in order of query heads and of queries.
 
 use std::cell::RefCell;
 
@@ -18,10 +18,10 @@ use crate::simd::{LANES, Level};
 /// Queries taken together. Part of the order of summation.
 const QUERIES: usize = 64;
 
-/// The fixed numbers of causal attention over texts of one length.
+/// The shape of causal attention over sequences of one length.
 #[derive(Clone, Copy, Debug)]
 pub struct Causal {
-    /// Tokens a text.
+    /// Tokens in each sequence.
     pub tokens: usize,
     /// Query heads.
     pub heads: usize,
@@ -39,17 +39,17 @@ impl Causal {
         (self.heads + 2 * self.kv_heads) * self.head_dim
     }
 
-    fn texts(self, qkv: &[f32], z: &[f32]) -> usize {
-        let texts = super::rows_of("causal attention", qkv.len(), self.tokens * self.width());
-        assert_eq!(z.len(), texts * self.tokens * self.heads * self.head_dim, "causal attention: z");
+    fn sequences(self, qkv: &[f32], z: &[f32]) -> usize {
+        let sequences = super::rows_of("causal attention", qkv.len(), self.tokens * self.width());
+        assert_eq!(z.len(), sequences * self.tokens * self.heads * self.head_dim, "causal attention: z");
         assert!(self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads), "causal attention: heads");
-        texts
+        sequences
     }
 }
 
-/// A thread's room for one head, kept between calls.
+/// Thread-local scratch buffers for one head.
 #[derive(Default)]
-struct Room {
+struct Scratch {
     /// Keys and values as second factors, with tokens or components running across the lanes.
     keys: Vec<[f32; LANES]>,
     values: Vec<[f32; LANES]>,
@@ -65,45 +65,56 @@ struct Room {
 }
 
 thread_local! {
-    static ROOM: RefCell<Room> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// `z[t] = Σ_j softmax(scale · q[t]·k[j])_j · v[j]` over `j ≤ t`, within each text.
+/// `z[t] = Σ_j softmax(scale · q[t]·k[j])_j · v[j]` over `j ≤ t`, within each sequence.
 ///
-/// `qkv` is `[texts, tokens, heads + 2 · kv_heads, head_dim]`, `z` is `[texts, tokens, heads, head_dim]`; `peaks`
-/// `[texts, heads, tokens]` receives what the backward pass needs.
+/// `qkv` is `[sequences, tokens, heads + 2 · kv_heads, head_dim]`, `z` is `[sequences, tokens, heads, head_dim]`;
+/// `row_stats` `[sequences, heads, tokens]` receives the maximum and the sum of each softmax row, for the backward pass.
 ///
 /// # Panics
 /// If the lengths do not fit.
-pub fn causal_attention(team: &Team<'_>, shape: Causal, qkv: &[f32], z: &mut [f32], peaks: &mut [[f32; 2]]) {
+pub fn causal_attention(
+    team: &Team<'_>,
+    shape: Causal,
+    qkv: &[f32],
+    z: &mut [f32],
+    row_stats: &mut [[f32; 2]],
+) {
     let Causal { tokens, heads, kv_heads, head_dim: d, scale } = shape;
-    let (texts, width, group) = (shape.texts(qkv, z), shape.width(), heads / kv_heads);
-    assert_eq!(peaks.len(), texts * heads * tokens, "causal attention: peaks");
-    let z = by_text_and_heads(OutputTile::new(z, texts * tokens, heads * d, heads * d), tokens, group * d);
-    team.run_on_parts((Pieces::new(peaks, group * tokens), z), |part, (peaks, mut z)| {
-        let (text, kv) = (part / kv_heads, part % kv_heads);
-        let qkv = text_of(qkv, text, tokens, width);
+    let (sequences, width, group) = (shape.sequences(qkv, z), shape.width(), heads / kv_heads);
+    assert_eq!(row_stats.len(), sequences * heads * tokens, "causal attention: row_stats");
+    let z = by_sequence_and_heads(
+        OutputTile::new(z, sequences * tokens, heads * d, heads * d),
+        tokens,
+        group * d,
+    );
+    team.run_on_parts((Pieces::new(row_stats, group * tokens), z), |part, (row_stats, mut z)| {
+        let (sequence, kv) = (part / kv_heads, part % kv_heads);
+        let qkv = rows_of_sequence(qkv, sequence, tokens, width);
         let column = |head: usize| qkv.columns(head * d..(head + 1) * d);
-        ROOM.with_borrow_mut(|room| {
+        SCRATCH.with_borrow_mut(|scratch| {
             let (key, value) = (column(heads + kv), column(heads + kv_heads + kv));
             let level = team.level();
-            let keys_across = pack(level, key.transposed(), &mut room.keys_across);
-            let values = pack(level, value, &mut room.values);
-            room.scores.resize(QUERIES * tokens, 0.0);
-            for (head, peaks) in (kv * group..).zip(peaks.chunks_exact_mut(tokens)) {
+            let keys_across = pack(level, key.transposed(), &mut scratch.keys_across);
+            let values = pack(level, value, &mut scratch.values);
+            scratch.scores.resize(QUERIES * tokens, 0.0);
+            for (head, row_stats) in (kv * group..).zip(row_stats.chunks_exact_mut(tokens)) {
                 for from in (0..tokens).step_by(QUERIES) {
                     let to = tokens.min(from + QUERIES);
-                    let scores = &mut room.scores[..(to - from) * to];
+                    let scores = &mut scratch.scores[..(to - from) * to];
                     product(level, rows(column(head), from, to), keys_across, to, Start::Zero, scores);
-                    for ((t, row), peak) in (from..).zip(scores.chunks_exact_mut(to)).zip(&mut peaks[from..])
+                    for ((t, row), peak) in
+                        (from..).zip(scores.chunks_exact_mut(to)).zip(&mut row_stats[from..])
                     {
                         *peak = level.run(ScaledSoftmax { row: &mut row[..=t], scale });
                         row[t + 1..].fill(0.0);
                     }
-                    room.z.resize((to - from) * d, 0.0);
+                    scratch.z.resize((to - from) * d, 0.0);
                     let pattern = View::new(scores, to - from, to);
-                    product(level, pattern, values, d, Start::Zero, &mut room.z);
-                    for (t, row) in (text * tokens + from..).zip(room.z.chunks_exact(d)) {
+                    product(level, pattern, values, d, Start::Zero, &mut scratch.z);
+                    for (t, row) in (sequence * tokens + from..).zip(scratch.z.chunks_exact(d)) {
                         z.row(t, head * d, (head + 1) * d).copy_from_slice(row);
                     }
                 }
@@ -121,34 +132,35 @@ pub fn causal_attention_backward(
     shape: Causal,
     qkv: &[f32],
     z: &[f32],
-    peaks: &[[f32; 2]],
+    row_stats: &[[f32; 2]],
     dz: &[f32],
     dqkv: &mut [f32],
 ) {
     let Causal { tokens, heads, kv_heads, head_dim: d, scale } = shape;
-    let (texts, width, group) = (shape.texts(qkv, z), shape.width(), heads / kv_heads);
-    let fits = peaks.len() == texts * heads * tokens && dz.len() == z.len() && dqkv.len() == qkv.len();
+    let (sequences, width, group) = (shape.sequences(qkv, z), shape.width(), heads / kv_heads);
+    let fits =
+        row_stats.len() == sequences * heads * tokens && dz.len() == z.len() && dqkv.len() == qkv.len();
     assert!(fits, "causal attention: one shape");
-    let (dq, dkv) = OutputTile::new(dqkv, texts * tokens, width, width).split_columns(heads * d);
+    let (dq, dkv) = OutputTile::new(dqkv, sequences * tokens, width, width).split_columns(heads * d);
     let (dk, dv) = dkv.split_columns((heads + kv_heads) * d);
     let out = (
-        by_text_and_heads(dq, tokens, group * d),
-        (by_text_and_heads(dk, tokens, d), by_text_and_heads(dv, tokens, d)),
+        by_sequence_and_heads(dq, tokens, group * d),
+        (by_sequence_and_heads(dk, tokens, d), by_sequence_and_heads(dv, tokens, d)),
     );
     team.run_on_parts(out, |part, (mut dq_out, (mut dk_out, mut dv_out))| {
-        let (text, kv) = (part / kv_heads, part % kv_heads);
+        let (sequence, kv) = (part / kv_heads, part % kv_heads);
         let level = team.level();
-        let qkv = text_of(qkv, text, tokens, width);
-        let z = text_of(z, text, tokens, heads * d);
-        let dz = text_of(dz, text, tokens, heads * d);
+        let qkv = rows_of_sequence(qkv, sequence, tokens, width);
+        let z = rows_of_sequence(z, sequence, tokens, heads * d);
+        let dz = rows_of_sequence(dz, sequence, tokens, heads * d);
         let column = |head: usize| qkv.columns(head * d..(head + 1) * d);
         let write = |out: &mut OutputTile<'_>, head: usize, from: usize, values: &[f32]| {
-            for (t, row) in (text * tokens + from..).zip(values.chunks_exact(d)) {
+            for (t, row) in (sequence * tokens + from..).zip(values.chunks_exact(d)) {
                 out.row(t, head * d, (head + 1) * d).copy_from_slice(row);
             }
         };
-        ROOM.with_borrow_mut(|room| {
-            let Room { keys, keys_across, values_across, scores, dscores, z: dq, dk, dv, .. } = room;
+        SCRATCH.with_borrow_mut(|scratch| {
+            let Scratch { keys, keys_across, values_across, scores, dscores, z: dq, dk, dv, .. } = scratch;
             let (key, value) = (column(heads + kv), column(heads + kv_heads + kv));
             let keys = pack(level, key, keys);
             let keys_across = pack(level, key.transposed(), keys_across);
@@ -160,7 +172,7 @@ pub fn causal_attention_backward(
                 sum.resize(tokens * d, 0.0);
             }
             for head in kv * group..(kv + 1) * group {
-                let peaks: &[Peak] = &peaks[(text * heads + head) * tokens..][..tokens];
+                let row_stats: &[Peak] = &row_stats[(sequence * heads + head) * tokens..][..tokens];
                 let (z, dz) = (z.columns(head * d..(head + 1) * d), dz.columns(head * d..(head + 1) * d));
                 for from in (0..tokens).step_by(QUERIES) {
                     let to = tokens.min(from + QUERIES);
@@ -174,7 +186,7 @@ pub fn causal_attention_backward(
                         let mean = level.run(Dot { a: line(z, t), b: line(dz, t - from) });
                         let (row, hidden) = row.split_at_mut(t + 1);
                         let (d_row, d_hidden) = d_row.split_at_mut(t + 1);
-                        level.run(SoftmaxBackward { row, d: d_row, scale, peak: peaks[t], mean });
+                        level.run(SoftmaxBackward { row, d: d_row, scale, peak: row_stats[t], mean });
                         hidden.fill(0.0);
                         d_hidden.fill(0.0);
                     }
@@ -200,16 +212,16 @@ pub fn causal_attention_backward(
     });
 }
 
-/// A matrix `[texts · tokens, heads · head_dim]` cut into the rows of each text and `columns` columns.
-fn by_text_and_heads(matrix: OutputTile<'_>, tokens: usize, columns: usize) -> Grid<'_> {
+/// A matrix `[sequences · tokens, heads · head_dim]` cut into the rows of each sequence and `columns` columns.
+fn by_sequence_and_heads(matrix: OutputTile<'_>, tokens: usize, columns: usize) -> Grid<'_> {
     let rows = Cut::every(matrix.rows().len(), tokens);
     let columns = Cut::every(matrix.columns().len(), columns);
     Grid::new(matrix, rows, columns)
 }
 
-/// The rows of one text.
-fn text_of(x: &[f32], text: usize, tokens: usize, width: usize) -> View<'_> {
-    View::new(&x[text * tokens * width..][..tokens * width], tokens, width)
+/// The rows of one sequence.
+fn rows_of_sequence(x: &[f32], sequence: usize, tokens: usize, width: usize) -> View<'_> {
+    View::new(&x[sequence * tokens * width..][..tokens * width], tokens, width)
 }
 
 /// Rows `from..to` of a matrix with its columns side by side.

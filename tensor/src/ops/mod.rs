@@ -8,8 +8,11 @@ use std::cell::RefCell;
 use std::thread::LocalKey;
 
 mod attention;
+#[cfg(feature = "train")]
 mod backward;
+#[cfg(feature = "train")]
 mod causal;
+#[cfg(feature = "train")]
 mod cross_entropy;
 mod elementwise;
 mod gemm;
@@ -21,8 +24,11 @@ mod rope;
 pub use attention::{
     Attention, attention, attention_each, attention_mix, attention_pattern, attention_scores,
 };
+#[cfg(feature = "train")]
 pub use backward::{activate_backward, gate_backward, layer_norm_backward, rms_norm_backward};
+#[cfg(feature = "train")]
 pub use causal::{Causal, causal_attention, causal_attention_backward};
+#[cfg(feature = "train")]
 pub use cross_entropy::cross_entropy;
 pub use elementwise::{activate, add, add_row, gate};
 pub use gemm::{add_columns, gemm};

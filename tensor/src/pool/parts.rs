@@ -186,6 +186,7 @@ impl<'a, T> OutputTile<'a, T> {
     ///
     /// # Panics
     /// If `column` is not among them or at their end.
+    #[cfg(feature = "train")]
     pub(crate) fn split_columns(self, column: usize) -> (OutputTile<'a, T>, OutputTile<'a, T>) {
         let Range { start, end } = self.columns();
         assert!(start <= column && column <= end, "column {column} of {start}..{end}");

@@ -24,6 +24,8 @@ pub(crate) use memory::Blocks;
 pub(crate) use small_blocks::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
 pub(crate) use small_blocks::{ScaleOffset, eight_words};
 
+use std::cell::RefCell;
+
 use crate::error::Error;
 use crate::format::Format;
 use crate::kernels::inputs::Precision;
@@ -181,8 +183,8 @@ impl PackedMatrix {
             return Err(Error::Rank { expected: 2, shape: tensor.shape().dims().to_vec() });
         };
         let contiguous = tensor.to_contiguous()?;
-        let bytes = contiguous.bytes()?;
-        let rows = Rows { bytes, outputs, row_bytes: bytes.len().checked_div(rows).unwrap_or(0) };
+        let row_bytes = contiguous.byte_len().checked_div(rows).unwrap_or(0);
+        let rows = Rows { tensor: &contiguous, outputs, row_bytes };
         let panels = match tensor.format() {
             Format::F32 => Panels::F32(rows.pack(team, inputs, source)?),
             Format::F16 => Panels::F16(rows.pack(team, inputs, source)?),
@@ -316,9 +318,14 @@ impl<B: IntegerBlock> crate::simd::Kernel for IntegersOf<'_, B> {
     }
 }
 
-/// The bytes of a matrix as the file has them: row after row.
+thread_local! {
+    /// A thread-local scratch buffer for sixteen rows of a file.
+    static FILE_ROWS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A contiguous matrix, whose bytes are row after row, in memory or in a file.
 struct Rows<'a> {
-    bytes: &'a [u8],
+    tensor: &'a Tensor,
     outputs: usize,
     row_bytes: usize,
 }
@@ -335,16 +342,47 @@ impl Rows<'_> {
         let block_bytes = self.row_bytes.checked_div(per_panel).unwrap_or(0);
         let zeros = vec![0; self.row_bytes];
         let len = self.outputs.div_ceil(LANES) * per_panel;
-        Blocks::build(team, len, per_panel.max(1), |panel, put| {
-            let mut rows = [zeros.as_slice(); LANES];
-            for (lane, row) in rows.iter_mut().enumerate() {
-                if panel * LANES + lane < self.outputs {
-                    *row = &self.bytes[source(panel * LANES + lane) * self.row_bytes..][..self.row_bytes];
-                }
-            }
+        let pack = |rows: [&[u8]; LANES], put: &mut dyn FnMut(B)| {
             for b in 0..per_panel {
                 put(B::pack(rows.map(|row| &row[b * block_bytes..][..block_bytes])));
             }
+        };
+        Blocks::build(team, len, per_panel.max(1), |panel, put| {
+            let lanes = panel * LANES..self.outputs.min((panel + 1) * LANES);
+            let len = lanes.len() * self.row_bytes;
+            if let Some(bytes) = self.tensor.bytes_in_memory() {
+                let mut rows = [zeros.as_slice(); LANES];
+                for (row, output) in rows.iter_mut().zip(lanes) {
+                    *row = &bytes[source(output) * self.row_bytes..][..self.row_bytes];
+                }
+                pack(rows, put);
+                return Ok(());
+            }
+            FILE_ROWS.with_borrow_mut(|buffer| {
+                buffer.resize(len, 0);
+                self.read(buffer, lanes.map(&source))?;
+                let mut rows = [zeros.as_slice(); LANES];
+                for (row, bytes) in rows.iter_mut().zip(buffer.chunks_exact(self.row_bytes.max(1))) {
+                    *row = bytes;
+                }
+                pack(rows, put);
+                Ok(())
+            })
         })
+    }
+
+    /// Reads rows from the file to `out`, one after the other; those that follow one another in the file, at once.
+    fn read(&self, mut out: &mut [u8], sources: impl Iterator<Item = usize>) -> Result<(), Error> {
+        let mut sources = sources.peekable();
+        while let Some(first) = sources.next() {
+            let mut count = 1;
+            while sources.next_if_eq(&(first + count)).is_some() {
+                count += 1;
+            }
+            let (rows, rest) = out.split_at_mut(count * self.row_bytes);
+            self.tensor.read_bytes(first * self.row_bytes, rows)?;
+            out = rest;
+        }
+        Ok(())
     }
 }
