@@ -1,8 +1,8 @@
 //! From files to documents: the texts that a model is to learn to continue.
 //!
 //! A document is what one text is, from its first word to its last: a tale, a chapter. In a file documents are ended by
-//! [`END_OF_TEXT`]; a file without it is one document. Files are mapped, not copied, so that a corpus may be larger
-//! than the memory.
+//! [`END_OF_TEXT`]; a file without it is one document. A document is read from its file when it is asked for, so that a
+//! corpus may be larger than the memory.
 
 use std::fs;
 use std::ops::Range;
@@ -14,6 +14,9 @@ use super::error::DataError;
 
 /// What ends a document in a file, and the token that a model learns to end one with.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// Bytes of a file that are read at a time.
+const READ: usize = 1 << 20;
 
 /// The documents of a file or of all files in a folder, in the order of their paths.
 pub struct Documents {
@@ -43,20 +46,41 @@ impl Documents {
     }
 
     fn add(&mut self, path: PathBuf) -> Result<(), DataError> {
-        let storage = Storage::map(&path).map_err(|source| DataError::Tensor { source })?;
-        let text = text_of(&path, storage.bytes())?;
-        let mut start = 0;
-        for part in text.split(END_OF_TEXT) {
-            let trimmed = part.trim_start_matches(['\n', '\r']);
-            let skipped = part.len() - trimmed.len();
-            let trimmed = trimmed.trim_end_matches(['\n', '\r']);
-            if !trimmed.trim().is_empty() {
-                let from = start + skipped;
-                self.places.push((self.files.len(), from..from + trimmed.len()));
+        let failed = |source| DataError::Tensor { source };
+        let storage = Storage::open(&path).map_err(failed)?;
+        // The bytes from `start` on that are read, none of them of a document that is found.
+        let (mut start, mut bytes) = (0, Vec::new());
+        loop {
+            let mut searched = bytes.len().saturating_sub(END_OF_TEXT.len() - 1);
+            let (from, more) = (bytes.len(), READ.min(storage.len() - start - bytes.len()));
+            bytes.resize(from + more, 0);
+            storage.read(start + from, &mut bytes[from..]).map_err(failed)?;
+            let mut done = 0;
+            while let Some(at) = find(&bytes[searched..], END_OF_TEXT.as_bytes()) {
+                self.add_document(&path, start + done, &bytes[done..searched + at])?;
+                done = searched + at + END_OF_TEXT.len();
+                searched = done;
             }
-            start += part.len() + END_OF_TEXT.len();
+            bytes.drain(..done);
+            start += done;
+            if start + bytes.len() == storage.len() {
+                break;
+            }
         }
+        self.add_document(&path, start, &bytes)?;
         self.files.push((path, storage));
+        Ok(())
+    }
+
+    /// Adds what is text among the bytes of the file in hand that begin at `start`, up to the end of a document.
+    fn add_document(&mut self, path: &Path, start: usize, bytes: &[u8]) -> Result<(), DataError> {
+        let text = text_of(path, start, bytes)?;
+        let trimmed = text.trim_start_matches(['\n', '\r']);
+        let from = start + text.len() - trimmed.len();
+        let trimmed = trimmed.trim_end_matches(['\n', '\r']);
+        if !trimmed.trim().is_empty() {
+            self.places.push((self.files.len(), from..from + trimmed.len()));
+        }
         Ok(())
     }
 
@@ -70,11 +94,13 @@ impl Documents {
         self.places.is_empty()
     }
 
-    /// The text of one.
-    pub fn get(&self, index: usize) -> &str {
+    /// The text of one, read from its file.
+    pub fn get(&self, index: usize) -> String {
         let (file, range) = &self.places[index];
+        let bytes =
+            self.files[*file].1.slice(range.clone()).and_then(|text| Some(text.bytes().ok()?.into_owned()));
         // Checked when the file was opened; a file that somebody changes meanwhile gives an empty text.
-        std::str::from_utf8(&self.files[*file].1.bytes()[range.clone()]).unwrap_or("")
+        bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
     }
 
     /// The bytes of one.
@@ -119,12 +145,17 @@ fn collect_files(path: &Path, paths: &mut Vec<PathBuf>) -> Result<(), DataError>
     Ok(())
 }
 
-/// The bytes as text, without a byte order mark.
-fn text_of<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, DataError> {
-    let not_text = |at, what| DataError::NotText { path: path.to_path_buf(), at, what };
+/// The bytes as text; in the file they begin at `start`.
+fn text_of<'a>(path: &Path, start: usize, bytes: &'a [u8]) -> Result<&'a str, DataError> {
+    let not_text = |at, what| DataError::NotText { path: path.to_path_buf(), at: start + at, what };
     let text = std::str::from_utf8(bytes).map_err(|error| not_text(error.valid_up_to(), "is not UTF-8"))?;
     match text.find('\0') {
         Some(at) => Err(not_text(at, "is zero, which text has nowhere")),
         None => Ok(text),
     }
+}
+
+/// Where `part` is in `bytes` first.
+fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
 }

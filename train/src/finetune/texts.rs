@@ -77,7 +77,7 @@ fn read_documents(path: &Path, tokenizer: &Tokenizer, context: usize) -> Result<
     let end = end_of_document(tokenizer)?;
     let mut texts = Vec::new();
     for index in 0..documents.len() {
-        let mut ids = tokenizer.encode(documents.get(index), &EncodeOptions::default())?;
+        let mut ids = tokenizer.encode(&documents.get(index), &EncodeOptions::default())?;
         ids.push(end);
         // Pieces share one token: the last of one is what the next one's first prediction follows.
         let starts = (0..ids.len().saturating_sub(1)).step_by(context);
