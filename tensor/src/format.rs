@@ -255,12 +255,15 @@ mod tests {
             assert_eq!(Format::from_ggml_id(format.ggml_id()), Some(format));
             if let Some(name) = format.safetensors_name() {
                 assert_eq!(Format::from_safetensors_name(name), Some(format));
+                #[cfg(feature = "safetensors")]
                 assert_eq!(safetensors_bits(name), Some(8 * format.block_bytes()));
             }
         }
         assert_eq!(Format::from_safetensors_name("Q4_1"), None);
         assert_eq!(Format::from_ggml_id(10), None);
+        #[cfg(feature = "gguf")]
         assert_eq!(ggml_type(10).element.name(), "Q2_K");
+        #[cfg(feature = "gguf")]
         assert_eq!(ggml_type(1234).element.name(), "ggml type 1234");
     }
 

@@ -196,16 +196,16 @@ mod tests {
     // SAFETY: loom checks each access.
     unsafe impl Sync for Numbers {}
 
-    /// Runs jobs of so many parts, one after the other, on a board of `threads` threads, in the orders that loom can find with
-    /// at most `preemptions` interruptions of a thread where it does not wait.
-    fn hand_over(threads: usize, jobs: &'static [usize], preemptions: usize) {
+    /// Runs jobs of so many parts, one after the other, on a board whose other threads do `help`, in every order that has at
+    /// most `preemptions` interruptions of a thread where it does not wait.
+    fn hand_over(threads: usize, jobs: &'static [usize], preemptions: usize, help: fn(&Board, usize)) {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(preemptions);
         model.check(move || {
             let board = Arc::new(Board::new(threads));
             let serve = |thread| {
                 let board = Arc::clone(&board);
-                loom::thread::spawn(move || board.serve(thread))
+                loom::thread::spawn(move || help(&board, thread))
             };
             let helpers: Vec<_> = (1..threads).map(serve).collect();
             let most = jobs.iter().copied().max().unwrap_or(0);
@@ -230,16 +230,20 @@ mod tests {
 
     #[test]
     fn jobs_are_handed_over_between_two_threads() {
-        hand_over(2, &[2, 3], 2);
+        hand_over(2, &[2, 3], 2, Board::serve);
     }
 
     #[test]
-    fn jobs_are_handed_over_among_three_threads() {
-        hand_over(3, &[2], 1);
+    fn three_threads_claim_parts_of_the_same_slots() {
+        // Two that wait in a loop would let each other wait for ever, so these look at each slot once.
+        hand_over(3, &[4, 2], 2, |board, thread| {
+            board.work(thread);
+            board.work(0);
+        });
     }
 
     #[test]
     fn a_helper_that_comes_late_finds_the_board_closed() {
-        hand_over(2, &[], 3);
+        hand_over(2, &[], 3, Board::serve);
     }
 }
