@@ -8,6 +8,7 @@
 //! - [`mod@quant`]: what the bytes of each format mean, and how to make them.
 //! - [`mod@file`]: GGUF and safetensors, read without trusting them, and written.
 //! - [`Pool`], [`Level`]: how many threads compute, and with which vector instructions.
+//! - [`View`], [`PackedMatrix`]: matrices of `f32` in a slice, and weights in the order that products read them.
 //! - [`ops`]: matmul, norms, softmax, activations, rotary embedding, attention over a cache.
 //! - [`mod@reference`]: the same operations as plain loops. **Read it first.**
 //! - [`machine`]: what this machine can do at best, to hold an operation's speed against.
@@ -61,11 +62,14 @@
 
 pub mod activations;
 pub mod cache_format;
+mod element;
 pub mod error;
 pub mod file;
 pub mod format;
 mod kernels;
 pub mod machine;
+mod operands;
+mod operations;
 pub mod ops;
 pub mod pool;
 pub mod quant;
@@ -80,6 +84,7 @@ pub use activations::Activations;
 pub use cache_format::CacheFormat;
 pub use error::Error;
 pub use format::Format;
+pub use operands::View;
 pub use pool::{Engine, Pool, Team};
 pub use shape::Shape;
 pub use simd::Level;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::pool::Team;
-use crate::simd::{Kernel, LANES, Lanes};
+use crate::simd::{Kernel, LANES, Lanes, Tile, TileKernel, TileSizes};
 use crate::weights::Blocks;
 
 /// Floating-point operations a second that the whole team reaches when nothing but fused multiply-adds in
@@ -66,12 +66,17 @@ impl Kernel for MultiplyAdds {
     type Output = usize;
 
     #[inline(always)]
-    fn run<S: Lanes>(self, s: S) -> usize {
-        match S::TILE_ROWS {
-            12.. => self.chains::<S, 12>(s),
-            6.. => self.chains::<S, 6>(s),
-            _ => self.chains::<S, 4>(s),
-        }
+    fn run<S: Tile>(self, s: S) -> usize {
+        S::Size::run(s, self)
+    }
+}
+
+impl TileKernel for MultiplyAdds {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Tile, const ROWS: usize, const PANELS: usize>(self, s: S) -> usize {
+        self.chains::<S, ROWS>(s)
     }
 }
 

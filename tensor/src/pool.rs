@@ -186,9 +186,9 @@ impl Team<'_> {
         self.activations
     }
 
-    /// Whether operations are to be computed by [`reference`](mod@crate::reference).
-    pub(crate) fn is_reference(&self) -> bool {
-        self.engine == Engine::Reference
+    /// What computes the operations.
+    pub fn engine(&self) -> Engine {
+        self.engine
     }
 
     /// How many threads work together.

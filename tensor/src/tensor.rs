@@ -154,10 +154,16 @@ impl Tensor {
         if self.format != Format::F32 || cfg!(target_endian = "big") {
             return None;
         }
-        let bytes = self.bytes_in_memory()?;
-        // SAFETY: every pattern of 32 bits is an f32, and `align_to` itself takes care of alignment and length.
-        let (before, values, after) = unsafe { bytes.align_to::<f32>() };
-        (before.is_empty() && after.is_empty()).then_some(values)
+        as_floats(self.bytes_in_memory()?)
+    }
+
+    /// The elements of an f32 tensor's storage as they lie in memory, from the tensor's first one on; `None` where
+    /// [`Tensor::as_f32_slice`] gives `None` for other reasons than strides.
+    pub(crate) fn f32_storage(&self) -> Option<&[f32]> {
+        if self.format != Format::F32 || cfg!(target_endian = "big") {
+            return None;
+        }
+        as_floats(&self.storage.in_memory()?[4 * self.offset..])
     }
 
     /// All elements as f32, in row-major order of this view, dequantised if need be.
@@ -332,6 +338,57 @@ impl Tensor {
         Ok(view)
     }
 
+    /// A view of the same elements in another arrangement: `dims` with `strides`, counted in elements, from element
+    /// `offset` of this tensor's bytes on. The tensor must be contiguous. Elements may overlap, as they do with a stride
+    /// of 0. In a quantised format the elements of a block stay neighbours: one dimension has stride 1 and whole blocks,
+    /// and the offset and all other strides are multiples of the block length.
+    ///
+    /// ```
+    /// use glassbox_tensor::Tensor;
+    /// let signal = Tensor::from(vec![1.0, 2.0, 3.0, 4.0, 5.0]);
+    /// // Every window of three elements.
+    /// let windows = signal.strided([3, 3], [1, 1], 0)?;
+    /// assert_eq!(windows.to_f32(), [1.0, 2.0, 3.0, 2.0, 3.0, 4.0, 3.0, 4.0, 5.0]);
+    /// # Ok::<(), glassbox_tensor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NotContiguous`], [`Error::ViewOutside`] if an element would lie outside of this tensor, and
+    /// [`Error::PartialBlock`] if the strides cut through a block.
+    pub fn strided(
+        &self,
+        dims: impl Into<Vec<usize>>,
+        strides: impl Into<Vec<usize>>,
+        offset: usize,
+    ) -> Result<Tensor, Error> {
+        let range = self.byte_range("a strided view")?;
+        let (shape, strides) = (Shape::new(dims)?, strides.into());
+        if strides.len() != shape.rank() {
+            return Err(Error::Rank { expected: strides.len(), shape: shape.to_vec() });
+        }
+        let last = shape.iter().zip(&strides).try_fold(offset, |last, (&dim, &stride)| {
+            dim.saturating_sub(1).checked_mul(stride).and_then(|reach| last.checked_add(reach))
+        });
+        if shape.elements() > 0 && last.is_none_or(|last| last >= self.elements()) {
+            return Err(Error::ViewOutside { shape: shape.to_vec(), strides, len: self.elements() });
+        }
+        let (format, block) = (self.format, self.format.block_len());
+        if format.is_quantized() {
+            let runs = strides.iter().filter(|&&stride| stride == 1).count();
+            let run_is_whole = |(&dim, &stride): (&usize, &usize)| match stride {
+                1 => dim.is_multiple_of(block),
+                _ => stride.is_multiple_of(block),
+            };
+            if runs != 1 || !offset.is_multiple_of(block) || !shape.iter().zip(&strides).all(run_is_whole) {
+                return Err(Error::PartialBlock { format, elements: shape.row_len() });
+            }
+        }
+        let storage = self.storage.slice(range).expect("the bytes of a tensor are inside its storage");
+        // An empty view has no first element for the offset to point at.
+        let offset = if shape.elements() > 0 { offset } else { 0 };
+        Ok(Tensor { format, shape, strides, storage, offset })
+    }
+
     /// Index `index` of the first dimension: row `index` of a matrix.
     pub fn row(&self, index: usize) -> Result<Tensor, Error> {
         self.select(0, index)
@@ -410,5 +467,27 @@ impl Tensor {
             index[turning] += 1;
             index[turning + 1..].fill(0);
         }
+    }
+}
+
+/// Bytes as the `f32` they are in this machine's byte order; `None` if they do not begin at a multiple of four bytes.
+fn as_floats(bytes: &[u8]) -> Option<&[f32]> {
+    // SAFETY: every pattern of 32 bits is an f32, and `align_to` itself takes care of alignment and length.
+    let (before, values, after) = unsafe { bytes.align_to::<f32>() };
+    (before.is_empty() && after.is_empty()).then_some(values)
+}
+
+/// One dimension.
+impl From<Vec<f32>> for Tensor {
+    fn from(values: Vec<f32>) -> Tensor {
+        let shape = Shape::new([values.len()]).expect("a vector's length fits the address space");
+        Tensor::from_storage(Format::F32, shape, Storage::from_f32(values)).expect("four bytes an element")
+    }
+}
+
+/// A copy with one dimension.
+impl From<&[f32]> for Tensor {
+    fn from(values: &[f32]) -> Tensor {
+        Tensor::from(values.to_vec())
     }
 }

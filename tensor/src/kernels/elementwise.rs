@@ -1,7 +1,8 @@
 //! Operations without a sum: sums of two vectors, activations, the rotary embedding.
 
-use super::math::{Activation, activate};
-use super::rowwise::{add_assign, map, put, sixteen};
+use super::math::activate;
+use super::rowwise::{add_assign, map};
+use crate::operands::Activation;
 use crate::simd::{Kernel, LANES, Lanes};
 
 /// `x[i] ← x[i] + y[i]`
@@ -47,8 +48,8 @@ impl Kernel for Gate<'_> {
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
         for i in (0..self.gate.len()).step_by(LANES) {
-            let (gate, up) = (sixteen(s, self.gate, i, 0.0), sixteen(s, self.up, i, 0.0));
-            put(s, self.gate, i, s.mul(activate(s, self.activation, gate), up));
+            let (gate, up) = (s.load_partial(&self.gate[i..], 0.0), s.load_partial(&self.up[i..], 0.0));
+            s.store_partial(s.mul(activate(s, self.activation, gate), up), &mut self.gate[i..]);
         }
     }
 }

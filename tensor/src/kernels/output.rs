@@ -1,6 +1,5 @@
 //! Sixteen outputs of a matrix product at a time: what a register of sums is loaded from and stored to.
 
-use super::rowwise;
 use crate::pool::parts::OutputTile;
 use crate::simd::{LANES, Lanes};
 
@@ -11,7 +10,7 @@ impl OutputTile<'_> {
     /// If the tile has none there.
     #[inline(always)]
     pub(crate) fn store_partial<S: Lanes>(&mut self, s: S, row: usize, panel: usize, outputs: S::F) {
-        rowwise::put(s, self.panel(row, panel), 0, outputs);
+        s.store_partial(outputs, self.panel(row, panel));
     }
 
     /// Reads the sixteen outputs of row `row` and panel `panel`, or as many as the tile has there and zeros.
@@ -20,7 +19,7 @@ impl OutputTile<'_> {
     /// If the tile has none there.
     #[inline(always)]
     pub(crate) fn load_partial<S: Lanes>(&mut self, s: S, row: usize, panel: usize) -> S::F {
-        rowwise::sixteen(s, self.panel(row, panel), 0, 0.0)
+        s.load_partial(self.panel(row, panel), 0.0)
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 //! training crate.
 
 use crate::kernels::backward::{ActivateBackward, GateBackward, NormBackward};
-use crate::kernels::math::Activation;
+use crate::operands::Activation;
 use crate::pool::Team;
 use crate::simd::LANES;
 

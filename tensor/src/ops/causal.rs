@@ -9,8 +9,9 @@
 
 use std::cell::RefCell;
 
-use crate::kernels::backward::{Dot, Peak, ScaledSoftmax, SoftmaxBackward};
-use crate::kernels::gemm::{Factor, Gemm, PackPanels, Start, View};
+use crate::kernels::backward::{Dot, MaxAndSum, ScaledSoftmax, SoftmaxBackward};
+use crate::kernels::gemm::{Factor, GemmPart, PackPanels};
+use crate::operands::{Start, View};
 use crate::pool::Team;
 use crate::pool::parts::{Cut, Grid, OutputTile, Pieces};
 use crate::simd::{LANES, Level};
@@ -172,7 +173,7 @@ pub fn causal_attention_backward(
                 sum.resize(tokens * d, 0.0);
             }
             for head in kv * group..(kv + 1) * group {
-                let row_stats: &[Peak] = &row_stats[(sequence * heads + head) * tokens..][..tokens];
+                let row_stats: &[MaxAndSum] = &row_stats[(sequence * heads + head) * tokens..][..tokens];
                 let (z, dz) = (z.columns(head * d..(head + 1) * d), dz.columns(head * d..(head + 1) * d));
                 for from in (0..tokens).step_by(QUERIES) {
                     let to = tokens.min(from + QUERIES);
@@ -186,7 +187,7 @@ pub fn causal_attention_backward(
                         let mean = level.run(Dot { a: line(z, t), b: line(dz, t - from) });
                         let (row, hidden) = row.split_at_mut(t + 1);
                         let (d_row, d_hidden) = d_row.split_at_mut(t + 1);
-                        level.run(SoftmaxBackward { row, d: d_row, scale, peak: row_stats[t], mean });
+                        level.run(SoftmaxBackward { row, d: d_row, scale, max_and_sum: row_stats[t], mean });
                         hidden.fill(0.0);
                         d_hidden.fill(0.0);
                     }
@@ -226,12 +227,12 @@ fn rows_of_sequence(x: &[f32], sequence: usize, tokens: usize, width: usize) -> 
 
 /// Rows `from..to` of a matrix with its columns side by side.
 fn rows(x: View<'_>, from: usize, to: usize) -> View<'_> {
-    View { data: &x.data[from * x.row_step..], rows: to - from, ..x }
+    x.row_range(from..to)
 }
 
 /// One row of a matrix with its columns side by side.
 fn line(x: View<'_>, row: usize) -> &[f32] {
-    &x.data[row * x.row_step..][..x.columns]
+    x.line(row)
 }
 
 /// A matrix as the second factor of products.
@@ -239,11 +240,11 @@ fn pack<'a>(level: Level, b: View<'_>, out: &'a mut Vec<[f32; LANES]>) -> Factor
     let panels = 0..b.columns.div_ceil(LANES);
     out.resize(panels.len() * b.rows, [0.0; LANES]);
     level.run(PackPanels { b, panels, out });
-    Factor::Packed { panels: out, inner: b.rows }
+    Factor::Packed { panels: out, k: b.rows }
 }
 
 /// `out = start + a · b` on this thread, for the first `columns` columns of `b`.
 fn product(level: Level, a: View<'_>, b: Factor<'_>, columns: usize, start: Start<'_>, out: &mut [f32]) {
     let out = OutputTile::new(out, a.rows, columns, columns);
-    level.run(Gemm { a, b, start, bias: None, out });
+    level.run(GemmPart { a, b, start, bias: None, out });
 }

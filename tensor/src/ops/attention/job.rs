@@ -1,28 +1,28 @@
-//! How attention is cut into parts that threads share, so that what lies in the cache is read from far away seldom.
+//! How attention is cut into parts for threads, so that the cache of keys and values is read from memory seldom.
 //!
-//! A tile is as many queries as the kernels take together; reading the cache anew for each would cost more than its
-//! arithmetic. So a part is a block of tiles, and these take turns at a piece of the keys, then of the values, that
-//! stays near the core. Which queries share a block changes no bit.
+//! A tile is as many queries as the kernels compute together; reading the cache anew for each would cost more than its
+//! arithmetic. So a part is a block of tiles, which all go through one piece of the keys, then of the values, while it
+//! is near the core, and then through the next. Which queries share a block changes no bit.
 
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::queries::{Queries, Shape};
-use crate::kernels::attention::{INTERLEAVED, Mix, QUERIES, Scores, Soften, Tile};
-use crate::kernels::element::Element;
-use crate::ops::key_values::HeadCache;
-use crate::ops::with_room;
+use super::queries::Queries;
+use crate::element::Element;
+use crate::kernels::attention::{MaskedSoftmax, QUERIES, QueryTile, Scores, WeightedSum};
+use crate::operands::{AttentionShape, HeadCache, INTERLEAVED};
+use crate::ops::with_scratch;
 use crate::pool::Team;
 use crate::pool::parts::{Cut, Grid, OutputTile, RowBlock, RowBlocks, Rows};
 use crate::simd::LANES;
 
-/// From this many positions on, a single token's attention is cut finer than by heads.
+/// From this many positions on, the attention of a single token is split finer than by heads.
 const LONG: usize = 512;
 
 /// Panels of positions in a part of an attention that is cut finer than by heads.
 const CUT_PANELS: usize = INTERLEAVED;
 
-/// Panels of positions that the tiles of a block take turns at.
+/// Panels of positions in a piece of the cache that all tiles of a block go through.
 const PANELS: usize = 32;
 
 /// Scores that a block has at most, if it is more than one tile: half a megabyte.
@@ -32,15 +32,15 @@ const BLOCK_SCORES: usize = 1 << 17;
 const PARTS_A_THREAD: usize = 4;
 
 thread_local! {
-    /// A thread's room for the scores and results of one part, kept between calls.
-    static ROOM: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-    /// Room for the scores of all queries of a cut attention.
+    /// A scratch buffer for the scores and results of one part.
+    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// A scratch buffer for the scores of all queries of a cut attention.
     static ALL_ROWS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 /// An attention over heads of one number format.
 pub(super) struct Job<'a, E> {
-    pub(super) shape: Shape,
+    pub(super) shape: AttentionShape,
     pub(super) heads: &'a [HeadCache<E>],
 }
 
@@ -76,9 +76,9 @@ impl<E: Element> Job<'_, E> {
     ) {
         self.with_block(i, tiles, |block, rows, block_z| {
             self.score(team, block, q, rows);
-            self.soften(team, block, rows);
-            self.mix(team, block, rows, block_z);
-            self.put_z(block, block_z, &mut z);
+            self.softmax(team, block, rows);
+            self.weighted_sums(team, block, rows, block_z);
+            self.store_z(block, block_z, &mut z);
         });
     }
 
@@ -106,8 +106,8 @@ impl<E: Element> Job<'_, E> {
         let block = Block { kv_head, tiles, row_len };
         let queries = (block.tiles.len() - 1) * QUERIES + last.count;
         let z_len = queries * self.chunks() * LANES;
-        with_room(&ROOM, queries * row_len + z_len, |room| {
-            let (rows, z) = room.split_at_mut(queries * row_len);
+        with_scratch(&SCRATCH, queries * row_len + z_len, |scratch| {
+            let (rows, z) = scratch.split_at_mut(queries * row_len);
             part(&block, rows, z);
         });
     }
@@ -129,16 +129,16 @@ impl<E: Element> Job<'_, E> {
     }
 
     /// A block's scores become its pattern.
-    pub(super) fn soften(&self, team: &Team<'_>, block: &Block, rows: &mut [f32]) {
+    pub(super) fn softmax(&self, team: &Team<'_>, block: &Block, rows: &mut [f32]) {
         let row_len = block.row_len;
         self.each_tile(block, |first_row, queries| {
             let rows = &mut rows[first_row * row_len..][..queries.count * row_len];
-            team.level().run(Soften { rows, row_len, visible: queries.visible() });
+            team.level().run(MaskedSoftmax { rows, row_len, visible: queries.visible() });
         });
     }
 
     /// The results of a block.
-    pub(super) fn mix(&self, team: &Team<'_>, block: &Block, rows: &[f32], z: &mut [f32]) {
+    pub(super) fn weighted_sums(&self, team: &Team<'_>, block: &Block, rows: &[f32], z: &mut [f32]) {
         let (row_len, chunks) = (block.row_len, 0..self.chunks());
         let (z, _) = z.as_chunks_mut::<LANES>();
         z.fill([0.0; LANES]);
@@ -148,43 +148,43 @@ impl<E: Element> Job<'_, E> {
                 let rows = &rows[first_row * row_len..][..queries.count * row_len];
                 let z = &mut z[first_row * chunks.len()..][..queries.count * chunks.len()];
                 let (positions, chunks) = (from..from + PANELS * LANES, chunks.clone());
-                team.level().run(Mix { tile, rows, row_len, positions, chunks, z });
+                team.level().run(WeightedSum { tile, rows, row_len, positions, chunks, z });
             });
         }
     }
 
     /// Copies a block's results out to `[rows · n_heads, head_dim]`.
-    pub(super) fn put_z(&self, block: &Block, z: &[f32], to: &mut RowBlock<'_>) {
+    pub(super) fn store_z(&self, block: &Block, z: &[f32], to: &mut RowBlock<'_>) {
         let len = self.chunks() * LANES;
         self.each_tile(block, |first_row, queries| {
-            queries.put_z(&z[first_row * len..][..queries.count * len], to);
+            queries.store_z(&z[first_row * len..][..queries.count * len], to);
         });
     }
 
     /// Copies a block's rows of scores from `[n_heads, rows, positions]`.
-    pub(super) fn take_rows(&self, block: &Block, from: &[f32], rows: &mut [f32]) {
+    pub(super) fn load_rows(&self, block: &Block, from: &[f32], rows: &mut [f32]) {
         let row_len = block.row_len;
         self.each_tile(block, |first_row, queries| {
-            queries.take_rows(from, &mut rows[first_row * row_len..], row_len);
+            queries.load_rows(from, &mut rows[first_row * row_len..], row_len);
         });
     }
 
     /// Copies a block's rows of scores out to `[n_heads · rows, positions]`.
-    pub(super) fn put_rows(&self, block: &Block, rows: &[f32], to: &mut RowBlock<'_>) {
+    pub(super) fn store_rows(&self, block: &Block, rows: &[f32], to: &mut RowBlock<'_>) {
         let row_len = block.row_len;
         self.each_tile(block, |first_row, queries| {
-            queries.put_rows(&rows[first_row * row_len..], row_len, to);
+            queries.store_rows(&rows[first_row * row_len..], row_len, to);
         });
     }
 
-    /// The attention of a few queries that look far back, one tile a key-value head. Shared out by heads alone, most
-    /// threads would wait for the one with a head more: so the scores are cut by positions too, and the softmax by
-    /// queries. The results can only be cut by components, and where there are threads enough they are; more often would
-    /// be slower, for a part would skip through the values, which lie position by position.
+    /// The attention of a few queries that attend to many positions, one tile a key-value head. Split by heads alone, most
+    /// threads would wait for the one with a head more. So scores are split by positions too, and the softmax by queries.
+    /// Results can only be split by components, and are where there are enough threads; splitting further is slower,
+    /// because a part strides through the values, which lie position by position.
     fn run_cut(&self, team: &Team<'_>, q: &[f32], z: Rows<'_>) {
         let (shape, heads, count) = (&self.shape, self.heads.len(), self.shape.queries());
         let (scale, row_len) = (shape.layer.scale, shape.positions.next_multiple_of(LANES));
-        with_room(&ALL_ROWS, heads * count * row_len, |all| {
+        with_scratch(&ALL_ROWS, heads * count * row_len, |all| {
             let scores = OutputTile::new(all, heads * count, row_len, row_len);
             let (by_head, by_panels) =
                 (Cut::every(heads * count, count), Cut::every(row_len, CUT_PANELS * LANES));
@@ -198,7 +198,7 @@ impl<E: Element> Job<'_, E> {
             });
             team.run_on_pieces(all, row_len, |i, row| {
                 let visible = shape.visible(i % count / shape.group);
-                team.level().run(Soften { rows: row, row_len, visible: &[visible] });
+                team.level().run(MaskedSoftmax { rows: row, row_len, visible: &[visible] });
             });
             let cuts = (team.threads() / heads).clamp(1, self.chunks());
             team.run_on_parts(z.blocks(count, Cut::new(shape.head_dim, LANES, cuts)), |i, mut z| {
@@ -207,11 +207,18 @@ impl<E: Element> Job<'_, E> {
                 let tile = self.tile(kv_head, &queries);
                 let chunks = z.columns().start / LANES..z.columns().end.div_ceil(LANES);
                 let rows = &all[kv_head * count * row_len..][..count * row_len];
-                with_room(&ROOM, count * chunks.len() * LANES, |part_z| {
+                with_scratch(&SCRATCH, count * chunks.len() * LANES, |part_z| {
                     part_z.fill(0.0);
                     let (z_lanes, _) = part_z.as_chunks_mut::<LANES>();
-                    team.level().run(Mix { tile, rows, row_len, positions: 0..row_len, chunks, z: z_lanes });
-                    queries.put_z(part_z, &mut z);
+                    team.level().run(WeightedSum {
+                        tile,
+                        rows,
+                        row_len,
+                        positions: 0..row_len,
+                        chunks,
+                        z: z_lanes,
+                    });
+                    queries.store_z(part_z, &mut z);
                 });
             });
         });
@@ -224,12 +231,12 @@ impl<E: Element> Job<'_, E> {
         }
     }
 
-    fn tile<'t>(&'t self, kv_head: usize, queries: &'t Queries) -> Tile<'t, E> {
+    fn tile<'t>(&'t self, kv_head: usize, queries: &'t Queries) -> QueryTile<'t, E> {
         let HeadCache { keys, values } = &self.heads[kv_head];
-        Tile { keys, values, head_dim: self.shape.head_dim, visible: queries.visible() }
+        QueryTile { keys, values, head_dim: self.shape.head_dim, visible: queries.visible() }
     }
 
-    /// How many sixteens a value's components are.
+    /// Vectors of sixteen components in a value.
     fn chunks(&self) -> usize {
         self.shape.head_dim.div_ceil(LANES)
     }
@@ -240,7 +247,7 @@ pub(super) fn blocks(rows: Rows<'_>, tiles: usize) -> RowBlocks<'_> {
     rows.whole_blocks(tiles * QUERIES)
 }
 
-/// What both ranges have, or nothing.
+/// The intersection of two ranges.
 fn part_of(all: Range<usize>, part: Range<usize>) -> Range<usize> {
     let start = all.start.max(part.start);
     start..all.end.min(part.end).max(start)

@@ -1,10 +1,12 @@
-//! What attention remembers of a layer: the keys and values of every position.
+//! The cached keys and values of a layer.
 
 use crate::cache_format::CacheFormat;
-use crate::kernels::attention::INTERLEAVED;
-use crate::kernels::element::Element;
+use crate::element::Element;
 use crate::pool::Team;
 use crate::simd::LANES;
+
+/// Panels of keys that are interleaved.
+pub(crate) const INTERLEAVED: usize = 4;
 
 /// The keys and values of every position so far, for one layer.
 ///
@@ -12,14 +14,14 @@ use crate::simd::LANES;
 /// read them in order (see the kernel). Memory grows with the positions.
 #[derive(Clone, Debug)]
 pub struct KeyValues {
-    pub(super) head_dim: usize,
-    pub(super) positions: usize,
-    pub(super) heads: Heads,
+    head_dim: usize,
+    positions: usize,
+    heads: Heads,
 }
 
 /// The key-value heads, in the format of the cache.
 #[derive(Clone, Debug)]
-pub(super) enum Heads {
+pub(crate) enum Heads {
     F32(Vec<HeadCache<f32>>),
     /// The bits of halves.
     F16(Vec<HeadCache<u16>>),
@@ -34,15 +36,15 @@ macro_rules! with_heads {
         }
     };
 }
-pub(super) use with_heads;
+pub(crate) use with_heads;
 
 /// One head's keys and values.
 #[derive(Clone, Debug, Default)]
-pub(super) struct HeadCache<E> {
+pub(crate) struct HeadCache<E> {
     /// `[⌈positions/64⌉][head_dim][4][16]`
-    pub(super) keys: Vec<[E; LANES]>,
+    pub(crate) keys: Vec<[E; LANES]>,
     /// `[positions][⌈head_dim/16⌉][16]`
-    pub(super) values: Vec<[E; LANES]>,
+    pub(crate) values: Vec<[E; LANES]>,
 }
 
 impl KeyValues {
@@ -60,8 +62,13 @@ impl KeyValues {
         self.positions
     }
 
+    /// Components of a head.
+    pub fn head_dim(&self) -> usize {
+        self.head_dim
+    }
+
     /// How many heads there are.
-    pub(super) fn kv_heads(&self) -> usize {
+    pub fn kv_heads(&self) -> usize {
         with_heads!(&self.heads, heads => heads.len())
     }
 
@@ -87,7 +94,7 @@ impl KeyValues {
         assert_eq!(keys.len(), values.len(), "a value for each key");
         let (head_dim, positions) = (self.head_dim, self.positions);
         let width = self.kv_heads() * head_dim;
-        let added = super::rows_of("the cache", keys.len(), width);
+        let added = crate::shape::rows_of("the cached keys", keys.len(), width);
         with_heads!(&mut self.heads, heads => {
             // A single position takes less time than sharing out.
             let piece = if added == 1 { heads.len().max(1) } else { 1 };
@@ -104,13 +111,18 @@ impl KeyValues {
         self.positions += added;
     }
 
+    /// The heads, for kernels.
+    pub(crate) fn heads(&self) -> &Heads {
+        &self.heads
+    }
+
     /// The keys of one head, `[positions, head_dim]`, taken out of their panels.
-    pub(super) fn keys(&self, head: usize) -> Vec<f32> {
+    pub(crate) fn keys(&self, head: usize) -> Vec<f32> {
         with_heads!(&self.heads, heads => heads[head].all_keys(self.head_dim, self.positions))
     }
 
     /// The values of one head, `[positions, head_dim]`.
-    pub(super) fn values(&self, head: usize) -> Vec<f32> {
+    pub(crate) fn values(&self, head: usize) -> Vec<f32> {
         with_heads!(&self.heads, heads => heads[head].all_values(self.head_dim))
     }
 
