@@ -59,6 +59,7 @@
 //! (`pool/parts.rs`, `pool/board.rs`), by matrices (`weights/memory.rs`) and with files (`storage.rs`). Each block says why
 //! it is sound where it stands: a part of a job has its piece of the output as an exclusive value.
 #![deny(unsafe_op_in_unsafe_fn)]
+#![warn(missing_debug_implementations)]
 
 pub mod activations;
 pub mod cache_format;
@@ -84,7 +85,7 @@ pub use activations::Activations;
 pub use cache_format::CacheFormat;
 pub use error::Error;
 pub use format::Format;
-pub use operands::View;
+pub use operands::{View, ViewMut};
 pub use pool::{Engine, Pool, Team};
 pub use shape::Shape;
 pub use simd::Level;

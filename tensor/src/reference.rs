@@ -13,7 +13,7 @@ use std::ops::Range;
 pub(crate) use self::operations::Reference;
 use crate::activations::Activations;
 use crate::kernels::math::{ERFC_POLYNOMIAL, EXP_POLYNOMIAL, EXP_RANGE, LN_2};
-use crate::operands::{Activation, Start, View};
+use crate::operands::{Activation, Gemm, Start, ViewMut};
 use crate::simd::LANES;
 pub use crate::weights::IntegerRow;
 
@@ -164,18 +164,11 @@ pub fn attention_mix(pattern: &[f32], values: &[&[f32]], visible: Range<usize>, 
 
 // The rest is for training and for quantised weights. Skip it at first.
 
-/// `out = start + a · b + bias`, the products added in order of `k`; rows of `out` begin `out_step` apart.
-pub fn gemm(
-    a: View<'_>,
-    b: View<'_>,
-    start: Start<'_>,
-    bias: Option<&[f32]>,
-    out: &mut [f32],
-    out_step: usize,
-) {
+/// `out = start + a · b + bias`, the products added in order of `k`.
+pub fn gemm(Gemm { a, b, start, bias }: Gemm<'_>, out: ViewMut<'_>) {
     for row in 0..a.rows {
         for column in 0..b.columns {
-            let out = &mut out[row * out_step + column];
+            let out = &mut out.data[row * out.row_stride + column];
             let start = match start {
                 Start::Zero => 0.0,
                 Start::Out => *out,

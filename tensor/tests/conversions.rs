@@ -1,6 +1,6 @@
 //! Tensors, views, packed matrices and slices convert into one another, and every element stays what it is.
 
-use glassbox_tensor::{Error, Format, Level, PackedMatrix, Pool, Tensor, View, quant};
+use glassbox_tensor::{Error, Format, Level, PackedMatrix, Pool, Tensor, View, ViewMut, quant};
 
 fn counting(count: usize) -> Vec<f32> {
     (0..count).map(|i| i as f32).collect()
@@ -69,6 +69,16 @@ fn strided_views_reach_what_they_say_and_no_further() {
     }
     let error = View::strided(&data, [5, 1], [3, 1]).unwrap_err().to_string();
     assert_eq!(error, "a view of shape [5, 1] with strides [3, 1] reaches past 10 elements");
+}
+
+#[test]
+fn a_written_view_is_inside_its_slice_and_its_rows_apart() {
+    let mut data = counting(10);
+    assert_eq!(ViewMut::strided(&mut data, [3, 2], 4).unwrap().shape(), [3, 2]);
+    assert_eq!(ViewMut::new(&mut data, 2, 5).columns(3..5).shape(), [2, 2]);
+    for (shape, stride) in [([3, 3], 4), ([2, 3], 2), ([2, 2], usize::MAX)] {
+        assert!(matches!(ViewMut::strided(&mut data, shape, stride), Err(Error::ViewOutside { .. })));
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The backward passes of what works on a row or an element alone: norms, activations, softmax.
+//! The backward passes of rowwise and elementwise operations: norms, activations, softmax.
 //!
 //! **Order of summation.** Sums along a row are those of [`rowwise`](super::rowwise); sums over rows (a
 //! norm's gradient) go from the first row to the last of a piece.
@@ -9,9 +9,9 @@ use crate::operands::Activation;
 use crate::simd::{Kernel, LANES, Lanes, fold_max, fold_sum};
 
 /// Some rows of a norm's backward pass. With `x̂` the normed `x`, `s` its scale and `g = dy · weight`:
-/// `dx += s · (g − mean(g) − x̂ · mean(g · x̂))`, `dweight += dy · x̂`, `dbias += dy`; an RMS norm has no means
-/// of `x` and `g` to take off and no bias.
-pub(crate) struct NormBackward<'a> {
+/// `dx += s · (g − mean(g) − x̂ · mean(g · x̂))`, `dweight += dy · x̂`, `dbias += dy`; an RMS norm subtracts
+/// no means of `x` and `g` and has no bias.
+pub(crate) struct NormBackwardRows<'a> {
     /// `[rows, d]`
     pub(crate) x: &'a [f32],
     /// `[d]`
@@ -27,7 +27,7 @@ pub(crate) struct NormBackward<'a> {
     pub(crate) dbias: Option<&'a mut [f32]>,
 }
 
-impl Kernel for NormBackward<'_> {
+impl Kernel for NormBackwardRows<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -39,7 +39,7 @@ impl Kernel for NormBackward<'_> {
     }
 }
 
-impl NormBackward<'_> {
+impl NormBackwardRows<'_> {
     #[inline(always)]
     fn row<S: Lanes>(&mut self, s: S, from: usize) {
         let d = self.weight.len();
@@ -168,7 +168,7 @@ impl Kernel for ScaledSoftmax<'_> {
     }
 }
 
-/// The pattern once more and the derivative by the scores: `row[j] ← p = exp(scale · row[j] − largest) / Σ`,
+/// Computes the pattern again, and the gradient of the scores: `row[j] ← p = exp(scale · row[j] − largest) / Σ`,
 /// `d[j] ← p · (d[j] − mean) · scale`.
 pub(crate) struct SoftmaxBackward<'a> {
     pub(crate) row: &'a mut [f32],

@@ -160,7 +160,19 @@ impl From<View<'_>> for Tensor {
     }
 }
 
-/// A matrix that is written, row after row: row `r` is `data[r · row_stride ..][.. columns]`.
+/// A matrix that is written: row `r` is `data[r · row_stride ..][.. columns]`.
+///
+/// ```
+/// use glassbox_tensor::{Level, Pool, View, ViewMut, ops};
+/// let (a, b) = ([1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 1.0, 1.0]);
+/// let mut out = [0.0; 6];
+/// // The last two of three columns.
+/// let columns = ViewMut::new(&mut out, 2, 3).columns(1..3);
+/// let product = ops::Gemm::new(View::new(&a, 2, 2), View::new(&b, 2, 2));
+/// Pool::new(1, Level::detect())?.enter(|team| ops::gemm(team, product, columns));
+/// assert_eq!(out, [0.0, 3.0, 2.0, 0.0, 7.0, 4.0]);
+/// # Ok::<(), glassbox_tensor::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct ViewMut<'a> {
     pub(crate) data: &'a mut [f32],
@@ -180,25 +192,49 @@ impl<'a> ViewMut<'a> {
         ViewMut { data, rows, columns, row_stride: columns }
     }
 
-    /// The first `columns` columns of the rows of `row_stride` elements that `data` holds; the rest of each row is left
-    /// as it is.
+    /// The matrix of shape `[rows, columns]` in `data` whose rows begin `row_stride` elements apart; elements between
+    /// rows are left as they are.
     ///
-    /// # Panics
-    /// If `data` is not whole rows, or a row has fewer columns.
-    #[track_caller]
-    pub fn first_columns(data: &'a mut [f32], columns: usize, row_stride: usize) -> ViewMut<'a> {
-        assert!(columns <= row_stride, "{columns} columns of rows of {row_stride}");
-        let rows = crate::shape::rows_of("a matrix", data.len(), row_stride);
-        ViewMut { data, rows, columns, row_stride }
+    /// # Errors
+    /// [`Error::ViewOutside`] if an element is not in `data`, or rows overlap.
+    pub fn strided(data: &'a mut [f32], shape: [usize; 2], row_stride: usize) -> Result<ViewMut<'a>, Error> {
+        let [rows, columns] = shape;
+        View::strided(data, shape, [row_stride, 1])?;
+        if columns > row_stride && rows > 1 {
+            let (shape, strides) = (shape.to_vec(), vec![row_stride, 1]);
+            return Err(Error::ViewOutside { shape, strides, len: data.len() });
+        }
+        Ok(ViewMut { data, rows, columns, row_stride })
     }
 
     /// Shape: `[rows, columns]`.
     pub fn shape(&self) -> [usize; 2] {
         [self.rows, self.columns]
     }
+
+    /// Columns `columns` of this matrix.
+    ///
+    /// # Panics
+    /// If it has fewer.
+    #[track_caller]
+    pub fn columns(self, columns: Range<usize>) -> ViewMut<'a> {
+        assert!(
+            columns.start <= columns.end && columns.end <= self.columns,
+            "columns {columns:?} of a matrix with {}",
+            self.columns
+        );
+        let ViewMut { data, rows, row_stride, .. } = self;
+        let from = columns.start.min(data.len());
+        ViewMut { data: &mut data[from..], rows, columns: columns.len(), row_stride }
+    }
+
+    /// The same matrix for a shorter time.
+    pub fn reborrow(&mut self) -> ViewMut<'_> {
+        ViewMut { data: self.data, rows: self.rows, columns: self.columns, row_stride: self.row_stride }
+    }
 }
 
-/// The arguments of a product: `out = start + a · b + bias`.
+/// The arguments of [`gemm`](crate::ops::gemm): `out = start + a · b + bias`.
 #[derive(Clone, Copy, Debug)]
 pub struct Gemm<'a> {
     /// `[m, k]`

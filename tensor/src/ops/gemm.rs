@@ -7,25 +7,14 @@ use crate::pool::Team;
 use crate::pool::parts::{Cut, Grid, OutputTile};
 use crate::simd::LANES;
 
-/// `out = start + a · b + bias`: `a` is `[m, k]`, `b` is `[k, n]`, `bias` is `[n]`, and `out` is the first `n`
-/// columns of `m` rows that begin `out_step` elements apart.
+/// `out = start + a · b + bias`: `a` is `[m, k]`, `b` is `[k, n]`, `bias` is `[n]`, and `out` is `[m, n]`.
 ///
 /// Each output starts where `start` says and adds up its products in order of `k`,
 /// `sum = a·b + sum` rounded once a step; the bias comes last.
 ///
 /// # Panics
-/// If the shapes do not fit, or a matrix has neither its rows nor its columns side by side.
-pub fn gemm(
-    team: &Team<'_>,
-    a: View<'_>,
-    b: View<'_>,
-    start: Start<'_>,
-    bias: Option<&[f32]>,
-    out: &mut [f32],
-    out_step: usize,
-) {
-    let out = ViewMut { data: out, rows: a.rows, columns: b.columns, row_stride: out_step };
-    let product = Gemm { a, b, start, bias };
+/// If the shapes do not fit, or a matrix has neither rows nor columns that are neighbours in memory.
+pub fn gemm(team: &Team<'_>, product: Gemm<'_>, out: ViewMut<'_>) {
     check(product, &out);
     operations(team).gemm(product, out);
 }

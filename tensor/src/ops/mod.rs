@@ -24,7 +24,7 @@ mod rope;
 
 pub use attention::{attention, attention_each, attention_mix, attention_pattern, attention_scores};
 #[cfg(feature = "train")]
-pub use backward::{activate_backward, gate_backward, layer_norm_backward, rms_norm_backward};
+pub use backward::{NormBackward, activate_backward, gate_backward, layer_norm_backward, rms_norm_backward};
 #[cfg(feature = "train")]
 pub use causal::{Causal, causal_attention, causal_attention_backward};
 #[cfg(feature = "train")]
@@ -33,9 +33,9 @@ pub use elementwise::{activate, add, add_row, gate};
 pub use gemm::{add_columns, gemm};
 pub use matmul::{matmul, matmul_each};
 pub use norm::{layer_norm, rms_norm, softmax};
-pub use rope::{rotate, rotate_texts};
+pub use rope::{RotateSequences, rotate, rotate_sequences, rotate_sequences_backward};
 
-pub use crate::operands::{Activation, Attention, KeyValues, Rotation, Start, View};
+pub use crate::operands::{Activation, Attention, Gemm, KeyValues, Rotation, Start, View, ViewMut};
 
 use self::kernels::Kernels;
 use crate::operations::Operations;

@@ -22,8 +22,8 @@ impl Operations for Reference {
         }
     }
 
-    fn gemm(&self, Gemm { a, b, start, bias }: Gemm<'_>, out: ViewMut<'_>) {
-        super::gemm(a, b, start, bias, out.data, out.row_stride);
+    fn gemm(&self, product: Gemm<'_>, out: ViewMut<'_>) {
+        super::gemm(product, out);
     }
 
     fn add(&self, x: &mut [f32], y: &[f32]) {
