@@ -1,6 +1,6 @@
 //! The operations of a forward pass in their plainest form: loops over slices, one number at a time.
 //!
-//! Read this file to learn what the operations are; the kernels only do the same faster. It also is their
+//! Read this file to learn what the operations are; the kernels only do the same faster. It is also their
 //! oracle: it adds in the order they promise and uses the same polynomials, so the tests demand equality
 //! (`==`), not closeness. Where [`ops`](crate::ops) takes all rows, a function here may take one row, one head or one
 //! number, as its docs say; `reference/operations.rs` loops over the rest, so that a whole model runs on this file. The

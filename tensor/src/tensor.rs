@@ -88,7 +88,7 @@ impl Tensor {
         self.shape.elements()
     }
 
-    /// Bytes that all elements take in their format.
+    /// Bytes of all elements in their format.
     pub fn byte_len(&self) -> usize {
         self.elements() / self.format.block_len() * self.format.block_bytes()
     }

@@ -10,7 +10,7 @@
 //!
 //! Keys lie in panels of sixteen positions and values row by row, so that both products use the micro-kernel of
 //! [`tile`](super::tile): some queries × some panels of sixteen positions, then some queries × some vectors of sixteen
-//! components of the values. Four panels of keys are interleaved, component by component: a tile that takes them together
+//! components of the values. Four panels of keys are interleaved, component by component: a tile that reads them together
 //! reads memory in order, as it does the values, and memory is the limit with few queries. A query's result depends on its
 //! own row alone: how many are computed together changes no bit, as long as the values are finite. Positions that only
 //! another query of the tile attends to have pattern 0 and add `0 · v`, which is NaN for an infinite `v`.
@@ -24,7 +24,7 @@ use crate::operands::INTERLEAVED;
 use crate::pool::parts::OutputTile;
 use crate::simd::{Kernel, LANES, Lanes, Tile, TileSizes};
 
-/// Queries taken together.
+/// Queries of a tile.
 pub(crate) const QUERIES: usize = 6;
 
 /// A key-value head's cache, and the queries of a tile that share it.

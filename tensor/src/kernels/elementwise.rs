@@ -54,11 +54,11 @@ impl Kernel for Gate<'_> {
     }
 }
 
-/// Turns the pairs `(x[i], x[i + half])` of one head by the angles of its position:
+/// Rotates the pairs `(x[i], x[i + half])` of one head by the angles of its position:
 /// `x[i] ← x[i]·cos[i] - x[i + half]·sin[i]`, `x[i + half] ← x[i + half]·cos[i] + x[i]·sin[i]`,
 /// the second product of each rounded before the (fused) first.
 pub(crate) struct Rotate<'a> {
-    /// `[head_dim]`, of which the first `2 · cos.len()` are turned.
+    /// `[head_dim]`, of which the first `2 · cos.len()` are rotated.
     pub(crate) head: &'a mut [f32],
     pub(crate) cos: &'a [f32],
     pub(crate) sin: &'a [f32],

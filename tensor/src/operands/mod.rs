@@ -1,4 +1,4 @@
-//! What operations take beside slices and packed weights: views of matrices, a layer's cached keys and values, the table
+//! Arguments of operations other than slices and packed weights: views of matrices, a layer's cached keys and values, the table
 //! of a rotary embedding, and the numbers that describe an attention layer.
 
 mod activation;

@@ -1,11 +1,11 @@
 //! The table of a rotary embedding: cosines and sines of every position (Su et al., "RoFormer", 2021).
 
-/// The cosines and sines of every position so far, computed as they are needed.
+/// The cosines and sines of every position so far, computed when they are needed.
 #[derive(Clone, Debug)]
 pub struct Rotation {
-    /// Radians a position, one a pair: `[pairs]`.
+    /// Radians per position: `[pairs]`.
     frequencies: Vec<f32>,
-    /// What cosine and sine are multiplied by (1, but for YaRN).
+    /// Factor of cosine and sine: 1, except with YaRN.
     magnitude: f32,
     /// `[positions, pairs]`
     cos: Vec<f32>,
@@ -13,24 +13,24 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// A table for the given radians a position, one for each pair of components.
+    /// A table for the given radians per position, one for each pair of components.
     pub fn new(frequencies: Vec<f32>, magnitude: f32) -> Rotation {
         Rotation { frequencies, magnitude, cos: Vec::new(), sin: Vec::new() }
     }
 
-    /// How many pairs of components are turned.
+    /// How many pairs of components are rotated.
     pub fn pairs(&self) -> usize {
         self.frequencies.len()
     }
 
-    /// Radians a position, one for each pair.
+    /// Radians per position, one for each pair.
     pub fn frequencies(&self) -> &[f32] {
         &self.frequencies
     }
 
-    /// Computes the table up to (not including) `position`, if it is not there yet.
+    /// Extends the table up to (not including) `position`, if it is shorter.
     ///
-    /// Angles are rounded to `f32` as in the reference; their sine and cosine are taken in `f64` and
+    /// Angles are rounded to `f32`, as in HF transformers; their sine and cosine are computed in `f64` and
     /// rounded once.
     pub fn extend_to(&mut self, position: usize) {
         if self.pairs() == 0 {
@@ -48,7 +48,7 @@ impl Rotation {
     /// `(cos, sin)` of one position, each `[pairs]`.
     ///
     /// # Panics
-    /// If the table does not reach that far.
+    /// If the table is shorter.
     pub fn at(&self, position: usize) -> (&[f32], &[f32]) {
         let range = position * self.pairs()..(position + 1) * self.pairs();
         (&self.cos[range.clone()], &self.sin[range])

@@ -51,7 +51,7 @@ pub fn attention_each(
     operations(team).attention(&mut each);
 }
 
-/// The first step of [`attention`], to look at: the scores `scale · q·kᵀ`, `[n_heads, rows, positions]`; −∞ where a query
+/// The first step of [`attention`], for inspection: the scores `scale · q·kᵀ`, `[n_heads, rows, positions]`; −∞ where a query
 /// does not attend.
 ///
 /// # Panics

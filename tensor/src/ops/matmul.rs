@@ -15,8 +15,8 @@ use crate::weights::{PackedMatrix, Panels, with_blocks, with_integer_blocks};
 /// Rows that a thread keeps to itself, at least: each group of rows has to unpack the weights anew.
 const GROUP_ROWS: usize = 128;
 
-/// The same for integers where each thread then has a tile, which unpacks the weights in any case. They are read once
-/// for each thread, not once for all; but the arithmetic of so many rows takes longer than the reading.
+/// The same for integers where each thread then has a tile, which unpacks the weights in any case. Each thread then reads
+/// all weights, but the arithmetic of so many rows takes longer than the reading.
 const FEW_GROUP_ROWS: usize = integer::ROWS;
 
 /// Rows of a multiple of so many inputs, 4096 bytes, lie in the same few places of a first-level cache: too few for the
@@ -24,19 +24,19 @@ const FEW_GROUP_ROWS: usize = integer::ROWS;
 const ALIASING: usize = 1024;
 
 thread_local! {
-    /// A scratch buffer for such rows, some way apart.
+    /// A scratch buffer for such rows, with a stride that avoids this.
     static APART: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     /// A scratch buffer for unpacked weights.
     static UNPACKED: RefCell<Vec<[f32; LANES]>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Into how many parts a thread's share is cut, so that others can help it.
+/// Parts per thread, so that a thread that is done early can help another.
 const PARTS_A_THREAD: usize = 4;
 
 /// `out = x · Wᵀ`: `x` is `[rows, inputs]`, `weight` is `[outputs, inputs]`, `out` is `[rows, outputs]`.
 ///
 /// With [`Activations::F32`], and for weights that are not quantised, each output adds up its inputs in order,
-/// `sum = x·w + sum` rounded once a step, from zero; quantised weights take part with their exact `f32` value. With other
+/// `sum = x·w + sum` rounded once a step, from zero; quantised weights are used with their exact `f32` value. With other
 /// activations the inputs are quantised to integers first, see
 /// [`reference::matmul_integers`](crate::reference::matmul_integers).
 ///
@@ -152,7 +152,8 @@ impl Job<'_> {
                 x.resize(len, InputBlock::default());
             }
             let x = &mut x[..len];
-            // A tile is a piece of work. The only one is shared out, but for a single row, which takes less time than that.
+            // A tile is one part. A single tile is shared out by inputs, except that of a single row, for which sharing costs
+            // more than it saves.
             let shares = if tiles == 1 && self.rows > 1 { team.threads() } else { 1 };
             let share = match shares {
                 1 => blocks,

@@ -7,8 +7,12 @@
 //! All levels give the same bits: every vector operation is one correctly rounded IEEE 754 operation a lane (or an exact
 //! conversion), and the kernels fix the order in which operations are applied.
 //!
-//! The traits behind this are sealed: vectors ([`Lanes`], [`Tile`]) and computations ([`Kernel`]) exist inside this
-//! crate alone. [`Level`] is what a program needs.
+//! The traits behind this are sealed: only this crate can name and implement vectors (`Lanes`, `Tile`) and computations
+//! (`Kernel`). [`Level`] is what a program needs.
+//!
+//! ```compile_fail,E0603
+//! use glassbox_tensor::simd::{Kernel, Lanes};
+//! ```
 
 mod lanes;
 mod precision;

@@ -117,7 +117,7 @@ fn triples() -> impl Iterator<Item = (f32, [f32; LANES], [f32; LANES])> {
     })
 }
 
-/// All halves in sixteens, by `bfloat16` or not.
+/// All 65,536 halves, as bfloat16 or as half precision.
 struct Widen {
     brain: bool,
 }

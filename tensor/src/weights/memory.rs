@@ -1,9 +1,9 @@
 //! Memory for packed weights: with the feature `mmap` large mappings in huge pages, cut up among the matrices.
 //!
-//! A generated token reads every weight once, far more than the processor's list of recently used pages covers while a
-//! page has 4 KiB; then each page costs a walk through the page tables. Pages of 2 MiB, which the system gives to
-//! mappings that ask for them, are five hundred times fewer, and come with as many fewer interruptions while the
-//! weights are loaded. Most matrices are smaller than that, so they share mappings.
+//! A generated token reads every weight once. With pages of 4 KiB that is far more than the translation lookaside buffer
+//! covers, so each page costs a walk through the page tables. Pages of 2 MiB, which the system gives to mappings that ask
+//! for them, are five hundred times fewer, and cause as many fewer page faults while the weights are loaded. Most matrices
+//! are smaller than that, so they share mappings.
 //!
 //! [`Region`] owns the bytes and gives each of them out once; [`Blocks`] holds its part of one for ever.
 
@@ -20,13 +20,13 @@ use crate::pool::Team;
 /// Where each matrix begins: at a multiple of this many bytes, a cache line.
 const ALIGNMENT: usize = 64;
 
-/// Bytes of memory that are given out in stretches, each once.
+/// Bytes of memory, each allocated once.
 struct Region {
-    /// `len` bytes, valid until the region is dropped, aligned to [`ALIGNMENT`]; only reached by whom `take` gave them.
+    /// `len` bytes, valid until the region is dropped, aligned to [`ALIGNMENT`]; only reached by those whom `allocate` gave them to.
     start: NonNull<u8>,
     len: usize,
     used: Mutex<usize>,
-    /// Gives the memory back at the end; never looked into.
+    /// Frees the memory when dropped; never accessed.
     _memory: memory::Memory,
 }
 
@@ -42,7 +42,7 @@ impl Region {
     }
 
     /// The next `bytes` bytes, which nobody else was or will be given, if there are as many left.
-    fn take(&self, bytes: usize) -> Option<NonNull<u8>> {
+    fn allocate(&self, bytes: usize) -> Option<NonNull<u8>> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let from = *used;
         *used =
@@ -62,10 +62,10 @@ mod memory {
 
     pub(super) type Memory = memmap2::MmapMut;
 
-    /// Bytes of a mapping that matrices share. What is not used of it takes no memory.
+    /// Bytes of a mapping that matrices share. Pages that are never written take no memory.
     pub(super) const SHARED: usize = 64 << 20;
 
-    /// The mapping that the next matrix is cut from, as long as a matrix lives in it.
+    /// The mapping that the next matrix is allocated from, as long as a matrix lives in it.
     static CURRENT: Mutex<Weak<Region>> = Mutex::new(Weak::new());
 
     /// A mapping of `len` bytes. Mappings begin at pages, so they are aligned.
@@ -77,16 +77,16 @@ mod memory {
         Ok((map, start))
     }
 
-    /// `bytes` bytes of a shared mapping, or of one of their own.
-    pub(super) fn take(bytes: usize) -> Result<(Arc<Region>, NonNull<u8>), Error> {
+    /// `bytes` bytes of a shared mapping, or of a mapping of their own.
+    pub(super) fn allocate(bytes: usize) -> Result<(Arc<Region>, NonNull<u8>), Error> {
         let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(region) = current.upgrade()
-            && let Some(start) = region.take(bytes)
+            && let Some(start) = region.allocate(bytes)
         {
             return Ok((region, start));
         }
         let region = Arc::new(Region::new(bytes.next_multiple_of(ALIGNMENT).max(SHARED))?);
-        let start = region.take(bytes).expect("the mapping is large enough");
+        let start = region.allocate(bytes).expect("the mapping is large enough");
         *current = Arc::downgrade(&region);
         Ok((region, start))
     }
@@ -125,9 +125,9 @@ mod memory {
     }
 
     /// `bytes` bytes in a region of their own.
-    pub(super) fn take(bytes: usize) -> Result<(Arc<Region>, NonNull<u8>), Error> {
+    pub(super) fn allocate(bytes: usize) -> Result<(Arc<Region>, NonNull<u8>), Error> {
         let region = Arc::new(Region::new(bytes.next_multiple_of(ALIGNMENT))?);
-        let start = region.take(bytes).expect("the region is large enough");
+        let start = region.allocate(bytes).expect("the region is large enough");
         Ok((region, start))
     }
 }
@@ -154,14 +154,14 @@ impl<B> Default for Blocks<B> {
 }
 
 impl<B: Copy + Send> Blocks<B> {
-    /// `len` blocks, made in pieces of `piece` that are shared out over the team: `make(i, put)` calls `put` with each
+    /// `len` blocks, made in pieces of `piece` that are shared out over the team: `make(i, push)` calls `push` with each
     /// block of piece `i` in order.
     ///
     /// # Errors
     /// [`Error::Memory`] if there is not enough, or the first error of `make`.
     ///
     /// # Panics
-    /// If `piece` is zero, or not as many blocks are put as a piece has.
+    /// If `piece` is zero, or not as many blocks are pushed as a piece has.
     pub(crate) fn build(
         team: &Team<'_>,
         len: usize,
@@ -174,9 +174,9 @@ impl<B: Copy + Send> Blocks<B> {
         }
         let bytes = len.checked_mul(size_of::<B>()).filter(|&bytes| bytes <= isize::MAX as usize);
         let bytes = bytes.ok_or(Error::Memory { bytes: usize::MAX, reason: "an impossible size".into() })?;
-        let (region, start) = memory::take(bytes)?;
+        let (region, start) = memory::allocate(bytes)?;
         let start: NonNull<B> = start.cast();
-        // SAFETY: `take` gave `len` blocks of bytes, aligned by the assertion above, to this function alone, and `region`
+        // SAFETY: `allocate` gave `len` blocks of bytes, aligned by the assertion above, to this function alone, and `region`
         // keeps them; a `MaybeUninit` needs no value yet.
         let blocks: &mut [MaybeUninit<B>] =
             unsafe { std::slice::from_raw_parts_mut(start.cast().as_ptr(), len) };

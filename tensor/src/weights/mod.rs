@@ -281,7 +281,7 @@ impl From<&PackedMatrix> for Tensor {
 }
 
 thread_local! {
-    /// A thread-local scratch buffer for sixteen rows of a file.
+    /// A scratch buffer for sixteen rows of a file.
     static FILE_ROWS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -304,12 +304,12 @@ impl Rows<'_> {
         let block_bytes = self.row_bytes.checked_div(per_panel).unwrap_or(0);
         let zeros = vec![0; self.row_bytes];
         let len = self.outputs.div_ceil(LANES) * per_panel;
-        let pack = |rows: [&[u8]; LANES], put: &mut dyn FnMut(B)| {
+        let pack = |rows: [&[u8]; LANES], push: &mut dyn FnMut(B)| {
             for b in 0..per_panel {
-                put(B::pack(rows.map(|row| &row[b * block_bytes..][..block_bytes])));
+                push(B::pack(rows.map(|row| &row[b * block_bytes..][..block_bytes])));
             }
         };
-        Blocks::build(team, len, per_panel.max(1), |panel, put| {
+        Blocks::build(team, len, per_panel.max(1), |panel, push| {
             let lanes = panel * LANES..self.outputs.min((panel + 1) * LANES);
             let len = lanes.len() * self.row_bytes;
             if let Some(bytes) = self.tensor.bytes_in_memory() {
@@ -317,7 +317,7 @@ impl Rows<'_> {
                 for (row, output) in rows.iter_mut().zip(lanes) {
                     *row = &bytes[source(output) * self.row_bytes..][..self.row_bytes];
                 }
-                pack(rows, put);
+                pack(rows, push);
                 return Ok(());
             }
             FILE_ROWS.with_borrow_mut(|buffer| {
@@ -327,7 +327,7 @@ impl Rows<'_> {
                 for (row, bytes) in rows.iter_mut().zip(buffer.chunks_exact(self.row_bytes.max(1))) {
                     *row = bytes;
                 }
-                pack(rows, put);
+                pack(rows, push);
                 Ok(())
             })
         })

@@ -51,8 +51,8 @@ pub(super) fn pack_block<S: Lanes>(
     k: Range<usize>,
     (out, stride): (&mut [[f32; LANES]], usize),
 ) {
-    for (i, step) in k.clone().enumerate() {
-        let row = b.line(step);
+    for (i, k_step) in k.clone().enumerate() {
+        let row = b.line(k_step);
         for panel in panels.clone() {
             let out = &mut out[(panel - panels.start) * stride + i];
             s.store(s.load_partial(&row[panel * LANES..], 0.0), out);
@@ -61,7 +61,7 @@ pub(super) fn pack_block<S: Lanes>(
 }
 
 /// Packs steps `k` of the rows `rows` of an A whose `k` runs down the columns: `[tiles][k][tile rows]`. A last, lower tile
-/// takes as much room as the others.
+/// is padded to the size of the others.
 pub(super) struct PackRows<'a, 'b> {
     pub(super) a: View<'a>,
     pub(super) rows: Range<usize>,
@@ -75,8 +75,8 @@ impl TileKernel for PackRows<'_, '_> {
     #[inline(always)]
     fn run<S: Tile, const ROWS: usize, const PANELS: usize>(self, _: S) {
         let PackRows { a, rows, k, out } = self;
-        for (i, step) in k.clone().enumerate() {
-            let line = &a.data[step * a.column_stride..][..a.rows][rows.clone()];
+        for (i, k_step) in k.clone().enumerate() {
+            let line = &a.data[k_step * a.column_stride..][..a.rows][rows.clone()];
             let (tiles, rest) = line.as_chunks::<ROWS>();
             let mut to = i * ROWS;
             for tile in tiles {
