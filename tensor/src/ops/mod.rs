@@ -21,6 +21,8 @@ mod kernels;
 mod matmul;
 mod norm;
 mod rope;
+#[cfg(feature = "train")]
+mod rotate_sequences;
 
 pub use attention::{attention, attention_each, attention_mix, attention_pattern, attention_scores};
 #[cfg(feature = "train")]
@@ -33,7 +35,9 @@ pub use elementwise::{activate, add, add_row, gate};
 pub use gemm::{add_columns, gemm};
 pub use matmul::{matmul, matmul_each};
 pub use norm::{layer_norm, rms_norm, softmax};
-pub use rope::{RotateSequences, rotate, rotate_sequences, rotate_sequences_backward};
+pub use rope::rotate;
+#[cfg(feature = "train")]
+pub use rotate_sequences::{RotateSequences, rotate_sequences, rotate_sequences_backward};
 
 pub use crate::operands::{Activation, Attention, Gemm, KeyValues, Rotation, Start, View, ViewMut};
 
