@@ -27,7 +27,7 @@ struct Region {
     len: usize,
     used: Mutex<usize>,
     /// Frees the memory when dropped; never accessed.
-    _memory: memory::Memory,
+    _memory: source::Memory,
 }
 
 // SAFETY: the pointer is only a number here: the region itself never reads or writes what it points at.
@@ -37,7 +37,7 @@ unsafe impl Sync for Region {}
 
 impl Region {
     fn new(len: usize) -> Result<Region, Error> {
-        let (memory, start) = memory::zeroed(len).map_err(|reason| Error::Memory { bytes: len, reason })?;
+        let (memory, start) = source::zeroed(len).map_err(|reason| Error::Memory { bytes: len, reason })?;
         Ok(Region { start, len, used: Mutex::new(0), _memory: memory })
     }
 
@@ -53,7 +53,7 @@ impl Region {
 }
 
 #[cfg(feature = "mmap")]
-mod memory {
+mod source {
     use std::ptr::NonNull;
     use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -93,7 +93,7 @@ mod memory {
 }
 
 #[cfg(not(feature = "mmap"))]
-mod memory {
+mod source {
     use std::alloc::{Layout, alloc_zeroed, dealloc};
     use std::ptr::NonNull;
     use std::sync::Arc;
@@ -174,7 +174,7 @@ impl<B: Copy + Send> Blocks<B> {
         }
         let bytes = len.checked_mul(size_of::<B>()).filter(|&bytes| bytes <= isize::MAX as usize);
         let bytes = bytes.ok_or(Error::Memory { bytes: usize::MAX, reason: "an impossible size".into() })?;
-        let (region, start) = memory::allocate(bytes)?;
+        let (region, start) = source::allocate(bytes)?;
         let start: NonNull<B> = start.cast();
         // SAFETY: `allocate` gave `len` blocks of bytes, aligned by the assertion above, to this function alone, and `region`
         // keeps them; a `MaybeUninit` needs no value yet.
