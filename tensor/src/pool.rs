@@ -148,7 +148,7 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// Sends the helpers home when the body has ended, by a panic too.
+/// Closes the board when the body has ended, by a panic too.
 struct CloseOnDrop<'a>(&'a Board);
 
 impl Drop for CloseOnDrop<'_> {

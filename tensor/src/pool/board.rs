@@ -130,7 +130,7 @@ impl Board {
         }
     }
 
-    /// Sends everybody home.
+    /// Tells all threads that no more jobs will come.
     pub(super) fn close(&self) {
         self.slots.iter().for_each(|slot| slot.closed.store(true, Ordering::Release));
     }
