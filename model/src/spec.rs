@@ -52,7 +52,7 @@ pub enum Role {
 
 /// How a parameter starts, decays and is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ParameterKind {
     /// A vector for each token or position.
     Embedding,
     /// A linear layer's matrix.
@@ -65,19 +65,19 @@ pub enum Kind {
 
 impl Role {
     /// The kind of this role's matrix or vector of weights.
-    fn kind(self) -> Kind {
+    fn kind(self) -> ParameterKind {
         match self {
-            Role::Embedding | Role::Positions | Role::Unembedding => Kind::Embedding,
-            Role::AttentionNorm | Role::QNorm | Role::KNorm | Role::AttentionPostNorm => Kind::Norm,
-            Role::MlpNorm | Role::MlpPostNorm | Role::FinalNorm => Kind::Norm,
-            Role::Q | Role::K | Role::V | Role::AttentionOut => Kind::Weight,
-            Role::Router | Role::Gate | Role::Up | Role::Down => Kind::Weight,
+            Role::Embedding | Role::Positions | Role::Unembedding => ParameterKind::Embedding,
+            Role::AttentionNorm | Role::QNorm | Role::KNorm | Role::AttentionPostNorm => ParameterKind::Norm,
+            Role::MlpNorm | Role::MlpPostNorm | Role::FinalNorm => ParameterKind::Norm,
+            Role::Q | Role::K | Role::V | Role::AttentionOut => ParameterKind::Weight,
+            Role::Router | Role::Gate | Role::Up | Role::Down => ParameterKind::Weight,
         }
     }
 
     /// Whether this is a linear layer's matrix, with which every token is multiplied.
     pub fn is_linear(self) -> bool {
-        self.kind() == Kind::Weight
+        self.kind() == ParameterKind::Weight
     }
 
     /// Whether this linear layer adds to the residual stream.
@@ -122,9 +122,9 @@ pub struct Parameter {
 
 impl Parameter {
     /// How it starts, decays and is stored.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ParameterKind {
         match self.site.role.kind() {
-            Kind::Weight if self.is_bias => Kind::Bias,
+            ParameterKind::Weight if self.is_bias => ParameterKind::Bias,
             kind => kind,
         }
     }
@@ -322,7 +322,7 @@ impl Names {
             Some(whole) => name = whole.to_owned(),
             None => name.push_str(if parameter.is_bias { ".bias" } else { ".weight" }),
         }
-        let transposed = self.transposed && parameter.kind() == Kind::Weight;
+        let transposed = self.transposed && parameter.kind() == ParameterKind::Weight;
         let mut shape = parameter.shape.clone();
         let mut rows = Rows::together(0, shape[0]);
         if self.interleaved_heads && matches!(role, Role::Q | Role::K) {
@@ -354,7 +354,7 @@ impl Names {
 
     /// What to add to the stored numbers of a parameter.
     pub fn offset(&self, parameter: &Parameter) -> f32 {
-        let weight_of_norm = parameter.kind() == Kind::Norm && !parameter.is_bias;
+        let weight_of_norm = parameter.kind() == ParameterKind::Norm && !parameter.is_bias;
         if weight_of_norm { self.norm_offset } else { 0.0 }
     }
 

@@ -130,9 +130,9 @@ pub struct ReportRecipe {
     pub prompt: String,
     /// Tokens of a sample.
     pub sample_tokens: usize,
-    /// Steps between two glimpses of the model ([`mod@crate::watch`]). 0: none.
+    /// Steps between two snapshots of the model ([`mod@crate::watch`]). 0: none.
     pub watch_every: u64,
-    /// The block of the head whose attention a glimpse shows.
+    /// The block of the head whose attention a snapshot shows.
     pub watch_layer: usize,
     /// Which of its heads.
     pub watch_head: usize,

@@ -58,7 +58,7 @@ impl Golden {
         let ids: Vec<u32> = ids.to_f32().into_iter().map(|id| id as u32).collect();
         let batches = ids.chunks_exact(rows * tokens).map(|ids| Batch::next_token(ids, rows).unwrap());
         let batches: Vec<Batch> = batches.collect();
-        assert_eq!((batches.len(), batches[0].texts), (steps, rows));
+        assert_eq!((batches.len(), batches[0].sequences), (steps, rows));
         Golden { network, batches, file }
     }
 

@@ -9,7 +9,7 @@ use glassbox_tensor::ops::{Activation, Rotation};
 use glassbox_train::Random;
 use glassbox_train::oracle::loss_and_gradients;
 use glassbox_train::plain::dropout::Dropout;
-use glassbox_train::plain::linear::Order;
+use glassbox_train::plain::linear::WeightOrder;
 use glassbox_train::plain::{activation, attention, cross_entropy, embedding, linear, norm, rotary};
 
 /// How far a gradient may be off, as a part of its largest element.
@@ -68,8 +68,8 @@ fn the_distance_rejects_what_is_wrong() {
 
 #[test]
 fn linear_layers() {
-    for order in [Order::OutputsInputs, Order::InputsOutputs] {
-        let shape = linear::Shape { inputs: 5, outputs: 4, order };
+    for order in [WeightOrder::OutputsInputs, WeightOrder::InputsOutputs] {
+        let shape = linear::LinearShape { inputs: 5, outputs: 4, order };
         let (x, w, b, dy) = (numbers(15, 1), numbers(20, 2), numbers(4, 3), numbers(12, 4));
         let (mut dw, mut db) = (vec![0.0; 20], vec![0.0; 4]);
         let dx = linear::backward(shape, &x, &w, &dy, Some(&mut dw), Some(&mut db));
@@ -96,7 +96,7 @@ fn norms() {
 #[test]
 fn causal_attention_with_shared_and_own_keys() {
     for (heads, kv_heads) in [(2, 2), (4, 2), (3, 1)] {
-        let shape = attention::Shape { tokens: 5, heads, kv_heads, head_dim: 3, scale: 0.5 };
+        let shape = attention::AttentionShape { tokens: 5, heads, kv_heads, head_dim: 3, scale: 0.5 };
         let qkv = numbers(2 * 5 * shape.width(), 1);
         let dz = numbers(2 * 5 * heads * 3, 2);
         let dqkv = attention::backward(shape, &qkv, &dz);

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use glassbox_tokenizer::Tokenizer;
 use glassbox_train::data::{
-    Batches, Documents, END_OF_TEXT, HeldOut, Part, TokenFile, end_of_document, hold_out, learn_tokenizer,
+    Batches, Documents, END_OF_TEXT, Split, Splits, TokenFile, end_of_document, split_documents,
+    train_tokenizer,
 };
 use tempfile::TempDir;
 
@@ -76,34 +77,34 @@ fn corpus() -> TempDir {
 fn whole_documents_are_kept_back_and_the_seed_says_which() {
     let folder = corpus();
     let documents = Documents::open(folder.path()).unwrap();
-    let parts = |seed| hold_out(&documents, 0.1, seed);
-    let HeldOut { training, validation } = parts(3);
+    let parts = |seed| split_documents(&documents, 0.1, seed);
+    let Splits { training, validation } = parts(3);
     let mut all: Vec<usize> = training.iter().chain(&validation).map(|piece| piece.0).collect();
     all.sort_unstable();
     assert_eq!(all, (0..100).collect::<Vec<_>>());
     let kept: usize = validation.iter().map(|piece| documents.byte_len(piece.0)).sum();
     let share = kept as f64 / documents.total_bytes() as f64;
     assert!((0.07..=0.1).contains(&share), "{share}");
-    assert_eq!(parts(3), HeldOut { training, validation });
+    assert_eq!(parts(3), Splits { training, validation });
     assert_ne!(parts(4), parts(3));
-    assert!(hold_out(&documents, 0.0, 3).validation.is_empty());
+    assert!(split_documents(&documents, 0.0, 3).validation.is_empty());
 }
 
 #[test]
 fn of_a_single_document_the_end_is_kept_back() {
     let folder = folder(&[("one.txt", &"snow é white ".repeat(100))]);
     let documents = Documents::open(folder.path()).unwrap();
-    let parts = hold_out(&documents, 0.1, 1);
+    let parts = split_documents(&documents, 0.1, 1);
     let cut = parts.training[0].1;
-    assert_eq!(parts, HeldOut { training: vec![(0, cut)], validation: vec![(0, cut)] });
+    assert_eq!(parts, Splits { training: vec![(0, cut)], validation: vec![(0, cut)] });
     assert!((1255..=1265).contains(&cut) && documents.get(0).is_char_boundary(cut), "{cut}");
 }
 
 /// The corpus as a mapped file, with its tokenizer.
 fn encoded(folder: &Path) -> (TokenFile, Tokenizer, PathBuf) {
     let documents = Documents::open(folder).unwrap();
-    let parts = hold_out(&documents, 0.1, 3);
-    let tokenizer = learn_tokenizer(&documents, &parts, 300).unwrap();
+    let parts = split_documents(&documents, 0.1, 3);
+    let tokenizer = train_tokenizer(&documents, &parts, 300).unwrap();
     let path = folder.join("tokens.bin");
     TokenFile::write(&path, &documents, &parts, &tokenizer).unwrap();
     (TokenFile::open(&path).unwrap(), tokenizer, path)
@@ -113,11 +114,11 @@ fn encoded(folder: &Path) -> (TokenFile, Tokenizer, PathBuf) {
 fn the_file_of_ids_says_all_texts_again_each_with_its_end() {
     let folder = corpus();
     let documents = Documents::open(folder.path()).unwrap();
-    let parts = hold_out(&documents, 0.1, 3);
+    let parts = split_documents(&documents, 0.1, 3);
     let (tokens, tokenizer, path) = encoded(folder.path());
     let end = end_of_document(&tokenizer).unwrap();
     assert_eq!(end, 0);
-    for (part, pieces) in [(Part::Training, &parts.training), (Part::Validation, &parts.validation)] {
+    for (part, pieces) in [(Split::Training, &parts.training), (Split::Validation, &parts.validation)] {
         let mut ids = Vec::new();
         tokens.read(part, 0, tokens.len(part), &mut ids);
         let texts: Vec<String> =
@@ -155,7 +156,7 @@ fn an_example_depends_on_the_seed_and_its_number_alone() {
         assert_eq!(ids[1..], targets[..15]);
     }
     assert_ne!(ids, Batches::new(&tokens, 16, 6).unwrap().read(&tokens, 8, 8).0);
-    let too_long = tokens.len(Part::Training);
+    let too_long = tokens.len(Split::Training);
     assert!(Batches::new(&tokens, too_long, 5).unwrap_err().to_string().contains("shorter context_length"));
     assert_eq!(Batches::new(&tokens, too_long - 1, 5).unwrap().epoch_len(), 1);
 }

@@ -8,7 +8,7 @@
 //! meets a number in range ("cycle walking": Black and Rogaway, "Ciphers with arbitrary finite domains", 2002).
 
 use super::error::DataError;
-use super::token_file::{Part, TokenFile};
+use super::token_file::{Split, TokenFile};
 use crate::random::mix;
 
 /// Rounds of the Feistel network; four already make an order without visible pattern.
@@ -38,7 +38,7 @@ impl Batches {
     /// # Errors
     /// [`DataError::TooShort`] if it has not enough for one.
     pub fn new(tokens: &TokenFile, context: usize, seed: u64) -> Result<Batches, DataError> {
-        let ids = tokens.len(Part::Training);
+        let ids = tokens.len(Split::Training);
         if ids <= context {
             return Err(DataError::TooShort { part: "training", found: ids, needed: context + 1 });
         }
@@ -67,8 +67,8 @@ impl Batches {
         let (mut ids, mut targets) = (Vec::new(), Vec::new());
         for row in 0..rows as u64 {
             let start = self.example(first + row).start;
-            tokens.read(Part::Training, start, self.context, &mut ids);
-            tokens.read(Part::Training, start + 1, self.context, &mut targets);
+            tokens.read(Split::Training, start, self.context, &mut ids);
+            tokens.read(Split::Training, start + 1, self.context, &mut targets);
         }
         (ids, targets)
     }

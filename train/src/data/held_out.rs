@@ -5,7 +5,7 @@ use crate::random::mix;
 
 /// The documents in two parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeldOut {
+pub struct Splits {
     /// The pieces to learn from: a document and how many of its bytes, from its beginning.
     pub training: Vec<(usize, usize)>,
     /// The pieces kept back: a document and from which of its bytes to its end.
@@ -17,7 +17,7 @@ pub struct HeldOut {
 /// Whole documents are kept back, in an order shuffled by `seed`; one that is longer than what is still wanted is passed
 /// over. Where that gives nothing (a single document, or very long ones) it is the end of the last document instead.
 /// A share of 0 keeps back nothing.
-pub fn hold_out(documents: &Documents, share: f64, seed: u64) -> HeldOut {
+pub fn split_documents(documents: &Documents, share: f64, seed: u64) -> Splits {
     let wanted = (documents.total_bytes() as f64 * share).round() as usize;
     let mut order: Vec<usize> = (0..documents.len()).collect();
     order.sort_by_key(|&index| (mix(seed ^ mix(index as u64)), index));
@@ -30,7 +30,7 @@ pub fn hold_out(documents: &Documents, share: f64, seed: u64) -> HeldOut {
             left -= len;
         }
     }
-    let mut parts = HeldOut { training: Vec::new(), validation: Vec::new() };
+    let mut parts = Splits { training: Vec::new(), validation: Vec::new() };
     for (index, &kept) in kept.iter().enumerate() {
         match kept {
             true => parts.validation.push((index, 0)),

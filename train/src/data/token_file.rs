@@ -16,8 +16,8 @@ use rayon::prelude::*;
 
 use super::documents::Documents;
 use super::error::DataError;
-use super::held_out::HeldOut;
-use super::learn_tokenizer::end_of_document;
+use super::held_out::Splits;
+use super::train_tokenizer::end_of_document;
 use crate::files;
 
 const MAGIC: &[u8; 8] = b"GLASSTOK";
@@ -25,7 +25,7 @@ const HEADER: usize = 32;
 
 /// Which part of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum Split {
     /// What the model learns from.
     Training,
     /// What is kept back.
@@ -50,7 +50,7 @@ impl TokenFile {
     pub fn write(
         path: &Path,
         documents: &Documents,
-        parts: &HeldOut,
+        parts: &Splits,
         tokenizer: &Tokenizer,
     ) -> Result<(), DataError> {
         let end = end_of_document(tokenizer)?;
@@ -134,15 +134,15 @@ impl TokenFile {
     }
 
     /// How many ids a part has.
-    pub fn len(&self, part: Part) -> usize {
+    pub fn len(&self, part: Split) -> usize {
         match part {
-            Part::Training => self.training,
-            Part::Validation => self.validation,
+            Split::Training => self.training,
+            Split::Validation => self.validation,
         }
     }
 
     /// Whether a part has no ids.
-    pub fn is_empty(&self, part: Part) -> bool {
+    pub fn is_empty(&self, part: Split) -> bool {
         self.len(part) == 0
     }
 
@@ -155,10 +155,10 @@ impl TokenFile {
     ///
     /// # Panics
     /// If the part has fewer.
-    pub fn read(&self, part: Part, start: usize, count: usize, out: &mut Vec<u32>) {
+    pub fn read(&self, part: Split, start: usize, count: usize, out: &mut Vec<u32>) {
         let len = self.len(part);
         assert!(start + count <= len, "ids {start}..{} of {len}", start + count);
-        let first = if part == Part::Training { start } else { self.training + start };
+        let first = if part == Split::Training { start } else { self.training + start };
         let from = HEADER + first * self.width;
         let bytes = &self.storage.bytes()[from..from + count * self.width];
         out.extend(bytes.chunks_exact(self.width).map(id));

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::data::permute;
 use crate::export::{self, Description};
 use crate::plain::dropout::Dropout;
-use crate::run::{Follower, Losses, Outcome, Row, RunError, draw_losses};
+use crate::run::{Losses, Monitor, Outcome, Row, RunError, draw_losses};
 use crate::{AdamW, AdamWConfig, LoraConfig, Network, Schedule, Tensors, clip_by_global_norm};
 
 pub use texts::{Text, read_texts};
@@ -74,7 +74,7 @@ pub struct FineTuning {
 
 /// The mean loss of the texts before and after, in nats a learnt token.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Learnt {
+pub struct FineTuned {
     /// Before.
     pub before: f64,
     /// After.
@@ -149,7 +149,7 @@ impl FineTuning {
     ///
     /// # Errors
     /// [`RunError::NotFinite`] if the training runs away, [`RunError::File`] if the folder cannot be written.
-    pub fn train(&mut self, pool: &Pool, follower: &mut dyn Follower) -> Result<Learnt, RunError> {
+    pub fn train(&mut self, pool: &Pool, monitor: &mut dyn Monitor) -> Result<FineTuned, RunError> {
         let Settings { steps, batch, learning_rate, warm_up, weight_decay, clip, seed, .. } =
             self.settings.clone();
         std::fs::create_dir_all(&self.folder)
@@ -164,7 +164,7 @@ impl FineTuning {
         let mut gradients = self.network.gradients();
         let (mut tokens, mut outcome) = (0, Outcome::Done);
         for step in 0..steps {
-            if follower.wants_to_stop() {
+            if monitor.wants_to_stop() {
                 outcome = Outcome::Stopped;
                 break;
             }
@@ -176,7 +176,7 @@ impl FineTuning {
             let limit = if clip > 0.0 { clip } else { f64::INFINITY };
             let gradient_norm = clip_by_global_norm(pool, &mut gradients, limit);
             if !gradient_norm.is_finite() {
-                return Err(self.run_away(step, "the gradient"));
+                return Err(self.diverged(step, "the gradient"));
             }
             let rate = schedule.rate(step);
             optimizer.step(pool, self.network.trained_mut(), &gradients, rate);
@@ -190,13 +190,13 @@ impl FineTuning {
                 gradient_norm,
                 tokens_per_second: read as f64 / start.elapsed().as_secs_f64(),
             };
-            follower.step(&row);
+            monitor.step(&row);
             losses.push(row).map_err(|source| RunError::File { path: path.clone(), source })?;
         }
         let after = self.mean_loss(pool)?;
         self.write()?;
         draw_losses(&self.folder, &losses.rows)?;
-        Ok(Learnt { before, after, outcome })
+        Ok(FineTuned { before, after, outcome })
     }
 
     /// The text number `n` of the whole training: every text once in each pass, in another order each time.
@@ -224,10 +224,10 @@ impl FineTuning {
             self.network.set_dropout(Dropout::of(self.settings.dropout, self.settings.seed, first));
             match self.network.loss_and_gradients(pool, batch, total, gradients) {
                 Ok(loss) => sum += loss.sum,
-                Err(crate::Error::NotANumber { .. }) => return Err(self.run_away(step, "the loss")),
+                Err(crate::Error::NotANumber { .. }) => return Err(self.diverged(step, "the loss")),
                 Err(source) => return Err(RunError::Train(source)),
             }
-            read += (batch.texts * batch.tokens) as u64;
+            read += (batch.sequences * batch.tokens) as u64;
         }
         Ok((sum / total, read))
     }
@@ -244,7 +244,7 @@ impl FineTuning {
         Ok(sum / weight)
     }
 
-    fn run_away(&self, step: u64, what: &str) -> RunError {
+    fn diverged(&self, step: u64, what: &str) -> RunError {
         RunError::NotFinite { step: step + 1, what: what.to_owned(), kept: None, path: self.folder.clone() }
     }
 

@@ -4,7 +4,7 @@ use super::Float;
 
 /// The fixed numbers of an attention layer.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub struct AttentionShape {
     /// Tokens of a text; texts do not see each other.
     pub tokens: usize,
     /// Query heads.
@@ -17,7 +17,7 @@ pub struct Shape {
     pub scale: f32,
 }
 
-impl Shape {
+impl AttentionShape {
     /// Columns of the matrix that holds queries, keys and values side by side.
     pub fn width(self) -> usize {
         (self.heads + 2 * self.kv_heads) * self.head_dim
@@ -32,15 +32,15 @@ impl Shape {
 
 /// `scores[t][j] = scale · q[t]·k[j]` for `j ≤ t`, `pattern = softmax(scores)`, `z[t] = Σ_j pattern[t][j] · v[j]`.
 ///
-/// `qkv` is `[texts · tokens, width]`; the result is `z`, `[texts · tokens, heads, head_dim]`.
-pub fn forward<F: Float>(shape: Shape, qkv: &[F]) -> Vec<F> {
+/// `qkv` is `[sequences · tokens, width]`; the result is `z`, `[sequences · tokens, heads, head_dim]`.
+pub fn forward<F: Float>(shape: AttentionShape, qkv: &[F]) -> Vec<F> {
     let (width, d) = (shape.width(), shape.head_dim);
     let mut z = vec![F::ZERO; qkv.len() / width * shape.heads * d];
-    each(shape, qkv, |text, head, t, pattern| {
+    each(shape, qkv, |sequence, head, t, pattern| {
         let [_, _, v] = shape.columns(head);
-        let z = &mut z[((text * shape.tokens + t) * shape.heads + head) * d..][..d];
+        let z = &mut z[((sequence * shape.tokens + t) * shape.heads + head) * d..][..d];
         for (j, &p) in pattern.iter().enumerate() {
-            let value = &qkv[(text * shape.tokens + j) * width + v..][..d];
+            let value = &qkv[(sequence * shape.tokens + j) * width + v..][..d];
             z.iter_mut().zip(value).for_each(|(z, &v)| *z += p * v);
         }
     });
@@ -59,12 +59,13 @@ pub fn forward<F: Float>(shape: Shape, qkv: &[F]) -> Vec<F> {
 ///
 /// The third line is the softmax's: `∂p[i]/∂s[j] = p[i]·([i = j] − p[j])`. Its sum is also `z[t]·dz[t]`, which
 /// is how the fast version gets it without the whole row (Dao et al., "FlashAttention", 2022).
-pub fn backward<F: Float>(shape: Shape, qkv: &[F], dz: &[F]) -> Vec<F> {
+pub fn backward<F: Float>(shape: AttentionShape, qkv: &[F], dz: &[F]) -> Vec<F> {
     let (width, d, scale) = (shape.width(), shape.head_dim, F::of(f64::from(shape.scale)));
     let mut dqkv = vec![F::ZERO; qkv.len()];
-    each(shape, qkv, |text, head, t, pattern| {
-        let [q, k, v] = shape.columns(head).map(|column| move |t| (text * shape.tokens + t) * width + column);
-        let dz = &dz[((text * shape.tokens + t) * shape.heads + head) * d..][..d];
+    each(shape, qkv, |sequence, head, t, pattern| {
+        let [q, k, v] =
+            shape.columns(head).map(|column| move |t| (sequence * shape.tokens + t) * width + column);
+        let dz = &dz[((sequence * shape.tokens + t) * shape.heads + head) * d..][..d];
         let dpattern: Vec<F> = (0..=t).map(|j| dot(dz, &qkv[v(j)..][..d])).collect();
         let mean = dot(pattern, &dpattern);
         for (j, &p) in pattern.iter().enumerate() {
@@ -79,17 +80,17 @@ pub fn backward<F: Float>(shape: Shape, qkv: &[F], dz: &[F]) -> Vec<F> {
     dqkv
 }
 
-/// Calls `f(text, head, t, pattern[t][..=t])` for every query.
-fn each<F: Float>(shape: Shape, qkv: &[F], mut f: impl FnMut(usize, usize, usize, &[F])) {
+/// Calls `f(sequence, head, t, pattern[t][..=t])` for every query.
+fn each<F: Float>(shape: AttentionShape, qkv: &[F], mut f: impl FnMut(usize, usize, usize, &[F])) {
     let (width, d, scale) = (shape.width(), shape.head_dim, F::of(f64::from(shape.scale)));
-    for (text, qkv) in qkv.chunks_exact(shape.tokens * width).enumerate() {
+    for (sequence, qkv) in qkv.chunks_exact(shape.tokens * width).enumerate() {
         for head in 0..shape.heads {
             let [q, k, _] = shape.columns(head);
             for t in 0..shape.tokens {
                 let query = &qkv[t * width + q..][..d];
                 let scores: Vec<F> =
                     (0..=t).map(|j| dot(query, &qkv[j * width + k..][..d]) * scale).collect();
-                f(text, head, t, &softmax(&scores));
+                f(sequence, head, t, &softmax(&scores));
             }
         }
     }

@@ -17,7 +17,7 @@ pub struct Dropout {
 
 /// Where numbers are left out: each place draws its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum DropoutSite {
     /// The embedding.
     Embedding,
     /// What attention adds in a block.
@@ -35,11 +35,11 @@ impl Dropout {
 
     /// What number `i` of a place is multiplied by: 0, or `1 / (1 − rate)`, so that the sum stays what it was on average.
     /// It depends on seed, place and `i` alone.
-    pub fn factor(self, place: Place, i: usize) -> f32 {
+    pub fn factor(self, place: DropoutSite, i: usize) -> f32 {
         let stream = match place {
-            Place::Embedding => 0,
-            Place::Attention(layer) => 2 * layer as u64 + 1,
-            Place::FeedForward(layer) => 2 * layer as u64 + 2,
+            DropoutSite::Embedding => 0,
+            DropoutSite::Attention(layer) => 2 * layer as u64 + 1,
+            DropoutSite::FeedForward(layer) => 2 * layer as u64 + 2,
         };
         let bits = random::mix(random::mix(self.seed ^ random::mix(stream)) ^ i as u64) >> 40;
         if (bits as f32) < self.rate * (1u64 << 24) as f32 { 0.0 } else { 1.0 / (1.0 - self.rate) }
@@ -48,7 +48,7 @@ impl Dropout {
 
 /// Sets the left-out numbers of `x` to zero and scales the rest, in place. The layer is linear and the factors are its slopes,
 /// so the way back is the same.
-pub fn apply<F: Float>(dropout: Dropout, place: Place, x: &mut [F]) {
+pub fn apply<F: Float>(dropout: Dropout, place: DropoutSite, x: &mut [F]) {
     for (i, x) in x.iter_mut().enumerate() {
         *x = *x * F::of(f64::from(dropout.factor(place, i)));
     }
@@ -62,7 +62,8 @@ mod tests {
     fn as_many_as_asked_are_left_out_and_the_sum_stays() {
         for rate in [0.0, 0.1, 0.5] {
             let dropout = Dropout { rate, seed: 3 };
-            let factors: Vec<f32> = (0..20_000).map(|i| dropout.factor(Place::Attention(1), i)).collect();
+            let factors: Vec<f32> =
+                (0..20_000).map(|i| dropout.factor(DropoutSite::Attention(1), i)).collect();
             let left_out = factors.iter().filter(|&&factor| factor == 0.0).count() as f32 / 20_000.0;
             assert!((left_out - rate).abs() < 0.01, "{left_out} of {rate}");
             let mean = factors.iter().sum::<f32>() / 20_000.0;
@@ -75,10 +76,13 @@ mod tests {
         let draw = |seed, place| -> Vec<f32> {
             (0..64).map(|i| Dropout { rate: 0.5, seed }.factor(place, i)).collect()
         };
-        let one = draw(1, Place::Embedding);
-        assert_eq!(one, draw(1, Place::Embedding));
-        for other in [draw(2, Place::Embedding), draw(1, Place::Attention(0)), draw(1, Place::FeedForward(0))]
-        {
+        let one = draw(1, DropoutSite::Embedding);
+        assert_eq!(one, draw(1, DropoutSite::Embedding));
+        for other in [
+            draw(2, DropoutSite::Embedding),
+            draw(1, DropoutSite::Attention(0)),
+            draw(1, DropoutSite::FeedForward(0)),
+        ] {
             assert_ne!(one, other);
         }
     }

@@ -4,7 +4,7 @@ use super::Float;
 
 /// In which order a linear layer's matrix is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum WeightOrder {
     /// `[outputs, inputs]`: Llama.
     OutputsInputs,
     /// `[inputs, outputs]`: GPT-2.
@@ -13,27 +13,27 @@ pub enum Order {
 
 /// A linear layer's sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub struct LinearShape {
     /// Components of `x`.
     pub inputs: usize,
     /// Components of `y`.
     pub outputs: usize,
     /// How the matrix lies in memory.
-    pub order: Order,
+    pub order: WeightOrder,
 }
 
-impl Shape {
+impl LinearShape {
     /// Where the weight from `input` to `output` lies.
     pub(crate) fn at(self, output: usize, input: usize) -> usize {
         match self.order {
-            Order::OutputsInputs => output * self.inputs + input,
-            Order::InputsOutputs => input * self.outputs + output,
+            WeightOrder::OutputsInputs => output * self.inputs + input,
+            WeightOrder::InputsOutputs => input * self.outputs + output,
         }
     }
 }
 
 /// `y[r][o] = Σ_i x[r][i] · W[o][i] + b[o]`: `x` is `[rows, inputs]`, the result `[rows, outputs]`.
-pub fn forward<F: Float>(shape: Shape, x: &[F], w: &[F], b: Option<&[F]>) -> Vec<F> {
+pub fn forward<F: Float>(shape: LinearShape, x: &[F], w: &[F], b: Option<&[F]>) -> Vec<F> {
     let mut y = Vec::with_capacity(x.len() / shape.inputs * shape.outputs);
     for x in x.chunks_exact(shape.inputs) {
         for o in 0..shape.outputs {
@@ -53,7 +53,7 @@ pub fn forward<F: Float>(shape: Shape, x: &[F], w: &[F], b: Option<&[F]>) -> Vec
 /// db[o]    = Σ_r dy[r][o]
 /// ```
 pub fn backward<F: Float>(
-    shape: Shape,
+    shape: LinearShape,
     x: &[F],
     w: &[F],
     dy: &[F],

@@ -5,7 +5,7 @@ use glassbox_tensor::ops::Rotation;
 use super::Float;
 
 /// Turns components `i` and `i + pairs` of each head by the angle of the row's position, in place.
-/// `x` is `[texts · tokens, width]`, of which the first `heads · head_dim` columns are turned.
+/// `x` is `[sequences · tokens, width]`, of which the first `heads · head_dim` columns are turned.
 pub fn forward<F: Float>(
     rotation: &Rotation,
     x: &mut [F],

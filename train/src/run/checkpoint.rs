@@ -52,7 +52,7 @@ pub(crate) fn named(
     prefix: &str,
     tensors: &Tensors,
 ) -> Result<Vec<(String, Tensor)>, glassbox_tensor::Error> {
-    let one = |(slot, values): (&crate::Slot, &[f32])| {
+    let one = |(slot, values): (&crate::TensorSlot, &[f32])| {
         Ok((format!("{prefix}{}", slot.name), Tensor::from_f32(slot.shape.clone(), values.to_vec())?))
     };
     tensors.iter().map(one).collect()

@@ -17,7 +17,7 @@ pub struct Row {
     pub tokens: u64,
     /// The learning rate of this step.
     pub learning_rate: f64,
-    /// The mean loss of this step's examples before it, in nats a token.
+    /// The mean loss of this step's examples before it, in nats per token.
     pub train_loss: f64,
     /// The loss on the text kept back after it, where it was looked at.
     pub validation_loss: Option<f64>,

@@ -8,7 +8,7 @@
 //! RUN/last.safetensors     the checkpoint: parameters, AdamW's two moments, the number of steps
 //! RUN/loss.csv, loss.svg   how it goes, step by step
 //! RUN/samples.txt          what the model wrote on the way
-//! RUN/watch.jsonl          glimpses of the model on the way, if wanted
+//! RUN/watch.jsonl          snapshots of the model on the way, if wanted
 //! RUN/best/                the model that did best on the text kept back, as a Hugging Face directory
 //! RUN/config.json, model.safetensors, generation_config.json, tokenizer_config.json
 //!                          once the run is done: the folder itself is the model's Hugging Face directory
@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use glassbox_tensor::Pool;
 use glassbox_tokenizer::Tokenizer;
 
-use crate::data::{Batches, Documents, Part, TokenFile, hold_out, learn_tokenizer};
+use crate::data::{Batches, Documents, Split, TokenFile, split_documents, train_tokenizer};
 use crate::recipe::Recipe;
 use crate::watch;
 use crate::{AdamW, AdamWConfig, Network};
@@ -55,7 +55,7 @@ pub struct Run {
 }
 
 /// Somebody who follows a run.
-pub trait Follower {
+pub trait Monitor {
     /// Whether the run is to write a checkpoint and end here.
     fn wants_to_stop(&mut self) -> bool {
         false
@@ -75,7 +75,7 @@ pub trait Follower {
 pub enum Outcome {
     /// All steps are done.
     Done,
-    /// The follower wanted it to stop; it can go on.
+    /// The monitor wanted it to stop; it can go on.
     Stopped,
 }
 
@@ -90,21 +90,21 @@ impl Run {
         recipe: Recipe,
         data: &Path,
         tokenizer: Option<Tokenizer>,
-        follower: &mut dyn Follower,
+        monitor: &mut dyn Monitor,
     ) -> Result<Run, RunError> {
         recipe.check().map_err(|problems| RunError::Recipe { name: "given".into(), problems })?;
         folder::check_free(folder)?;
-        follower.preparing("reading the text");
+        monitor.preparing("reading the text");
         let documents = Documents::open(data)?;
-        let parts = hold_out(&documents, recipe.data.validation, recipe.training.seed);
+        let parts = split_documents(&documents, recipe.data.validation, recipe.training.seed);
         let tokenizer = match tokenizer {
             Some(tokenizer) => tokenizer,
             None => {
-                follower.preparing("learning the tokenizer");
-                learn_tokenizer(&documents, &parts, recipe.tokenizer.vocab_size)?
+                monitor.preparing("learning the tokenizer");
+                train_tokenizer(&documents, &parts, recipe.tokenizer.vocab_size)?
             }
         };
-        follower.preparing("encoding the text");
+        monitor.preparing("encoding the text");
         folder::create(folder)?;
         folder::write_tokenizer(folder, &tokenizer)?;
         TokenFile::write(&folder.join(folder::TOKENS), &documents, &parts, &tokenizer)?;
@@ -112,7 +112,7 @@ impl Run {
         let needed = recipe.model.context_length + 1;
         // Looked at before the recipe is written, which is what makes a folder a run.
         Batches::new(&tokens, recipe.model.context_length, recipe.training.seed)?;
-        let found = tokens.len(Part::Validation);
+        let found = tokens.len(Split::Validation);
         if recipe.data.validation > 0.0 && found < needed {
             let part = "validation";
             return Err(crate::data::DataError::TooShort { part, found, needed }.into());
@@ -208,15 +208,15 @@ impl Run {
 
     /// Tokens to learn from, and tokens kept back.
     pub fn corpus(&self) -> (usize, usize) {
-        (self.tokens.len(Part::Training), self.tokens.len(Part::Validation))
+        (self.tokens.len(Split::Training), self.tokens.len(Split::Validation))
     }
 
     /// Steps in which the whole text is read once.
-    pub fn steps_an_epoch(&self) -> f64 {
+    pub fn steps_per_epoch(&self) -> f64 {
         self.batches.epoch_len() as f64 / self.recipe.training.batch as f64
     }
 
-    /// Has a glimpse of the model written every so many steps; 0 for none.
+    /// Has a snapshot of the model written every so many steps; 0 for none.
     pub fn watch_every(&mut self, steps: u64) {
         self.recipe.report.watch_every = steps;
     }
@@ -246,7 +246,7 @@ impl Run {
     ///
     /// # Errors
     /// What a step says.
-    pub fn seconds_a_step(&mut self, pool: &Pool) -> Result<f64, RunError> {
+    pub fn seconds_per_step(&mut self, pool: &Pool) -> Result<f64, RunError> {
         steps::measure(self, pool)
     }
 
@@ -267,8 +267,8 @@ impl Run {
     /// # Errors
     /// [`RunError::NotFinite`] if the training runs away; [`RunError::File`] or [`RunError::Tensor`] if the folder cannot
     /// be written. The last checkpoint stays.
-    pub fn train(&mut self, pool: &Pool, follower: &mut dyn Follower) -> Result<Outcome, RunError> {
-        steps::train(self, pool, follower)
+    pub fn train(&mut self, pool: &Pool, monitor: &mut dyn Monitor) -> Result<Outcome, RunError> {
+        steps::train(self, pool, monitor)
     }
 }
 

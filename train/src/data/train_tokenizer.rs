@@ -4,16 +4,16 @@ use glassbox_tokenizer::{Tokenizer, TrainOptions, Trainer};
 
 use super::documents::{Documents, END_OF_TEXT};
 use super::error::DataError;
-use super::held_out::HeldOut;
+use super::held_out::Splits;
 
 /// Learns a byte-level BPE of at most `vocab_size` tokens from the training part. Token 0 is [`END_OF_TEXT`], which also
 /// begins and ends a text.
 ///
 /// # Errors
 /// What the tokenizer crate says.
-pub fn learn_tokenizer(
+pub fn train_tokenizer(
     documents: &Documents,
-    parts: &HeldOut,
+    parts: &Splits,
     vocab_size: usize,
 ) -> Result<Tokenizer, DataError> {
     let special_tokens = vec![END_OF_TEXT.to_owned()];
