@@ -1,8 +1,8 @@
-//! From texts to batches: what a model is shown, and in which order.
+//! From text files to batches of token ids.
 //!
 //! ```text
-//! files ─ documents ─ held_out ─┬─► tokenizer (learnt on the training part alone)
-//!                               └─► token_file (mapped) ─ batches ─► [sequences, tokens] of ids and of the ids that follow
+//! files ─ documents ─ held_out ─┬─► tokenizer (trained on the training split only)
+//!                               └─► token_file (mapped) ─ batches ─► [sequences, tokens] of ids and of targets
 //! ```
 
 mod batches;

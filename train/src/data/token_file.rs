@@ -1,7 +1,7 @@
-//! The text as token ids in one file, mapped into memory: written once, read in any order.
+//! The token ids of the text in one memory-mapped file.
 //!
 //! ```text
-//! "GLASSTOK" │ bytes an id u32 (2 or 4) │ vocab_size u32 │ training ids u64 │ validation ids u64 │ ids, training first
+//! "GLASSTOK" │ bytes per id u32 (2 or 4) │ vocab_size u32 │ training ids u64 │ validation ids u64 │ ids, training first
 //! ```
 //!
 //! All numbers are little-endian. Every document is followed by the token that ends it.
@@ -23,19 +23,19 @@ use crate::files;
 const MAGIC: &[u8; 8] = b"GLASSTOK";
 const HEADER: usize = 32;
 
-/// Which part of the text.
+/// A split of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
-    /// What the model learns from.
+    /// The text that the model is trained on.
     Training,
-    /// What is kept back.
+    /// The text that measures the loss on unseen text.
     Validation,
 }
 
-/// The token ids of a corpus, mapped.
+/// The memory-mapped token ids of a corpus.
 pub struct TokenFile {
     storage: Storage,
-    /// Bytes an id.
+    /// Bytes per id.
     width: usize,
     vocab_size: usize,
     training: usize,
@@ -43,10 +43,10 @@ pub struct TokenFile {
 }
 
 impl TokenFile {
-    /// Encodes both parts, on all threads of rayon's pool, and writes them.
+    /// Encodes both splits on all threads of rayon's pool and writes them.
     ///
     /// # Errors
-    /// [`DataError`] if a text cannot be encoded or the file not be written.
+    /// [`DataError`] if a text cannot be encoded or the file cannot be written.
     pub fn write(
         path: &Path,
         documents: &Documents,
@@ -55,7 +55,7 @@ impl TokenFile {
     ) -> Result<(), DataError> {
         let end = end_of_document(tokenizer)?;
         let width = if tokenizer.vocab_size() <= 1 << 16 { 2 } else { 4 };
-        // Many documents are shared out among the threads; a few are each encoded by all.
+        // Many documents are distributed over the threads; if there are few, all threads encode each of them.
         let all = NonZero::new(rayon::current_num_threads()).unwrap_or(NonZero::<usize>::MIN);
         let threads = if parts.training.len() < all.get() { all } else { NonZero::<usize>::MIN };
         let encode = |text: &str, ended: bool| -> Result<Vec<u32>, DataError> {
@@ -95,7 +95,7 @@ impl TokenFile {
     /// Maps a file of ids.
     ///
     /// # Errors
-    /// [`DataError::BrokenTokens`] if it is not one, or not whole.
+    /// [`DataError::BrokenTokens`] if it is not such a file, or incomplete.
     pub fn open(path: &Path) -> Result<TokenFile, DataError> {
         let storage = Storage::map(path)?;
         let broken = |expected: String, found: String| DataError::BrokenTokens {
@@ -105,7 +105,10 @@ impl TokenFile {
         };
         let bytes = storage.bytes();
         if bytes.len() < HEADER || !bytes.starts_with(MAGIC) {
-            return Err(broken("a file of token ids".into(), format!("{} other bytes", bytes.len())));
+            return Err(broken(
+                "a file of token ids".into(),
+                format!("{} bytes of something else", bytes.len()),
+            ));
         }
         let number = |at: usize, len: usize| {
             bytes[at..at + len].iter().rev().fold(0u64, |number, &byte| number << 8 | u64::from(byte))
@@ -113,7 +116,7 @@ impl TokenFile {
         let (width, vocab_size) = (number(8, 4), number(12, 4));
         let (training, validation) = (number(16, 8), number(24, 8));
         if !matches!(width, 2 | 4) {
-            return Err(broken("2 or 4 bytes an id".into(), width.to_string()));
+            return Err(broken("2 or 4 bytes per id".into(), width.to_string()));
         }
         let expected = u128::from(width) * (u128::from(training) + u128::from(validation)) + HEADER as u128;
         if expected != bytes.len() as u128 {
@@ -133,30 +136,30 @@ impl TokenFile {
         }
     }
 
-    /// How many ids a part has.
-    pub fn len(&self, part: Split) -> usize {
-        match part {
+    /// Number of ids in a split.
+    pub fn len(&self, split: Split) -> usize {
+        match split {
             Split::Training => self.training,
             Split::Validation => self.validation,
         }
     }
 
-    /// Whether a part has no ids.
-    pub fn is_empty(&self, part: Split) -> bool {
-        self.len(part) == 0
+    /// Whether a split has no ids.
+    pub fn is_empty(&self, split: Split) -> bool {
+        self.len(split) == 0
     }
 
-    /// Tokens of the vocabulary.
+    /// Size of the vocabulary.
     pub fn vocab_size(&self) -> usize {
         self.vocab_size
     }
 
-    /// Appends the ids `start..start + count` of a part to `out`.
+    /// Appends the ids `start..start + count` of a split to `out`.
     ///
     /// # Panics
-    /// If the part has fewer.
-    pub fn read(&self, part: Split, start: usize, count: usize, out: &mut Vec<u32>) {
-        let len = self.len(part);
+    /// If the split has fewer ids.
+    pub fn read(&self, split: Split, start: usize, count: usize, out: &mut Vec<u32>) {
+        let len = self.len(split);
         assert!(start + count <= len, "ids {start}..{} of {len}", start + count);
         let first = if part == Split::Training { start } else { self.training + start };
         let from = HEADER + first * self.width;

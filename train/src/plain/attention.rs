@@ -1,29 +1,29 @@
-//! Causal attention with grouped queries: each token takes from the values of those before it.
+//! Causal grouped-query attention: each token takes a weighted sum of the values of itself and earlier tokens.
 
 use super::Float;
 
-/// The fixed numbers of an attention layer.
+/// The dimensions of an attention layer.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionShape {
-    /// Tokens of a text; texts do not see each other.
+    /// Tokens per sequence; attention does not cross sequences.
     pub tokens: usize,
     /// Query heads.
     pub heads: usize,
     /// Key-value heads; consecutive query heads share one.
     pub kv_heads: usize,
-    /// Components of a head.
+    /// Dimension of a head.
     pub head_dim: usize,
-    /// What scores are multiplied by.
+    /// Factor of the scores, usually `1/√head_dim`.
     pub scale: f32,
 }
 
 impl AttentionShape {
-    /// Columns of the matrix that holds queries, keys and values side by side.
+    /// Columns of the matrix of queries, keys and values.
     pub fn width(self) -> usize {
         (self.heads + 2 * self.kv_heads) * self.head_dim
     }
 
-    /// The columns at which the query, the key and the value of a query head start.
+    /// The first columns of a query head's query, key and value.
     pub fn columns(self, head: usize) -> [usize; 3] {
         let kv = head / (self.heads / self.kv_heads);
         [head, self.heads + kv, self.heads + self.kv_heads + kv].map(|head| head * self.head_dim)
@@ -47,7 +47,7 @@ pub fn forward<F: Float>(shape: AttentionShape, qkv: &[F]) -> Vec<F> {
     z
 }
 
-/// Backwards through the three steps, with `dz` given:
+/// The gradient of `qkv` from `dz`, the gradient of `z`, through the three steps in reverse:
 ///
 /// ```text
 /// dv[j]         += pattern[t][j] · dz[t]                  z is linear in v
@@ -57,8 +57,8 @@ pub fn forward<F: Float>(shape: AttentionShape, qkv: &[F]) -> Vec<F> {
 /// dk[j]         += scale · dscores[t][j] · q[t]
 /// ```
 ///
-/// The third line is the softmax's: `∂p[i]/∂s[j] = p[i]·([i = j] − p[j])`. Its sum is also `z[t]·dz[t]`, which
-/// is how the fast version gets it without the whole row (Dao et al., "FlashAttention", 2022).
+/// The third line is the softmax's: `∂p[i]/∂s[j] = p[i]·([i = j] − p[j])`. Its sum equals `z[t]·dz[t]`, so the
+/// fast version does not need the whole row (Dao et al., "FlashAttention", 2022).
 pub fn backward<F: Float>(shape: AttentionShape, qkv: &[F], dz: &[F]) -> Vec<F> {
     let (width, d, scale) = (shape.width(), shape.head_dim, F::of(f64::from(shape.scale)));
     let mut dqkv = vec![F::ZERO; qkv.len()];

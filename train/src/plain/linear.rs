@@ -2,7 +2,7 @@
 
 use super::Float;
 
-/// In which order a linear layer's matrix is stored.
+/// The storage order of a linear layer's weight matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightOrder {
     /// `[outputs, inputs]`: Llama.
@@ -11,19 +11,19 @@ pub enum WeightOrder {
     InputsOutputs,
 }
 
-/// A linear layer's sizes.
+/// The dimensions of a linear layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinearShape {
-    /// Components of `x`.
+    /// Columns of `x`.
     pub inputs: usize,
-    /// Components of `y`.
+    /// Columns of `y`.
     pub outputs: usize,
-    /// How the matrix lies in memory.
+    /// The storage order of the weight matrix.
     pub order: WeightOrder,
 }
 
 impl LinearShape {
-    /// Where the weight from `input` to `output` lies.
+    /// The index of the weight from `input` to `output`.
     pub(crate) fn at(self, output: usize, input: usize) -> usize {
         match self.order {
             WeightOrder::OutputsInputs => output * self.inputs + input,
@@ -44,8 +44,7 @@ pub fn forward<F: Float>(shape: LinearShape, x: &[F], w: &[F], b: Option<&[F]>) 
     y
 }
 
-/// `y[r][o]` grows by `W[o][i]` for each unit of `x[r][i]`, by `x[r][i]` for each of `W[o][i]` and by 1 for each of
-/// `b[o]`; so
+/// `∂y[r][o]/∂x[r][i] = W[o][i]`, `∂y[r][o]/∂W[o][i] = x[r][i]` and `∂y[r][o]/∂b[o] = 1`, so by the chain rule
 ///
 /// ```text
 /// dx[r][i] = Σ_o dy[r][o] · W[o][i]        dx = dy · W
