@@ -1,5 +1,5 @@
-//! From files to batches: nothing is lost, nothing is read that was kept back, and a step's examples depend on the seed
-//! and its number alone.
+//! From files to batches: no text is lost, training never reads the validation split, and the examples of a step depend
+//! only on the seed and its number.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ fn documents_end_at_the_mark_or_with_the_file() {
 }
 
 #[test]
-fn what_is_no_text_is_an_error_that_says_where() {
+fn files_that_are_not_text_are_errors_with_the_offset() {
     let folder = folder(&[("empty", ""), ("blank", " \n<|endoftext|>\n"), ("zero", "ab\0c")]);
     fs::write(folder.path().join("binary"), b"abc\xff\xfe").unwrap();
     let error = |name: &str| Documents::open(&folder.path().join(name)).err().expect(name).to_string();
@@ -52,7 +52,7 @@ fn what_is_no_text_is_an_error_that_says_where() {
 }
 
 #[test]
-fn any_change_of_the_texts_changes_the_fingerprint() {
+fn any_change_of_the_text_changes_the_fingerprint() {
     let of = |files: &[(&str, &str)]| Documents::open(folder(files).path()).unwrap().fingerprint();
     let all = [
         of(&[("a", "one<|endoftext|>two")]),
@@ -74,7 +74,7 @@ fn corpus() -> TempDir {
 }
 
 #[test]
-fn whole_documents_are_kept_back_and_the_seed_says_which() {
+fn whole_documents_are_split_off_by_seed() {
     let folder = corpus();
     let documents = Documents::open(folder.path()).unwrap();
     let parts = |seed| split_documents(&documents, 0.1, seed);
@@ -91,7 +91,7 @@ fn whole_documents_are_kept_back_and_the_seed_says_which() {
 }
 
 #[test]
-fn of_a_single_document_the_end_is_kept_back() {
+fn the_end_of_a_single_document_is_the_validation_split() {
     let folder = folder(&[("one.txt", &"snow é white ".repeat(100))]);
     let documents = Documents::open(folder.path()).unwrap();
     let parts = split_documents(&documents, 0.1, 1);
@@ -100,7 +100,7 @@ fn of_a_single_document_the_end_is_kept_back() {
     assert!((1255..=1265).contains(&cut) && documents.get(0).is_char_boundary(cut), "{cut}");
 }
 
-/// The corpus as a mapped file, with its tokenizer.
+/// The corpus as a memory-mapped token file, with its tokenizer.
 fn encoded(folder: &Path) -> (TokenFile, Tokenizer, PathBuf) {
     let documents = Documents::open(folder).unwrap();
     let parts = split_documents(&documents, 0.1, 3);
@@ -111,7 +111,7 @@ fn encoded(folder: &Path) -> (TokenFile, Tokenizer, PathBuf) {
 }
 
 #[test]
-fn the_file_of_ids_says_all_texts_again_each_with_its_end() {
+fn the_token_file_decodes_to_all_documents_each_with_its_end() {
     let folder = corpus();
     let documents = Documents::open(folder.path()).unwrap();
     let parts = split_documents(&documents, 0.1, 3);
@@ -129,7 +129,7 @@ fn the_file_of_ids_says_all_texts_again_each_with_its_end() {
             assert_eq!(text, documents.get(piece.0));
         }
     }
-    // A file that is cut off, or of something else, or has an id too many, is not read.
+    // Truncated files, other files and ids outside the vocabulary are errors.
     let bytes = fs::read(&path).unwrap();
     let mut strange = bytes.clone();
     strange[32..34].copy_from_slice(&[0xff, 0xff]);
@@ -142,13 +142,13 @@ fn the_file_of_ids_says_all_texts_again_each_with_its_end() {
 }
 
 #[test]
-fn an_example_depends_on_the_seed_and_its_number_alone() {
+fn an_example_depends_only_on_seed_and_number() {
     let folder = corpus();
     let (tokens, _, _) = encoded(folder.path());
     let batches = Batches::new(&tokens, 16, 5).unwrap();
     let (ids, targets) = batches.read(&tokens, 8, 8);
     assert_eq!((ids.len(), targets.len()), (128, 128));
-    // In any other division of the work.
+    // The same with another division into calls.
     let halves = [batches.read(&tokens, 8, 4), batches.read(&tokens, 12, 4)];
     assert_eq!(ids, [&halves[0].0[..], &halves[1].0].concat());
     assert_eq!(targets, [&halves[0].1[..], &halves[1].1].concat());

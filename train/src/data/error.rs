@@ -74,7 +74,7 @@ impl fmt::Display for DataError {
         match self {
             DataError::Read { path, source } => write!(f, "{}: {source}", path.display()),
             DataError::Tensor { source } => source.fmt(f),
-            DataError::NoText { path } => write!(f, "{}: there is no text in it", path.display()),
+            DataError::NoText { path } => write!(f, "{}: no text found", path.display()),
             DataError::NotText { path, at, what } => {
                 write!(f, "{}: expected UTF-8 text, but byte {at} {what}", path.display())
             }

@@ -161,7 +161,7 @@ impl TokenFile {
     pub fn read(&self, split: Split, start: usize, count: usize, out: &mut Vec<u32>) {
         let len = self.len(split);
         assert!(start + count <= len, "ids {start}..{} of {len}", start + count);
-        let first = if part == Split::Training { start } else { self.training + start };
+        let first = if split == Split::Training { start } else { self.training + start };
         let from = HEADER + first * self.width;
         let bytes = &self.storage.bytes()[from..from + count * self.width];
         out.extend(bytes.chunks_exact(self.width).map(id));

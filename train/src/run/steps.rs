@@ -1,4 +1,4 @@
-//! The loop: read examples, find the gradient, take a step; now and then look at the text kept back, write a sample,
+//! The training loop: read examples, compute the gradient, update the parameters; at intervals validate, write a sample,
 //! write a checkpoint.
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::plot::{Chart, Series};
 use crate::watch::{self, Attention, Snapshot};
 use crate::{Batch, Gradients, Schedule, clip_by_global_norm};
 
-/// The least time between two drawings of the curve.
+/// Minimum time between two drawings of the loss curve.
 const REDRAW: Duration = Duration::from_secs(20);
 
 pub(super) fn train(run: &mut Run, pool: &Pool, monitor: &mut dyn Monitor) -> Result<Outcome, RunError> {
@@ -137,7 +137,7 @@ fn gradient(run: &mut Run, pool: &Pool, gradients: &mut Gradients) -> Result<f64
         let (ids, targets) = run.batches.read(&run.tokens, example, rows);
         let weights = vec![1.0; rows * context];
         run.network.set_dropout(run.recipe.training.dropout_of(example));
-        let micro = Batch { ids, targets, weights, texts: rows, tokens: context };
+        let micro = Batch { ids, targets, weights, sequences: rows, tokens: context };
         match run.network.loss_and_gradients(pool, &micro, total_weight, gradients) {
             Ok(loss) => sum += loss.sum,
             Err(crate::Error::NotANumber { .. }) => return Err(diverged(run, "the loss")),
@@ -147,15 +147,15 @@ fn gradient(run: &mut Run, pool: &Pool, gradients: &mut Gradients) -> Result<f64
     Ok(sum / total_weight)
 }
 
-/// How well the text kept back is predicted.
+/// The validation loss.
 struct Validation {
-    /// In nats per token.
+    /// Mean loss in nats per token.
     mean: f64,
-    /// The same for each position of the context.
+    /// Mean loss at each position of the context.
     by_position: Vec<f64>,
 }
 
-/// Looks at examples of the text kept back, spread evenly over it; `None` where nothing was kept back.
+/// Computes the loss on examples spread evenly over the validation split; `None` if that is empty.
 fn validate(run: &mut Run, pool: &Pool, examples: usize) -> Result<Option<Validation>, RunError> {
     let context = run.recipe.model.context_length;
     let windows = run.tokens.len(Split::Validation).saturating_sub(1) / context;
@@ -173,11 +173,11 @@ fn validate(run: &mut Run, pool: &Pool, examples: usize) -> Result<Option<Valida
             run.tokens.read(Split::Validation, start + 1, context, &mut targets);
         }
         let weights = vec![1.0; ids.len()];
-        let batch = Batch { ids, targets, weights, texts: starts.len(), tokens: context };
+        let batch = Batch { ids, targets, weights, sequences: starts.len(), tokens: context };
         let loss = match run.network.loss(pool, &batch) {
             Ok(loss) => loss,
             Err(crate::Error::NotANumber { .. }) => {
-                return Err(diverged(run, "the loss on the text kept back"));
+                return Err(diverged(run, "the validation loss"));
             }
             Err(source) => return Err(RunError::Train(source)),
         };
@@ -190,7 +190,7 @@ fn validate(run: &mut Run, pool: &Pool, examples: usize) -> Result<Option<Valida
     Ok((count > 0).then_some(Validation { mean, by_position }))
 }
 
-/// Seconds a step takes: the better of two gradients, after one to warm up.
+/// Seconds per step: the faster of two gradient computations, after one to warm up.
 pub(super) fn measure(run: &mut Run, pool: &Pool) -> Result<f64, RunError> {
     let mut gradients = run.network.gradients();
     let mut best = f64::INFINITY;
@@ -204,7 +204,7 @@ pub(super) fn measure(run: &mut Run, pool: &Pool) -> Result<f64, RunError> {
     Ok(best)
 }
 
-/// Writes the checkpoint, unless the parameters have been ruined: then the one before is the last good one.
+/// Writes the checkpoint. If a parameter is not finite it returns an error instead, and the previous checkpoint remains.
 fn save(run: &Run, monitor: &mut dyn Monitor) -> Result<(), RunError> {
     check_finite(run)?;
     checkpoint::write(&run.folder.join(folder::LAST), &run.network, &run.optimizer, &run.state)?;
@@ -220,8 +220,13 @@ fn check_finite(run: &Run) -> Result<(), RunError> {
 }
 
 fn diverged(run: &Run, what: &str) -> RunError {
-    let kept = checkpoint::step_of(&run.folder.join(folder::LAST));
-    RunError::NotFinite { step: run.state.step + 1, what: what.to_owned(), kept, path: run.folder.clone() }
+    let checkpoint = checkpoint::step_of(&run.folder.join(folder::LAST));
+    RunError::NotFinite {
+        step: run.state.step + 1,
+        what: what.to_owned(),
+        checkpoint,
+        path: run.folder.clone(),
+    }
 }
 
 fn draw(run: &Run) -> Result<(), RunError> {

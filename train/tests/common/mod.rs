@@ -6,7 +6,7 @@ use glassbox_model::{Config, families};
 use glassbox_tensor::ops::Activation;
 use glassbox_train::{Batch, LoraConfig, Network, Random, gpt2_config};
 
-/// A Llama with as many query heads a key-value head as `group` says.
+/// A Llama with `group` query heads per key-value head.
 pub(crate) fn llama_config(group: usize, tied: bool, bias: bool) -> Config {
     llama_of(sizes(2 * group), tied, bias)
 }
@@ -35,37 +35,37 @@ fn sizes(n_heads: usize) -> Sizes {
     }
 }
 
-/// A network whose numbers are all of them away from their start: norms not 1, biases not 0.
-pub(crate) fn stirred(config: Config) -> Network {
+/// A network with all parameters perturbed, so that norms are not 1 and biases not 0.
+pub(crate) fn perturbed(config: Config) -> Network {
     let mut network = Network::new(config, 5).unwrap();
     let mut random = Random::new(6);
     network.parameters_mut().values_mut().iter_mut().for_each(|x| *x += (random.normal() * 0.1) as f32);
     network
 }
 
-/// The same with adapters that do something.
+/// The same with adapters that change the output.
 pub(crate) fn with_adapters(config: Config) -> Network {
-    let mut network = stirred(config);
+    let mut network = perturbed(config);
     network.add_adapters(LoraConfig { rank: 3, alpha: 6.0, targets: vec![] }, 7).unwrap();
     let mut random = Random::new(8);
     network.trained_mut().values_mut().iter_mut().for_each(|x| *x += (random.normal() * 0.1) as f32);
     network
 }
 
-/// Name and network of each kind.
+/// Networks of each kind, with their names.
 pub(crate) fn networks() -> Vec<(&'static str, Network)> {
     let erf = Config { activation: Activation::GeluErf, tied: false, ..gpt2_config(37, 80, 20, 2, 2) };
     vec![
-        ("gpt2", stirred(gpt2_config(37, 80, 24, 3, 2))),
-        ("gpt2, erf, untied", stirred(erf)),
-        ("llama", stirred(llama_config(1, true, false))),
-        ("llama, grouped, untied, biases", stirred(llama_config(3, false, true))),
+        ("gpt2", perturbed(gpt2_config(37, 80, 24, 3, 2))),
+        ("gpt2, erf, untied", perturbed(erf)),
+        ("llama", perturbed(llama_config(1, true, false))),
+        ("llama, grouped, untied, biases", perturbed(llama_config(3, false, true))),
         ("gpt2 with adapters", with_adapters(gpt2_config(37, 80, 20, 2, 2))),
         ("llama with adapters", with_adapters(llama_config(2, true, false))),
     ]
 }
 
-/// Random tokens, some of which do not count.
+/// Random tokens, some with weight 0.
 pub(crate) fn batch(config: &Config, rows: usize, tokens: usize) -> Batch {
     let mut random = Random::new(9);
     let ids: Vec<u32> = (0..rows * (tokens + 1)).map(|_| random.below(config.vocab_size) as u32).collect();
