@@ -1,21 +1,21 @@
-//! In which number format activations meet quantised weights.
+//! The number format of activations in products with quantised weights.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// The number format of the inputs of a product with quantised weights.
 ///
-/// As integers, a span of inputs shares a step, the largest of them divided by the largest integer, and they are rounded
-/// to whole multiples of it; to zero if all of them are below 10⁻³⁴ (16 bits) or 10⁻³⁷ (8 bits). Their products with the
-/// weights' integers are then added up exactly, many at a time. Weights in `f32`, `f16` and `bf16` always meet `f32`.
+/// As integers, inputs are quantised with one scale per span: the largest magnitude in the span divided by the largest
+/// integer. A span whose inputs are all below 10⁻³⁴ (16 bits) or 10⁻³⁷ (8 bits) becomes zero. Products with the weights'
+/// integers are added up exactly, many at a time. With weights in `f32`, `f16` and `bf16` inputs always stay `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Activations {
-    /// 32-bit floating point: nothing is rounded.
+    /// 32-bit floating point: inputs are not quantised.
     #[default]
     F32,
-    /// Integers in `-127..=127`: off by at most 1/254 of the largest of 32.
+    /// Integers in `-127..=127`, a scale per 32 inputs: an error of at most 1/254 of the largest of them.
     Int8,
-    /// Integers in `-32512..=32512`: off by at most 1/65024 of the largest of 128.
+    /// Integers in `-32512..=32512`, a scale per 128 inputs: an error of at most 1/65024 of the largest of them.
     Int16,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for Activations {
     }
 }
 
-/// A name that is none of [`Activations`].
+/// The error of a name that no [`Activations`] has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActivationsError {
     asked: String,
@@ -48,7 +48,7 @@ pub struct ActivationsError {
 impl fmt::Display for ActivationsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = Activations::ALL.into_iter().map(Activations::name).collect();
-        write!(f, "there is no format of activations called {:?}, only {}", self.asked, names.join(", "))
+        write!(f, "unknown format of activations {:?}; known are {}", self.asked, names.join(", "))
     }
 }
 

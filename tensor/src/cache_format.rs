@@ -1,4 +1,4 @@
-//! In which number format attention remembers keys and values.
+//! The number format of cached keys and values.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,12 +6,12 @@ use std::str::FromStr;
 /// The number format of cached keys and values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CacheFormat {
-    /// 32-bit floating point: nothing is rounded.
+    /// 32-bit floating point: numbers are stored as they are.
     #[default]
     F32,
-    /// Half precision: half the memory, each number rounded once, when it is appended, to the nearest of eleven
-    /// significant bits, ties to even. What is larger than 65,504, infinity too, becomes 65,504 with its sign: an infinite
-    /// value would make a NaN of the results of queries that may not even see it.
+    /// Half precision: half the memory. Each number is rounded once, when it is appended, to eleven significant bits, to
+    /// nearest, ties to even. Magnitudes above 65,504 become 65,504, infinity too: an infinite value would turn the results
+    /// of queries into NaN that do not even attend to it.
     F16,
 }
 
@@ -27,7 +27,7 @@ impl CacheFormat {
         }
     }
 
-    /// Bytes a number takes.
+    /// Bytes per number.
     pub fn bytes(self) -> usize {
         match self {
             CacheFormat::F32 => 4,
@@ -42,7 +42,7 @@ impl fmt::Display for CacheFormat {
     }
 }
 
-/// A name that is none of [`CacheFormat`].
+/// The error of a name that no [`CacheFormat`] has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheFormatError {
     asked: String,
@@ -51,12 +51,7 @@ pub struct CacheFormatError {
 impl fmt::Display for CacheFormatError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = CacheFormat::ALL.into_iter().map(CacheFormat::name).collect();
-        write!(
-            f,
-            "there is no format of cached keys and values called {:?}, only {}",
-            self.asked,
-            names.join(", ")
-        )
+        write!(f, "unknown format of cached keys and values {:?}; known are {}", self.asked, names.join(", "))
     }
 }
 

@@ -97,6 +97,20 @@ pub enum Error {
         /// Elements between neighbours along each dimension.
         strides: Vec<usize>,
     },
+    /// A view reaches past the elements that it is a view of.
+    ViewOutside {
+        /// The dimensions of the view.
+        shape: Vec<usize>,
+        /// Elements between neighbours along each dimension.
+        strides: Vec<usize>,
+        /// Elements there are.
+        len: usize,
+    },
+    /// Elements cannot be viewed in place as `f32`: they have another format, or another alignment or byte order.
+    NotF32Memory {
+        /// The number format.
+        format: Format,
+    },
     /// A tensor with another number of dimensions than is needed.
     Rank {
         /// How many dimensions it should have.
@@ -176,6 +190,12 @@ impl fmt::Display for Error {
                     f,
                     "{operation} needs contiguous elements, but shape {shape:?} has strides {strides:?}"
                 )
+            }
+            Error::ViewOutside { shape, strides, len } => {
+                write!(f, "a view of shape {shape:?} with strides {strides:?} reaches past {len} elements")
+            }
+            Error::NotF32Memory { format } => {
+                write!(f, "elements in {format} cannot be viewed in place as f32 here: copy them with to_f32")
             }
             Error::NotFinite { index, value } => {
                 write!(f, "value {index} is {value}, which has no quantised form")

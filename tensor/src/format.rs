@@ -181,12 +181,14 @@ impl fmt::Display for ElementType {
     }
 }
 
+#[cfg(feature = "gguf")]
 /// A ggml type id looked up: its name and, where the type is known, elements and bytes a block.
 pub(crate) struct GgmlType {
     pub(crate) element: ElementType,
     pub(crate) block: Option<(usize, usize)>,
 }
 
+#[cfg(feature = "gguf")]
 /// What a ggml type id stands for. An id that ggml has not assigned gets a name of its own and no block size.
 pub(crate) fn ggml_type(id: u32) -> GgmlType {
     if let Some(format) = Format::from_ggml_id(id) {
@@ -201,6 +203,7 @@ pub(crate) fn ggml_type(id: u32) -> GgmlType {
     }
 }
 
+#[cfg(feature = "gguf")]
 /// The ggml types we list without reading: id, name, elements a block, bytes a block.
 const OTHER_GGML_TYPES: [(u32, &str, usize, usize); 23] = [
     (9, "Q8_1", 32, 40),
@@ -228,6 +231,7 @@ const OTHER_GGML_TYPES: [(u32, &str, usize, usize); 23] = [
     (41, "Q1_0", 128, 18),
 ];
 
+#[cfg(feature = "safetensors")]
 /// Bits an element of a safetensors dtype takes, for the dtypes that the format defines.
 pub(crate) fn safetensors_bits(name: &str) -> Option<usize> {
     Some(match name {
@@ -251,12 +255,15 @@ mod tests {
             assert_eq!(Format::from_ggml_id(format.ggml_id()), Some(format));
             if let Some(name) = format.safetensors_name() {
                 assert_eq!(Format::from_safetensors_name(name), Some(format));
+                #[cfg(feature = "safetensors")]
                 assert_eq!(safetensors_bits(name), Some(8 * format.block_bytes()));
             }
         }
         assert_eq!(Format::from_safetensors_name("Q4_1"), None);
         assert_eq!(Format::from_ggml_id(10), None);
+        #[cfg(feature = "gguf")]
         assert_eq!(ggml_type(10).element.name(), "Q2_K");
+        #[cfg(feature = "gguf")]
         assert_eq!(ggml_type(1234).element.name(), "ggml type 1234");
     }
 

@@ -3,11 +3,12 @@
 //! This crate knows no models: no families, names or configurations. It holds what they are computed with, and stands on
 //! its own.
 //!
-//! - [`Tensor`]: a [`Shape`], a number [`Format`] and bytes that are owned, mapped from a file or part of
+//! - [`Tensor`]: a [`Shape`], a number [`Format`] and bytes that are in memory, in a file or part of
 //!   the program; views of it copy nothing.
 //! - [`mod@quant`]: what the bytes of each format mean, and how to make them.
 //! - [`mod@file`]: GGUF and safetensors, read without trusting them, and written.
 //! - [`Pool`], [`Level`]: how many threads compute, and with which vector instructions.
+//! - [`View`], [`PackedMatrix`]: matrices of `f32` in a slice, and weights in the order that products read them.
 //! - [`ops`]: matmul, norms, softmax, activations, rotary embedding, attention over a cache.
 //! - [`mod@reference`]: the same operations as plain loops. **Read it first.**
 //! - [`machine`]: what this machine can do at best, to hold an operation's speed against.
@@ -40,15 +41,36 @@
 //! assert_eq!(y, plain);
 //! # Ok::<(), glassbox_tensor::Error>(())
 //! ```
+//! # Features
+//!
+//! All are on by default. Without them the crate depends on nothing but the standard library.
+//!
+//! | feature | what it adds | dependencies |
+//! |---|---|---|
+//! | `gguf` | reading and writing GGUF files, `file::gguf` | none |
+//! | `safetensors` | reading and writing safetensors files, `file::safetensors` | serde, serde_json |
+//! | `mmap` | packed weights in mappings of huge pages; `Storage::map`, files that are mapped instead of read | memmap2 |
+//! | `train` | backward passes, causal attention over whole sequences, the loss | none |
+//! | `rayon` | the threads of a [`Pool`] are rayon's instead of the standard library's | rayon |
+//!
+//! # Unsafe code
+//!
+//! It is in the SIMD levels ([`simd`]), in the innermost loops of the kernels, and where memory is shared: by threads
+//! (`pool/parts.rs`, `pool/board.rs`), by matrices (`weights/memory.rs`) and with files (`storage.rs`). Each block says why
+//! it is sound where it stands: a part of a job has its piece of the output as an exclusive value.
 #![deny(unsafe_op_in_unsafe_fn)]
+#![warn(missing_debug_implementations)]
 
 pub mod activations;
 pub mod cache_format;
+mod element;
 pub mod error;
 pub mod file;
 pub mod format;
 mod kernels;
 pub mod machine;
+mod operands;
+mod operations;
 pub mod ops;
 pub mod pool;
 pub mod quant;
@@ -63,6 +85,7 @@ pub use activations::Activations;
 pub use cache_format::CacheFormat;
 pub use error::Error;
 pub use format::Format;
+pub use operands::{View, ViewMut};
 pub use pool::{Engine, Pool, Team};
 pub use shape::Shape;
 pub use simd::Level;

@@ -1,15 +1,14 @@
-//! What this machine can do at best: arithmetic and memory, to hold an operation's speed against.
+//! Peak arithmetic and memory throughput of this machine, to compare an operation's speed with.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::pool::Team;
-use crate::simd::{Kernel, LANES, Lanes};
+use crate::simd::{Kernel, LANES, Lanes, Tile, TileKernel, TileSizes};
 use crate::weights::Blocks;
 
-/// Floating-point operations a second that the whole team reaches when nothing but fused multiply-adds in
-/// registers is done, each counted as two.
+/// Peak floating-point operations per second of the whole team: fused multiply-adds in registers, counted as two each.
 pub fn peak_flops(team: &Team<'_>) -> f64 {
     const STEPS: usize = 100_000;
     let level = team.level();
@@ -22,16 +21,17 @@ pub fn peak_flops(team: &Team<'_>) -> f64 {
     })
 }
 
-/// Bytes a second that the whole team reads from memory, one after the other, out of far more than the caches hold.
+/// Read bandwidth of the whole team in bytes per second: sequential reads of far more memory than the caches hold.
 ///
 /// # Panics
-/// If there is not a quarter of a GiB to be had.
+/// If 256 MiB cannot be allocated.
 pub fn read_bandwidth(team: &Team<'_>) -> f64 {
     const BYTES: usize = 256 << 20;
     const VECTORS: usize = BYTES / size_of::<[u32; LANES]>();
     let (level, piece) = (team.level(), VECTORS.div_ceil(team.threads()));
     let data = Blocks::build(team, VECTORS, piece, |i, put| {
         (i * piece..VECTORS.min((i + 1) * piece)).for_each(|_| put([1; LANES]));
+        Ok(())
     });
     let data = data.expect("a quarter of a GiB of memory");
     best_rate(|| {
@@ -43,7 +43,7 @@ pub fn read_bandwidth(team: &Team<'_>) -> f64 {
     })
 }
 
-/// The best of some measurements, over at least a fifth of a second, of what `run` says it did, a second.
+/// Best observed throughput, in units of `run` per second, over at least 200 ms.
 fn best_rate(mut run: impl FnMut() -> usize) -> f64 {
     let (start, mut best, mut repeats) = (Instant::now(), 0.0f64, 0);
     while repeats < 5 || start.elapsed() < Duration::from_millis(200) {
@@ -55,7 +55,7 @@ fn best_rate(mut run: impl FnMut() -> usize) -> f64 {
     best
 }
 
-/// As many independent chains of multiply-adds as a matmul tile has, so that no unit waits for a result.
+/// As many independent chains of multiply-adds as a matmul tile has rows, so that no unit waits for a result.
 struct MultiplyAdds {
     steps: usize,
 }
@@ -65,12 +65,17 @@ impl Kernel for MultiplyAdds {
     type Output = usize;
 
     #[inline(always)]
-    fn run<S: Lanes>(self, s: S) -> usize {
-        match S::TILE_ROWS {
-            12.. => self.chains::<S, 12>(s),
-            6.. => self.chains::<S, 6>(s),
-            _ => self.chains::<S, 4>(s),
-        }
+    fn run<S: Tile>(self, s: S) -> usize {
+        S::Size::run(s, self)
+    }
+}
+
+impl TileKernel for MultiplyAdds {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Tile, const ROWS: usize, const PANELS: usize>(self, s: S) -> usize {
+        self.chains::<S, ROWS>(s)
     }
 }
 

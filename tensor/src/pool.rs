@@ -2,19 +2,32 @@
 //! a microsecond.
 //!
 //! A token passes through some two hundred small operations, and waking threads for each of them would
-//! cost more than the work. So [`Pool::enter`] wakes rayon's threads once: one of them runs the body,
-//! the others stand by as its [`Team`] until the body ends. [`Team::run`] then publishes a job split
-//! into parts on a board, everybody (the caller too) works on it, and the call returns when all parts are done.
+//! cost more than the work. So [`Pool::enter`] wakes the threads once: they stand by as a [`Team`] until the body ends,
+//! which runs on the caller's thread. [`Team::run`] then publishes a job split into parts on a board, everybody (the
+//! caller too) works on it, and the call returns when all parts are done.
 //!
 //! Which thread computes which part may change from run to run; *what* a part computes never does. As long as
 //! parts write to separate places, any number of threads gives the same bits.
 
 mod board;
+#[cfg(feature = "rayon")]
+mod helpers_rayon;
+#[cfg(not(feature = "rayon"))]
+mod helpers_std;
+pub(crate) mod parts;
+mod reentry;
+mod sync;
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use self::board::Board;
+#[cfg(feature = "rayon")]
+use self::helpers_rayon::Helpers;
+#[cfg(not(feature = "rayon"))]
+use self::helpers_std::Helpers;
+use self::parts::Pieces;
+use self::reentry::PoolId;
 use crate::activations::Activations;
 use crate::error::Error;
 use crate::simd::Level;
@@ -45,33 +58,33 @@ impl From<Level> for Engine {
 
 /// A number of threads and the [`Engine`] they compute with.
 pub struct Pool {
+    id: PoolId,
     engine: Engine,
     activations: Activations,
-    /// `None` with one thread: then everything happens on the caller's.
-    threads: Option<rayon::ThreadPool>,
-    /// One body at a time: two at once would wait for each other's threads.
+    /// The threads beside the caller's, if there are any.
+    helpers: Option<Helpers>,
+    /// One body at a time: two at once would use more threads than the pool has.
     entrance: Mutex<()>,
 }
 
 impl Pool {
-    /// A pool of `threads` threads (at least one) that compute with `engine`, usually a [`Level`].
+    /// A pool of `threads` threads (at least one) that compute with `engine`, usually a [`Level`]. The caller of
+    /// [`Pool::enter`] is one of them; the others are started here.
     ///
     /// # Errors
     /// [`Error::Threads`] if the operating system refuses the threads.
     pub fn new(threads: usize, engine: impl Into<Engine>) -> Result<Pool, Error> {
         let engine = engine.into();
-        let threads = match threads {
+        let helpers = match threads {
             0 | 1 => None,
             _ if engine == Engine::Reference => None,
-            n => Some(
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(n)
-                    .thread_name(|i| format!("glassbox-{i}"))
-                    .build()
-                    .map_err(|e| Error::Threads { wanted: n, reason: e.to_string() })?,
-            ),
+            n => {
+                let failed = |reason| Error::Threads { wanted: n, reason };
+                Some(Helpers::new(n - 1).map_err(failed)?)
+            }
         };
-        Ok(Pool { engine, activations: Activations::F32, threads, entrance: Mutex::new(()) })
+        let (id, activations) = (PoolId::new(), Activations::F32);
+        Ok(Pool { id, engine, activations, helpers, entrance: Mutex::new(()) })
     }
 
     /// Lets inputs meet quantised weights in another number format than `f32`.
@@ -87,7 +100,7 @@ impl Pool {
 
     /// How many threads work together.
     pub fn threads(&self) -> usize {
-        self.threads.as_ref().map_or(1, rayon::ThreadPool::current_num_threads)
+        1 + self.helpers.as_ref().map_or(0, Helpers::count)
     }
 
     /// What computes the operations.
@@ -103,34 +116,44 @@ impl Pool {
     /// Gathers the threads, runs `body` with them as its team, and returns what it returns.
     ///
     /// Bodies of several callers run one after the other, so that they never use more threads than
-    /// the pool has. A body must not enter the same pool again.
+    /// the pool has.
+    ///
+    /// # Panics
+    /// If a body or a part of the same pool calls this: it would wait for itself. That is noticed on every thread that works
+    /// for this pool, and for a pool entered from there; not on a thread that the body starts itself.
     pub fn enter<R: Send>(&self, body: impl FnOnce(&Team<'_>) -> R + Send) -> R {
-        let Some(threads) = &self.threads else {
+        let entered = self.id.enter();
+        let _turn = self.entrance.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(helpers) = &self.helpers else {
             return body(&self.team(None));
         };
-        let _turn = self.entrance.lock().unwrap_or_else(PoisonError::into_inner);
-        let board = Board::new(self.threads());
-        let team = self.team(Some(&board));
-        let body = Mutex::new(Some(body));
-        let result = Mutex::new(None);
-        threads.broadcast(|thread| {
-            if thread.index() > 0 {
-                return board.serve(thread.index());
-            }
-            let body = body.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let outcome = catch_unwind(AssertUnwindSafe(|| body.map(|body| body(&team))));
-            board.close();
-            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
-        });
-        match result.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(Ok(Some(value))) => value,
-            Some(Err(panic)) => resume_unwind(panic),
-            _ => unreachable!("the first thread of the pool runs the body"),
-        }
+        let board = Arc::new(Board::new(self.threads()));
+        let _closes = CloseOnDrop(&board);
+        helpers.call(&board, &entered);
+        body(&self.team(Some(&board)))
     }
 
     fn team<'a>(&self, board: Option<&'a Board>) -> Team<'a> {
         Team { engine: self.engine, activations: self.activations, threads: self.threads(), board }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("threads", &self.threads())
+            .field("engine", &self.engine)
+            .field("activations", &self.activations)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Closes the board when the body has ended, by a panic too.
+struct CloseOnDrop<'a>(&'a Board);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -140,6 +163,16 @@ pub struct Team<'a> {
     activations: Activations,
     threads: usize,
     board: Option<&'a Board>,
+}
+
+impl fmt::Debug for Team<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Team")
+            .field("threads", &self.threads)
+            .field("engine", &self.engine)
+            .field("activations", &self.activations)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Team<'_> {
@@ -153,9 +186,9 @@ impl Team<'_> {
         self.activations
     }
 
-    /// Whether operations are to be computed by [`reference`](mod@crate::reference).
-    pub(crate) fn is_reference(&self) -> bool {
-        self.engine == Engine::Reference
+    /// What computes the operations.
+    pub fn engine(&self) -> Engine {
+        self.engine
     }
 
     /// How many threads work together.
@@ -188,34 +221,14 @@ impl Team<'_> {
         piece: usize,
         part: impl Fn(usize, &mut [T]) + Sync,
     ) {
-        assert!(piece > 0, "a piece has at least one element");
-        let (len, start) = (data.len(), SendPointer(data.as_mut_ptr()));
-        self.run(len.div_ceil(piece), |i| {
-            let from = i * piece;
-            // SAFETY: piece `i` covers `from..from + piece` cut at `len`: inside `data`, which is borrowed
-            // mutably for the whole call, and disjoint from every other piece, each run exactly once.
-            let piece =
-                unsafe { std::slice::from_raw_parts_mut(start.get().add(from), piece.min(len - from)) };
-            part(i, piece);
-        });
+        self.run_on_parts(Pieces::new(data, piece), part);
     }
 }
 
-/// A pointer that may cross threads; what makes its use sound is said where it is used.
-struct SendPointer<T>(*mut T);
-
-impl<T> SendPointer<T> {
-    fn get(&self) -> *mut T {
-        self.0
-    }
-}
-
-// SAFETY: it is only dereferenced in `run_on_pieces`, on disjoint ranges of a slice of `T: Send`.
-unsafe impl<T: Send> Sync for SendPointer<T> {}
-
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
@@ -302,6 +315,50 @@ mod tests {
         }));
         assert!(result.is_err());
         assert_eq!(pool.enter(|team| team.threads()), 2);
+    }
+
+    #[test]
+    fn a_pool_entered_from_inside_itself_panics() {
+        let other = Pool::new(2, Level::Scalar).unwrap();
+        for threads in [1, 3] {
+            let pool = Pool::new(threads, Level::Scalar).unwrap();
+            let again = || pool.enter(|_| {});
+            let ways: [(&str, &(dyn Fn() + Sync)); 5] = [
+                ("the body", &|| pool.enter(|_| again())),
+                ("a part", &|| pool.enter(|team| team.run(8, |_| again()))),
+                ("another pool's body", &|| pool.enter(|_| other.enter(|_| again()))),
+                ("another pool's part", &|| pool.enter(|_| other.enter(|team| team.run(8, |_| again())))),
+                ("a part's other pool", &|| pool.enter(|team| team.run(8, |_| other.enter(|_| again())))),
+            ];
+            for (way, enter) in ways {
+                let panic = catch_unwind(AssertUnwindSafe(enter)).unwrap_err();
+                let message = panic.downcast_ref::<&str>().unwrap();
+                assert!(message.contains("Pool::enter was called inside"), "{way}: {message}");
+                assert_eq!(pool.enter(|team| team.threads()), threads, "after {way}");
+                assert_eq!(other.enter(|team| team.threads()), 2, "after {way}");
+            }
+        }
+    }
+
+    #[test]
+    fn pools_may_be_entered_from_each_other_and_by_several_threads() {
+        let (a, b) = (Pool::new(2, Level::Scalar).unwrap(), Pool::new(1, Level::Scalar).unwrap());
+        assert_eq!(a.enter(|_| b.enter(|team| team.threads())), 1);
+        assert_eq!(b.enter(|_| a.enter(|team| team.threads())), 2);
+        a.enter(|_| {
+            // It waits for its turn, which comes.
+            std::thread::scope(|scope| drop(scope.spawn(|| b.enter(|team| team.threads()))));
+        });
+    }
+
+    #[test]
+    fn a_panic_in_the_body_sends_the_helpers_home() {
+        let pool = Pool::new(3, Level::Scalar).unwrap();
+        for _ in 0..20 {
+            let result = catch_unwind(AssertUnwindSafe(|| pool.enter(|_| panic!("the body"))));
+            assert!(result.is_err());
+        }
+        assert_eq!(pool.enter(|team| team.threads()), 3);
     }
 
     #[test]

@@ -1,17 +1,21 @@
 //! The operations of a forward pass in their plainest form: loops over slices, one number at a time.
 //!
-//! Read this file to learn what the operations are; the kernels only do the same faster. It also is their
+//! Read this file to learn what the operations are; the kernels only do the same faster. It is also their
 //! oracle: it adds in the order they promise and uses the same polynomials, so the tests demand equality
 //! (`==`), not closeness. Where [`ops`](crate::ops) takes all rows, a function here may take one row, one head or one
-//! number, as its docs say. Adding and gating are single loops in `ops`; the way backward has its plain version in the
-//! crate that trains.
+//! number, as its docs say; `reference/operations.rs` loops over the rest, so that a whole model runs on this file. The
+//! backward pass has its plain version in the crate that trains.
+
+mod operations;
 
 use std::ops::Range;
 
+pub(crate) use self::operations::Reference;
 use crate::activations::Activations;
 use crate::kernels::math::{ERFC_POLYNOMIAL, EXP_POLYNOMIAL, EXP_RANGE, LN_2};
-use crate::ops::{Activation, Start, View};
+use crate::operands::{Activation, Gemm, Start, ViewMut};
 use crate::simd::LANES;
+pub use crate::weights::IntegerRow;
 
 /// `out = x · Wᵀ`: `x` is `[rows, inputs]`, `weight` is `[outputs, inputs]`.
 pub fn matmul(x: &[f32], weight: &[f32], inputs: usize, out: &mut [f32]) {
@@ -117,7 +121,7 @@ fn gelu_erf(x: f32) -> f32 {
     activate(Activation::Relu, x) - x.abs() * half_erfc
 }
 
-/// Turns one head by the angles of its position: components `i` and `i + cos.len()` are a pair.
+/// Rotates one head by the angles of its position: components `i` and `i + cos.len()` are a pair.
 pub fn rotate(head: &mut [f32], cos: &[f32], sin: &[f32]) {
     let half = cos.len();
     for i in 0..half {
@@ -127,8 +131,8 @@ pub fn rotate(head: &mut [f32], cos: &[f32], sin: &[f32]) {
     }
 }
 
-/// What a query `[head_dim]` thinks of the keys (each `[head_dim]`) of the positions in `visible`: fills
-/// `scores` `[positions]`, −∞ elsewhere.
+/// Scaled dot products of one query `[head_dim]` with the visible keys (each `[head_dim]`): fills `scores` `[positions]`,
+/// −∞ elsewhere.
 pub fn attention_scores(
     query: &[f32],
     keys: &[&[f32]],
@@ -142,36 +146,29 @@ pub fn attention_scores(
     }
 }
 
-/// Turns a row of scores into the pattern, in place: a softmax over `visible`, zero elsewhere.
+/// Turns a row of scores into a row of the pattern, in place: a softmax over `visible`, zero elsewhere.
 pub fn attention_pattern(row: &mut [f32], visible: Range<usize>) {
-    // Rows are cut at a multiple of sixteen, so that a position keeps its place in the sum.
+    // The sum begins at a multiple of sixteen, so that a position stays in the same partial sum.
     row[..visible.start].fill(f32::NEG_INFINITY);
     softmax(&mut row[visible.start / LANES * LANES..visible.end]);
     row[..visible.start].fill(0.0);
     row[visible.end..].fill(0.0);
 }
 
-/// What a query takes from the values (each `[head_dim]`) of the positions in `visible`: fills `z` `[head_dim]`.
+/// The weighted sum of the visible values (each `[head_dim]`): fills `z` `[head_dim]`.
 pub fn attention_mix(pattern: &[f32], values: &[&[f32]], visible: Range<usize>, z: &mut [f32]) {
     for (d, z) in z.iter_mut().enumerate() {
         *z = visible.clone().fold(0.0, |sum, position| pattern[position].mul_add(values[position][d], sum));
     }
 }
 
-// What follows is for training and for quantised weights: at first, skip it.
+// The rest is for training and for quantised weights. Skip it at first.
 
-/// `out = start + a · b + bias`, the products added in order of `k`; rows of `out` begin `out_step` apart.
-pub fn gemm(
-    a: View<'_>,
-    b: View<'_>,
-    start: Start<'_>,
-    bias: Option<&[f32]>,
-    out: &mut [f32],
-    out_step: usize,
-) {
+/// `out = start + a · b + bias`, the products added in order of `k`.
+pub fn gemm(Gemm { a, b, start, bias }: Gemm<'_>, out: ViewMut<'_>) {
     for row in 0..a.rows {
         for column in 0..b.columns {
-            let out = &mut out[row * out_step + column];
+            let out = &mut out.data[row * out.row_stride + column];
             let start = match start {
                 Start::Zero => 0.0,
                 Start::Out => *out,
@@ -183,52 +180,46 @@ pub fn gemm(
     }
 }
 
-/// Inputs rounded to whole multiples of a step: `x ≈ step · p`, one step for each span of a row.
+/// Activations quantised to integers, one scale per span: `x ≈ scale · p`.
+#[derive(Clone, Debug)]
 pub struct IntegerInputs {
-    /// `[rows, inputs]`: the whole numbers.
+    /// `[rows, inputs]`: the integers.
     p: Vec<i32>,
-    /// `[rows, spans]`: what one is worth.
-    steps: Vec<f32>,
-    /// How many inputs share a step; the last span of a row may have fewer.
+    /// `[rows, spans]`
+    scales: Vec<f32>,
+    /// Inputs that share a scale. The last span of a row may have fewer.
     span: usize,
 }
 
 impl IntegerInputs {
-    /// Rounds `x`, rows of `inputs`; `None` if activations stay in `f32`.
+    /// Quantises `x`, `[rows, inputs]`; `None` if activations stay in `f32`.
     pub fn round(activations: Activations, x: &[f32], inputs: usize) -> Option<IntegerInputs> {
         let (largest, span) = match activations {
             Activations::F32 => return None,
             Activations::Int8 => (127.0, 32),
-            // 127 · 256: a high byte and a low one, both signed, can hold it.
+            // 127 · 256: two signed bytes, a high and a low one, can hold it.
             Activations::Int16 => (32512.0, 128),
         };
-        let (mut p, mut steps) = (Vec::new(), Vec::new());
+        let (mut p, mut scales) = (Vec::new(), Vec::new());
         for x in x.chunks(inputs).flat_map(|row| row.chunks(span)) {
             let finite = x.iter().all(|x| x.is_finite());
             let size = if finite { x.iter().fold(0.0f32, |a, x| a.max(x.abs())) } else { f32::NAN };
             let inverse = largest / size;
-            // Nothing but zeros, or so small that it counts as zero; or NaN, which the step keeps.
+            // All zero, or so small that it counts as zero; or NaN, which the scale keeps.
             let inverse = if inverse.is_finite() { inverse } else { 0.0 };
-            let whole = |x: &f32| (x * inverse).round_ties_even().min(largest).max(-largest) as i32;
-            p.extend(x.iter().map(whole));
-            steps.push(size / largest);
+            let integer = |x: &f32| (x * inverse).round_ties_even().min(largest).max(-largest) as i32;
+            p.extend(x.iter().map(integer));
+            scales.push(size / largest);
         }
-        Some(IntegerInputs { p, steps, span })
+        Some(IntegerInputs { p, scales, span })
     }
 }
 
-/// One output's weights as whole numbers: `w = scale · q + offset`.
-pub struct IntegerRow {
-    /// The whole numbers, one for each input.
-    pub q: Vec<u8>,
-    /// The scale and the offset of each group.
-    pub groups: Vec<(f32, f32)>,
-}
-
-/// A column of `x · Wᵀ` from whole numbers: `weight` belongs to one output, `out` has an element for each row of `x`.
+/// One output of `x · Wᵀ` in integers, for every row of `x`: `weight` is the output's row of `W`, `out` is `[rows]`.
 ///
-/// `out[row]` is the sum, over the spans of inputs, of `step · t`; and `t` the sum, over the groups of weights in a span,
-/// of `offset · Σp` and then `scale · Σqp`, each rounded once. The sums of whole numbers are exact until they become `f32`.
+/// `out[row]` is the sum, over the spans of inputs, of the span's scale times `t`; and `t` is the sum, over the groups of
+/// weights in a span, of `offset · Σp` and then `scale · Σqp`, each rounded once. Sums of integers are exact until they
+/// become `f32`.
 pub fn matmul_integers(x: &IntegerInputs, weight: &IntegerRow, out: &mut [f32]) {
     let inputs = weight.q.len();
     let group = inputs / weight.groups.len();
@@ -245,7 +236,7 @@ pub fn matmul_integers(x: &IntegerInputs, weight: &IntegerRow, out: &mut [f32]) 
                 t = offset.mul_add(inputs_sum as f32, t);
                 t = scale.mul_add(products as f32, t);
             }
-            *out = x.steps[row * spans + span].mul_add(t, *out);
+            *out = x.scales[row * spans + span].mul_add(t, *out);
         }
     }
 }

@@ -56,6 +56,19 @@ impl Shape {
     }
 }
 
+/// The number of rows of a matrix with `len` elements and `columns` columns.
+///
+/// # Panics
+/// If the last row is not whole; `what` names the operation or the argument.
+#[track_caller]
+pub(crate) fn rows_of(what: &str, len: usize, columns: usize) -> usize {
+    assert!(
+        columns > 0 && len.is_multiple_of(columns),
+        "{what}: length {len} is not a multiple of {columns}"
+    );
+    len / columns
+}
+
 impl Deref for Shape {
     type Target = [usize];
 

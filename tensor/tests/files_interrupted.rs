@@ -49,11 +49,11 @@ fn temporary_files_go_and_none_come_while_the_program_ends() {
 
     write_made(&target, &[], &entries, |i| Ok::<_, Error>(vec![i as u8; 8])).unwrap();
     let file = Gguf::open(&target).unwrap();
-    assert_eq!(file.tensor("b").unwrap().bytes().unwrap(), [1; 8]);
+    assert_eq!(file.tensor("b").unwrap().bytes().unwrap(), [1; 8].as_slice());
     let wrong = write_made(&target, &[], &entries, |_| Ok::<_, Error>(vec![0; 7]));
     assert!(matches!(wrong, Err(Error::ByteCount { expected: 8, found: 7, .. })), "{wrong:?}");
     let twice =
         write_made(&target, &[], &[entries[0].clone(), entries[0].clone()], |_| Ok::<_, Error>(vec![0; 8]));
     assert!(twice.unwrap_err().to_string().contains("occurs twice"));
-    assert_eq!(Gguf::open(&target).unwrap().tensor("b").unwrap().bytes().unwrap(), [1; 8]);
+    assert_eq!(Gguf::open(&target).unwrap().tensor("b").unwrap().bytes().unwrap(), [1; 8].as_slice());
 }

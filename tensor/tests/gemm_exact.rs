@@ -1,7 +1,7 @@
 //! A product of matrices gives the bits of its plain version: at every level, with any number of threads,
 //! for every shape, whichever way the matrices lie in memory.
 
-use glassbox_tensor::ops::{Start, View, add_columns, gemm};
+use glassbox_tensor::ops::{Gemm, Start, View, ViewMut, add_columns, gemm};
 use glassbox_tensor::{Level, Pool, reference};
 
 fn numbers(count: usize, seed: u64) -> Vec<f32> {
@@ -41,6 +41,11 @@ const SHAPES: [(usize, usize, usize); 19] = [
     (530, 30, 290),
 ];
 
+/// The first `n` columns of `m` rows that are three longer.
+fn first_columns(out: &mut [f32], m: usize, n: usize) -> ViewMut<'_> {
+    ViewMut::new(out, m, n + 3).columns(0..n)
+}
+
 #[test]
 fn every_shape_layout_and_start() {
     for (m, k, n) in SHAPES {
@@ -53,13 +58,14 @@ fn every_shape_layout_and_start() {
             let bias = (case & 4 == 0).then_some(&bias[..]);
             let start = [Start::Zero, Start::Out, Start::At(View::new(&other, m, n))][case % 3];
             let mut expected = before.clone();
-            reference::gemm(a, b, start, bias, &mut expected, n + 3);
+            let product = Gemm { a, b, start, bias };
+            reference::gemm(product, first_columns(&mut expected, m, n));
             for pool in pools() {
                 let mut found = before.clone();
                 if matches!(start, Start::Zero | Start::At(_)) {
                     found.chunks_mut(n + 3).for_each(|row| row[..n].fill(f32::NAN));
                 }
-                pool.enter(|team| gemm(team, a, b, start, bias, &mut found, n + 3));
+                pool.enter(|team| gemm(team, product, first_columns(&mut found, m, n)));
                 assert_eq!(found, expected, "{m} × {k} × {n}, case {case}, {}", pool.level());
             }
         }
@@ -72,10 +78,10 @@ fn columns_of_a_wider_matrix() {
     let a = View::new(&a, 20, 30).columns(3..14);
     let b = View::new(&b, 11, 50).columns(7..43);
     let mut expected = vec![0.0; 20 * 36];
-    reference::gemm(a, b, Start::Zero, None, &mut expected, 36);
+    reference::gemm(Gemm::new(a, b), ViewMut::new(&mut expected, 20, 36));
     for pool in pools() {
         let mut found = vec![f32::NAN; 20 * 36];
-        pool.enter(|team| gemm(team, a, b, Start::Zero, None, &mut found, 36));
+        pool.enter(|team| gemm(team, Gemm::new(a, b), ViewMut::new(&mut found, 20, 36)));
         assert_eq!(found, expected);
     }
 }

@@ -1,11 +1,14 @@
 //! Views against the plain definition: element (i, j, …) of a view is the element of the original that it stands for.
 
+use std::fs::File;
+
 use glassbox_tensor::error::Error;
 use glassbox_tensor::format::Format;
 use glassbox_tensor::quant;
 use glassbox_tensor::shape::Shape;
 use glassbox_tensor::storage::Storage;
 use glassbox_tensor::tensor::Tensor;
+use glassbox_tensor::{Level, PackedMatrix, Pool, Team};
 use proptest::prelude::*;
 
 /// The oracle: all elements in a nested order that is computed index by index.
@@ -203,7 +206,7 @@ fn f32_slices_need_alignment() {
     let tensor = Tensor::from_f32([3], vec![1.0, 2.0, 3.0]).unwrap();
     assert_eq!(tensor.as_f32_slice(), Some(&[1.0, 2.0, 3.0][..]));
     let mut bytes = vec![0; 1];
-    bytes.extend(tensor.bytes().unwrap());
+    bytes.extend(tensor.bytes().unwrap().iter());
     let storage = Storage::from(bytes);
     let shifted = storage.slice(1..13).unwrap();
     let shifted = Tensor::from_storage(Format::F32, Shape::new([3]).unwrap(), shifted).unwrap();
@@ -251,20 +254,21 @@ fn empty_tensors_are_fine() {
 fn storage_slices_stay_inside() {
     let storage = Storage::from(vec![1, 2, 3, 4, 5]);
     let middle = storage.slice(1..4).unwrap();
-    assert_eq!(middle.bytes(), [2, 3, 4]);
-    assert_eq!(middle.slice(1..3).unwrap().bytes(), [3, 4]);
+    assert_eq!(middle.bytes().unwrap(), [2, 3, 4].as_slice());
+    assert_eq!(middle.slice(1..3).unwrap().bytes().unwrap(), [3, 4].as_slice());
     let (start, end) = (2, 1);
     assert!(middle.slice(2..4).is_none() && middle.slice(start..end).is_none());
     assert!(middle.slice(3..3).unwrap().is_empty());
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "mmap"))]
 #[test]
 fn released_pages_are_given_back() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("released-pages");
     std::fs::write(&path, vec![1; 4 << 20]).unwrap();
-    let storage = Storage::map(&path).unwrap();
+    // SAFETY: this test alone knows the file.
+    let storage = unsafe { Storage::map(&path) }.unwrap();
     // The memory that the mapping of this file takes, in kB.
     let resident = || {
         let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
@@ -272,31 +276,120 @@ fn released_pages_are_given_back() {
         let line = mapping.lines().find(|line| line.starts_with("Rss:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
     };
-    assert_eq!(storage.bytes().iter().map(|&byte| usize::from(byte)).sum::<usize>(), 4 << 20);
+    let bytes = storage.in_memory().unwrap();
+    assert_eq!(bytes.iter().map(|&byte| usize::from(byte)).sum::<usize>(), 4 << 20);
     assert!(resident() >= 4096, "all of it was read");
     storage.release_pages(100..(2 << 20) + 100);
     // Larger pages than 4 KiB, where a file system has them, may stay at the ends.
     assert!((2048 - 64..=2048 + 64).contains(&resident()), "{} kB", resident());
 }
 
+#[cfg(feature = "mmap")]
 #[test]
 fn released_pages_can_be_read_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("bytes");
     let bytes: Vec<u8> = (0..100_000u32).map(|i| (i * 7 % 251) as u8).collect();
     std::fs::write(&path, &bytes).unwrap();
-    let storage = Storage::map(&path).unwrap();
-    assert!(storage.is_mapped());
-    assert_eq!(storage.bytes(), bytes);
+    // SAFETY: this test alone knows the file.
+    let storage = unsafe { Storage::map(&path) }.unwrap();
+    assert_eq!(storage.in_memory(), Some(&bytes[..]));
     storage.release_pages(10..99_990);
-    assert_eq!(storage.bytes(), bytes);
+    assert_eq!(storage.in_memory(), Some(&bytes[..]));
     storage.slice(5000..6000).unwrap().release_pages(0..1000);
     storage.release_pages(0..usize::MAX);
     Storage::from(bytes.clone()).release_pages(0..bytes.len());
-    assert_eq!(storage.bytes(), bytes);
-    // What is not a regular file is an error, not a wait.
-    assert!(matches!(Storage::map(directory.path()), Err(Error::Io { .. })));
-    assert!(matches!(Storage::map(directory.path().join("none")), Err(Error::Io { doing: "open", .. })));
+    assert_eq!(storage.in_memory(), Some(&bytes[..]));
+    // SAFETY: nobody changes these while the test runs.
+    let map = |name: &str| unsafe { Storage::map(directory.path().join(name)) };
+    assert!(matches!(map(""), Err(Error::Io { .. })));
+    assert!(matches!(map("none"), Err(Error::Io { doing: "open", .. })));
     std::fs::write(directory.path().join("empty"), []).unwrap();
-    assert!(Storage::map(directory.path().join("empty")).unwrap().is_empty());
+    assert!(map("empty").unwrap().is_empty());
+}
+
+#[test]
+fn the_bytes_of_a_file_are_read_where_they_are_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("bytes");
+    let bytes: Vec<u8> = (0..100_000u32).map(|i| (i * 7 % 251) as u8).collect();
+    std::fs::write(&path, &bytes).unwrap();
+    let storage = Storage::open(&path).unwrap();
+    assert!(storage.in_memory().is_none());
+    assert_eq!(storage.bytes().unwrap(), &bytes[..]);
+    let middle = storage.slice(500..900).unwrap().slice(10..300).unwrap();
+    assert_eq!(middle.bytes().unwrap(), &bytes[510..800]);
+    let mut some = [0; 7];
+    for storage in [middle.clone(), Storage::from(bytes[510..800].to_vec())] {
+        storage.read(283, &mut some).unwrap();
+        assert_eq!(some, bytes[793..800]);
+        for from in [284, 290, usize::MAX] {
+            let error = storage.read(from, &mut some).unwrap_err();
+            assert!(matches!(error, Error::Io { doing: "read", .. }), "{error}");
+        }
+    }
+    // What is not a regular file is an error, not a wait.
+    assert!(matches!(Storage::open(directory.path()), Err(Error::Io { .. })));
+    assert!(matches!(Storage::open(directory.path().join("none")), Err(Error::Io { doing: "open", .. })));
+    std::fs::write(directory.path().join("empty"), []).unwrap();
+    assert!(Storage::open(directory.path().join("empty")).unwrap().bytes().unwrap().is_empty());
+}
+
+#[test]
+fn a_file_shortened_while_it_is_open_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tensor");
+    let values: Vec<f32> = (0..4096).map(|i| i as f32).collect();
+    std::fs::write(&path, values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+    let shape = Shape::new([64, 64]).unwrap();
+    let tensor = Tensor::from_storage(Format::F32, shape, Storage::open(&path).unwrap()).unwrap();
+    assert_eq!(tensor.to_f32(), values);
+    assert_eq!(tensor.transpose(0, 1).unwrap().row(3).unwrap().to_f32()[..2], [3.0, 67.0]);
+    // As long as it is whole, a change is read.
+    std::fs::write(&path, vec![0; 4 * 4096]).unwrap();
+    assert_eq!(tensor.to_f32(), [0.0; 4096]);
+
+    File::options().write(true).open(&path).unwrap().set_len(4 * 4095).unwrap();
+    let pool = Pool::new(2, Level::detect()).unwrap();
+    let packed = |tensor: &Tensor| pool.enter(|team| PackedMatrix::pack(team, tensor).map(drop));
+    for result in [
+        tensor.bytes().map(drop),
+        tensor.try_to_f32().map(drop),
+        tensor.row_to_f32(63).map(drop),
+        tensor.transpose(0, 1).unwrap().try_to_f32().map(drop),
+        tensor.transpose(0, 1).unwrap().to_contiguous().map(drop),
+        packed(&tensor),
+        packed(&tensor.transpose(0, 1).unwrap()),
+    ] {
+        let error = result.unwrap_err();
+        assert!(matches!(&error, Error::Io { path: found, doing: "read", .. } if *found == path), "{error}");
+    }
+    assert!(tensor.row_to_f32(62).is_ok() && packed(&tensor.narrow(0, 0..63).unwrap()).is_ok());
+}
+
+#[test]
+fn a_matrix_in_a_file_is_packed_as_one_in_memory_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("matrix");
+    let pool = Pool::new(2, Level::detect()).unwrap();
+    for (format, outputs, inputs) in [(Format::F32, 1, 3), (Format::F16, 35, 5), (Format::Q4_1, 50, 64)] {
+        let values: Vec<f32> = (0..outputs * inputs).map(|i| (i * 7 % 61) as f32 - 30.0).collect();
+        let bytes = glassbox_tensor::quant::quantize(format, &values).unwrap();
+        std::fs::write(&path, &bytes).unwrap();
+        let shape = Shape::new([outputs, inputs]).unwrap();
+        let stored = Tensor::from_storage(format, shape, Storage::open(&path).unwrap()).unwrap();
+        let tensor = Tensor::from_bytes(format, [outputs, inputs], bytes).unwrap();
+        // In the order of the file, and with some rows that follow one another and some that do not.
+        for source in [|row: usize, _: usize| row, |row: usize, rows: usize| (row + row / 5 * 2) % rows] {
+            let pack = |tensor: &Tensor| {
+                let pack =
+                    |team: &Team<'_>| PackedMatrix::pack_rows(team, tensor, |row| source(row, outputs));
+                let packed = pool.enter(pack).unwrap();
+                let mut all = vec![0.0; outputs * inputs];
+                all.chunks_mut(inputs).enumerate().for_each(|(row, out)| packed.row(row, out));
+                all
+            };
+            assert_eq!(pack(&stored), pack(&tensor), "{format}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! Logits are the largest intermediate value (a vocabulary per token), so they are computed for a chunk of tokens at a
 //! time, forward and backward together. Tokens with weight 0 are skipped.
 
-use glassbox_tensor::ops::{self, Start, View};
+use glassbox_tensor::ops::{self, Gemm, View, ViewMut};
 
 use crate::pass::Pass;
 use crate::tensors::Gradients;
@@ -70,16 +70,17 @@ fn chunks(
 
         logits.resize(rows.len() * vocab_size, 0.0);
         let x = View::new(picked, rows.len(), d);
-        ops::gemm(team, x, head.transposed(), Start::Zero, None, logits, vocab_size);
+        ops::gemm(team, Gemm::new(x, head.transposed()), ViewMut::new(logits, rows.len(), vocab_size));
         ops::cross_entropy(team, logits, vocab_size, &targets, &factors, &mut of_rows);
         rows.iter().zip(&of_rows).for_each(|(&row, &loss)| losses[row] = loss);
 
         let Some(gradients) = gradients.as_deref_mut() else { continue };
         let dlogits = View::new(logits, rows.len(), vocab_size);
         if network.adapters().is_none() {
-            ops::gemm(team, dlogits.transposed(), x, Start::Out, None, gradients.at_mut(index), d);
+            let dhead = ViewMut::new(gradients.at_mut(index), vocab_size, d);
+            ops::gemm(team, Gemm::new(dlogits.transposed(), x).accumulate(), dhead);
         }
-        ops::gemm(team, dlogits, head, Start::Zero, None, picked, d);
+        ops::gemm(team, Gemm::new(dlogits, head), ViewMut::new(picked, rows.len(), d));
         for (&row, dx) in rows.iter().zip(picked.chunks_exact(d)) {
             dnormed[row * d..][..d].copy_from_slice(dx);
         }

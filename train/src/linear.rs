@@ -2,7 +2,7 @@
 //! [`plain::linear`](crate::plain::linear).
 
 use glassbox_tensor::Team;
-use glassbox_tensor::ops::{self, Start, View};
+use glassbox_tensor::ops::{self, Gemm, Start, View, ViewMut};
 
 use crate::adapters::Pair;
 use crate::network::Network;
@@ -34,12 +34,15 @@ pub(crate) fn forward(
     let (parameters, rows) = (network.parameters(), x.len() / part.shape.inputs);
     let bias = part.bias.map(|bias| parameters.at(bias));
     let x = View::new(x, rows, part.shape.inputs);
-    ops::gemm(team, x, matrix(part, parameters.at(part.weight)), start, bias, out, out_step);
+    let out_shape = [rows, part.shape.outputs];
+    let mut out = ViewMut::strided(out, out_shape, out_step).expect("rows of outputs");
+    let b = matrix(part, parameters.at(part.weight));
+    ops::gemm(team, Gemm { a: x, b, start, bias }, out.reborrow());
     if let Some(lora) = LoraBranch::of(network, part) {
         let u = lora.down(team, x);
         let scaled = lora.scaled_b();
         let b = View::new(&scaled, part.shape.outputs, lora.pair.rank).transposed();
-        ops::gemm(team, View::new(&u, rows, lora.pair.rank), b, Start::Out, None, out, out_step);
+        ops::gemm(team, Gemm::new(View::new(&u, rows, lora.pair.rank), b).accumulate(), out);
     }
 }
 
@@ -62,32 +65,32 @@ pub(crate) fn backward(
     let (parameters, inputs) = (network.parameters(), part.shape.inputs);
     let rows = x.len() / inputs;
     let x = View::new(x, rows, inputs);
-    ops::gemm(team, dy, matrix(part, parameters.at(part.weight)).transposed(), start, None, dx, inputs);
+    let b = matrix(part, parameters.at(part.weight)).transposed();
+    ops::gemm(team, Gemm { a: dy, b, start, bias: None }, ViewMut::new(dx, rows, inputs));
     if let Some(lora) = LoraBranch::of(network, part) {
         let rank = lora.pair.rank;
         let mut u = lora.down(team, x);
         u.iter_mut().for_each(|u| *u *= lora.pair.scale);
-        let db = gradients.at_mut(lora.pair.b);
-        ops::gemm(team, dy.transposed(), View::new(&u, rows, rank), Start::Out, None, db, rank);
+        let db = ViewMut::new(gradients.at_mut(lora.pair.b), part.shape.outputs, rank);
+        ops::gemm(team, Gemm::new(dy.transposed(), View::new(&u, rows, rank)).accumulate(), db);
         let scaled = lora.scaled_b();
         let mut du = u;
         let b = View::new(&scaled, part.shape.outputs, rank);
-        ops::gemm(team, dy, b, Start::Zero, None, &mut du, rank);
+        ops::gemm(team, Gemm::new(dy, b), ViewMut::new(&mut du, rows, rank));
         let (du, a) = (View::new(&du, rows, rank), View::new(lora.a, rank, inputs));
-        ops::gemm(team, du, a, Start::Out, None, dx, inputs);
-        let da = gradients.at_mut(lora.pair.a);
-        ops::gemm(team, du.transposed(), x, Start::Out, None, da, inputs);
+        ops::gemm(team, Gemm::new(du, a).accumulate(), ViewMut::new(dx, rows, inputs));
+        let da = ViewMut::new(gradients.at_mut(lora.pair.a), rank, inputs);
+        ops::gemm(team, Gemm::new(du.transposed(), x).accumulate(), da);
     }
     if network.adapters().is_some() {
         return;
     }
     let dw = gradients.at_mut(part.weight);
-    match part.shape.order {
-        WeightOrder::InputsOutputs => {
-            ops::gemm(team, x.transposed(), dy, Start::Out, None, dw, part.shape.outputs);
-        }
-        WeightOrder::OutputsInputs => ops::gemm(team, dy.transposed(), x, Start::Out, None, dw, inputs),
-    }
+    let (a, b) = match part.shape.order {
+        WeightOrder::InputsOutputs => (x.transposed(), dy),
+        WeightOrder::OutputsInputs => (dy.transposed(), x),
+    };
+    ops::gemm(team, Gemm::new(a, b).accumulate(), ViewMut::new(dw, a.shape()[0], b.shape()[1]));
     if let Some(bias) = part.bias {
         ops::add_columns(team, dy, gradients.at_mut(bias));
     }
@@ -113,7 +116,7 @@ impl<'a> LoraBranch<'a> {
     fn down(&self, team: &Team<'_>, x: View<'_>) -> Vec<f32> {
         let mut u = vec![0.0; x.rows() * self.pair.rank];
         let a = View::new(self.a, self.pair.rank, self.a.len() / self.pair.rank).transposed();
-        ops::gemm(team, x, a, Start::Zero, None, &mut u, self.pair.rank);
+        ops::gemm(team, Gemm::new(x, a), ViewMut::new(&mut u, x.rows(), self.pair.rank));
         u
     }
 

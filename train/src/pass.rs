@@ -361,8 +361,12 @@ impl<'a> Pass<'a> {
     fn rotate(self, layer: usize, shape: Causal, x: &mut [f32], back: bool) {
         if let Some(rotation) = self.network.rotation(layer) {
             let (heads, tokens) = (shape.heads + shape.kv_heads, shape.tokens);
-            let width = shape.width();
-            ops::rotate_texts(self.team, x, width, heads, shape.head_dim, rotation, tokens, back);
+            let (width, head_dim) = (shape.width(), shape.head_dim);
+            let heads = ops::RotateSequences { rotation, tokens, width, heads, head_dim };
+            match back {
+                false => ops::rotate_sequences(self.team, x, heads),
+                true => ops::rotate_sequences_backward(self.team, x, heads),
+            }
         }
     }
 
@@ -386,11 +390,10 @@ impl<'a> Pass<'a> {
     ) {
         let (weight, epsilon) = (self.norm_weight(norm), self.network.config().norm_epsilon);
         let (mut dweight, mut dbias) = (vec![0.0; weight.len()], vec![0.0; weight.len()]);
+        let backward = ops::NormBackward { x, weight: &weight, epsilon, dy };
         match norm.bias {
-            Some(_) => {
-                ops::layer_norm_backward(self.team, x, &weight, epsilon, dy, dx, &mut dweight, &mut dbias)
-            }
-            None => ops::rms_norm_backward(self.team, x, &weight, epsilon, dy, dx, &mut dweight),
+            Some(_) => ops::layer_norm_backward(self.team, backward, dx, &mut dweight, &mut dbias),
+            None => ops::rms_norm_backward(self.team, backward, dx, &mut dweight),
         }
         if self.network.adapters().is_none() {
             ops::add(self.team, gradients.at_mut(norm.weight), &dweight);

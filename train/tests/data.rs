@@ -24,7 +24,7 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 
 fn texts(path: &Path) -> Vec<String> {
     let documents = Documents::open(path).unwrap();
-    (0..documents.len()).map(|index| documents.get(index).to_owned()).collect()
+    (0..documents.len()).map(|index| documents.get(index)).collect()
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn the_end_of_a_single_document_is_the_validation_split() {
     assert!((1255..=1265).contains(&cut) && documents.get(0).is_char_boundary(cut), "{cut}");
 }
 
-/// The corpus as a memory-mapped token file, with its tokenizer.
+/// The corpus as a token file, with its tokenizer.
 fn encoded(folder: &Path) -> (TokenFile, Tokenizer, PathBuf) {
     let documents = Documents::open(folder).unwrap();
     let parts = split_documents(&documents, 0.1, 3);
@@ -120,13 +120,13 @@ fn the_token_file_decodes_to_all_documents_each_with_its_end() {
     assert_eq!(end, 0);
     for (part, pieces) in [(Split::Training, &parts.training), (Split::Validation, &parts.validation)] {
         let mut ids = Vec::new();
-        tokens.read(part, 0, tokens.len(part), &mut ids);
+        tokens.read(part, 0, tokens.len(part), &mut ids).unwrap();
         let texts: Vec<String> =
             ids.split(|&id| id == end).map(|text| tokenizer.decode(text, false)).collect();
         assert_eq!(texts.len(), pieces.len() + 1);
         assert_eq!(texts.last().map(String::as_str), Some(""));
         for (text, piece) in texts.iter().zip(pieces) {
-            assert_eq!(text, documents.get(piece.0));
+            assert_eq!(*text, documents.get(piece.0));
         }
     }
     // Truncated files, other files and ids outside the vocabulary are errors.
@@ -146,16 +146,16 @@ fn an_example_depends_only_on_seed_and_number() {
     let folder = corpus();
     let (tokens, _, _) = encoded(folder.path());
     let batches = Batches::new(&tokens, 16, 5).unwrap();
-    let (ids, targets) = batches.read(&tokens, 8, 8);
+    let (ids, targets) = batches.read(&tokens, 8, 8).unwrap();
     assert_eq!((ids.len(), targets.len()), (128, 128));
     // The same with another division into calls.
-    let halves = [batches.read(&tokens, 8, 4), batches.read(&tokens, 12, 4)];
+    let halves = [(8, 4), (12, 4)].map(|(first, rows)| batches.read(&tokens, first, rows).unwrap());
     assert_eq!(ids, [&halves[0].0[..], &halves[1].0].concat());
     assert_eq!(targets, [&halves[0].1[..], &halves[1].1].concat());
     for (ids, targets) in ids.chunks(16).zip(targets.chunks(16)) {
         assert_eq!(ids[1..], targets[..15]);
     }
-    assert_ne!(ids, Batches::new(&tokens, 16, 6).unwrap().read(&tokens, 8, 8).0);
+    assert_ne!(ids, Batches::new(&tokens, 16, 6).unwrap().read(&tokens, 8, 8).unwrap().0);
     let too_long = tokens.len(Split::Training);
     assert!(Batches::new(&tokens, too_long, 5).unwrap_err().to_string().contains("shorter context_length"));
     assert_eq!(Batches::new(&tokens, too_long - 1, 5).unwrap().epoch_len(), 1);

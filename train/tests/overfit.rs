@@ -39,3 +39,21 @@ fn gpt2() {
 fn llama() {
     overfits(Config { d_model: 24, ..llama_config(2, true, false) });
 }
+
+#[test]
+fn a_part_without_a_backward_pass_is_refused_by_name() {
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/fixtures/tiny");
+    let config = |name: &str| glassbox_model::Checkpoint::open(fixtures.join(name)).unwrap().config().clone();
+    let error = Network::new(config("mixtral-plain"), 1).unwrap_err().to_string();
+    assert!(error.contains("mixtral") && error.contains("experts"), "{error}");
+    // A window is none as long as the sequences are shorter.
+    let mut network = Network::new(config("gemma3_text-plain"), 1).unwrap();
+    let pool = Pool::new(1, Level::detect()).unwrap();
+    let mut batch = |tokens: u32| {
+        let ids: Vec<u32> = (0..=tokens).collect();
+        network.loss(&pool, &glassbox_train::Batch::next_token(&ids, 1).unwrap())
+    };
+    assert!(batch(9).is_ok());
+    let error = batch(10).unwrap_err().to_string();
+    assert!(error.contains("10") && error.contains('9'), "{error}");
+}

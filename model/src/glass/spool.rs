@@ -71,7 +71,7 @@ impl Spool {
     ) -> Result<(), Error> {
         let flushed = self.failed.take().map_or_else(|| self.file.flush(), Err);
         flushed.map_err(|source| Error::Write { path: self.target.clone(), source })?;
-        let storage = Storage::map(self.temporary.path())?;
+        let storage = Storage::open(self.temporary.path())?;
         let tensors = self.values.iter().map(|(name, bytes)| {
             let part = storage.slice(bytes.clone()).unwrap_or_else(|| Vec::new().into());
             let shape = Shape::new(name.shape(config, tokens))?;

@@ -6,6 +6,7 @@ mod gguf_tokenizer;
 mod stored;
 mod weights;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::families;
 use crate::fields::{self, Fields};
 use crate::model::Model;
 use crate::runtime::Runtime;
+use crate::spec::{self, Parameter, Site};
 pub(crate) use assemble::{Assembled, AssembledRows, assemble};
 use container::Container;
 use stored::Stored;
@@ -169,6 +171,17 @@ impl Checkpoint {
             .into_iter()
             .map(|tensor| Ok((tensor.name.clone(), tensor.shape.clone(), tensor.to_f32()?)))
             .collect()
+    }
+
+    /// Every parameter as numbers, `[rows, columns]`, by its site and whether it is a bias. Quantised ones are dequantised.
+    pub(crate) fn parameters_by_site(&self) -> Result<HashMap<(Site, bool), Vec<f32>>, Error> {
+        let stored = self.stored();
+        stored.check()?;
+        let numbers = |parameter: Parameter| {
+            let key = (parameter.site, parameter.is_bias);
+            Ok((key, stored.numbers(&parameter)?))
+        };
+        spec::parameters(&self.config).into_iter().map(numbers).collect()
     }
 
     /// Loads the parameters and packs them with the threads of `pool`.

@@ -152,8 +152,6 @@ impl Loader<'_> {
     }
 
     fn vector(&self, parameter: &Parameter) -> Result<Vec<f32>, Error> {
-        let (tensor, rows) = self.stored.tensor(parameter)?;
-        let (values, offset) = (tensor.to_f32(), self.stored.offset(parameter));
-        Ok((0..parameter.shape[0]).map(|i| values[rows.at(i)] + offset).collect())
+        self.stored.numbers(parameter)
     }
 }

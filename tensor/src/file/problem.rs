@@ -2,9 +2,7 @@
 //! found.
 
 use std::fmt;
-use std::path::Path;
 
-use crate::error::Error;
 use crate::format::Format;
 
 /// What is wrong with the content of a file.
@@ -54,6 +52,7 @@ pub enum FileProblem {
         /// The most that the rest of the file could hold.
         limit: u64,
     },
+    #[cfg(feature = "safetensors")]
     /// JSON that does not parse, or does not have the form it needs.
     BadJson {
         /// Which part of the file.
@@ -233,10 +232,11 @@ pub enum FileProblem {
     },
 }
 
+#[cfg(any(feature = "gguf", feature = "safetensors"))]
 impl FileProblem {
     /// The error that says in which file the problem is.
-    pub(crate) fn in_file(self, path: &Path) -> Error {
-        Error::File { path: path.to_owned(), problem: Box::new(self) }
+    pub(crate) fn in_file(self, path: &std::path::Path) -> crate::error::Error {
+        crate::error::Error::File { path: path.to_owned(), problem: Box::new(self) }
     }
 }
 
@@ -266,6 +266,7 @@ impl fmt::Display for FileProblem {
             CountTooLarge { counted, found, limit } => {
                 write!(f, "{found} {counted}, but the rest of the file has room for {limit} at most")
             }
+            #[cfg(feature = "safetensors")]
             BadJson { part, source } => write!(f, "{part}: {source}"),
             NotUtf8 { what } => write!(f, "{what} is not valid UTF-8"),
             DuplicateKey { key } => write!(f, "metadata key \"{key}\" occurs twice"),
@@ -341,6 +342,7 @@ impl fmt::Display for FileProblem {
 impl std::error::Error for FileProblem {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            #[cfg(feature = "safetensors")]
             FileProblem::BadJson { source, .. } => Some(source),
             _ => None,
         }

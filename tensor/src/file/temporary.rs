@@ -67,6 +67,7 @@ impl Drop for Temporary {
 }
 
 /// While this lives, no temporary file comes into being.
+#[derive(Debug)]
 pub struct NoneLeft {
     _lock: MutexGuard<'static, (Vec<PathBuf>, u64)>,
 }

@@ -2,7 +2,7 @@
 //!
 //! The content goes to a temporary name in the same directory, is brought to the disk, and takes the final name in one
 //! step. If anything fails, the temporary file is removed and a file that was there before is as it was; those who have
-//! the old one mapped keep it.
+//! the old one open keep it.
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -62,10 +62,11 @@ impl<'a, W: Write> Output<'a, W> {
             let problem = FileProblem::ScatteredBlocks { tensor: name.to_owned(), format: tensor.format() };
             return Err(problem.in_file(self.path));
         };
-        self.put(tensor.bytes()?)
+        tensor.each_piece(|bytes| self.put(bytes))
     }
 
     /// Zeros up to the next multiple of `alignment`.
+    #[cfg(feature = "gguf")]
     pub(super) fn pad(&mut self, alignment: u64) -> Result<(), Error> {
         let mut missing = self.written.next_multiple_of(alignment) - self.written;
         while missing > 0 {

@@ -1,6 +1,6 @@
 //! Attention of some query vectors over the cached keys and values of their head.
 //!
-//! For a query at position `p` that may look back to position `first`, with `d` = head_dim:
+//! For a query at position `p` that attends back to position `first`, with `d` = head_dim:
 //!
 //! ```text
 //! scores[j]  = scale · Σ_d q[d]·k[j][d]      j = first..=p, inputs in order, one chain each
@@ -8,52 +8,49 @@
 //! z[d]       = Σ_j pattern[j]·v[j][d]        positions in order, one chain each
 //! ```
 //!
-//! Keys lie in panels of sixteen positions and values row by row, so that both products are the same
-//! register tile as in [`matmul`](super::matmul): some queries × some panels of sixteen positions, then some
-//! queries × some chunks of sixteen values. Four panels of keys lie interleaved, component by component: a tile that
-//! takes them together reads memory in order, as it does the values, and memory is what few queries wait for. A query's
-//! result depends on its own row alone; how many are taken
-//! together does not change a bit, as long as the values are finite: positions that only another query of the
-//! tile may see have pattern 0 and add `0 · v`, which is NaN for an infinite `v`.
+//! Keys lie in panels of sixteen positions and values row by row, so that both products use the micro-kernel of
+//! [`tile`](super::tile): some queries × some panels of sixteen positions, then some queries × some vectors of sixteen
+//! components of the values. Four panels of keys are interleaved, component by component: a tile that reads them together
+//! reads memory in order, as it does the values, and memory is the limit with few queries. A query's result depends on its
+//! own row alone: how many are computed together changes no bit, as long as the values are finite. Positions that only
+//! another query of the tile attends to have pattern 0 and add `0 · v`, which is NaN for an infinite `v`.
 
 use std::ops::Range;
 
-use super::element::Element;
-use super::output::Output;
 use super::rowwise::Softmax;
 use super::tile::multiply_tile;
-use crate::simd::{Kernel, LANES, Lanes};
+use crate::element::Element;
+use crate::operands::INTERLEAVED;
+use crate::pool::parts::OutputTile;
+use crate::simd::{Kernel, LANES, Lanes, Tile, TileSizes};
 
-/// Queries taken together.
+/// Queries of a tile.
 pub(crate) const QUERIES: usize = 6;
-
-/// Panels of keys that lie interleaved.
-pub(crate) const INTERLEAVED: usize = 4;
 
 /// A key-value head's cache, and the queries of a tile that share it.
 #[derive(Clone, Copy)]
-pub(crate) struct Tile<'a, E> {
+pub(crate) struct QueryTile<'a, E> {
     /// Panels of sixteen positions, four interleaved: `[⌈positions/64⌉][head_dim][4][16]`.
     pub(crate) keys: &'a [[E; LANES]],
     /// `[positions][⌈head_dim/16⌉][16]`
     pub(crate) values: &'a [[E; LANES]],
     pub(crate) head_dim: usize,
-    /// The positions each query may see, at most [`QUERIES`] ranges.
+    /// The positions each query attends to, at most [`QUERIES`] ranges.
     pub(crate) visible: &'a [Range<usize>],
 }
 
-impl<E> Tile<'_, E> {
-    /// The furthest position any query sees, rounded up to sixteen: how long a row of scores is at least.
+impl<E> QueryTile<'_, E> {
+    /// The end of the positions that any query attends to, rounded up to sixteen: the least length of a row of scores.
     pub(crate) fn row_len(&self) -> usize {
         self.end().next_multiple_of(LANES)
     }
 
-    /// The panels of sixteen positions that any query sees.
+    /// The panels of sixteen positions that any query attends to.
     pub(crate) fn panels(&self) -> Range<usize> {
         self.start() / LANES..self.end().div_ceil(LANES)
     }
 
-    /// The positions that any query sees, from the beginning of their sixteen.
+    /// The positions that any query attends to, from the beginning of the first one's panel.
     fn positions(&self) -> Range<usize> {
         self.start()..self.end()
     }
@@ -67,62 +64,76 @@ impl<E> Tile<'_, E> {
     }
 }
 
-/// `rows[i][j] = scale · q[i]·k[j]`: what each query thinks of each key.
+/// `rows[i][j] = scale · q[i]·k[j]`: scaled dot products of each query with each key.
 pub(crate) struct Scores<'a, E> {
-    pub(crate) tile: Tile<'a, E>,
+    pub(crate) tile: QueryTile<'a, E>,
     /// One `[head_dim]` a query.
     pub(crate) queries: &'a [&'a [f32]],
     pub(crate) scale: f32,
     /// Which panels of positions to score; a few before them may be scored too, from a multiple of four on.
     pub(crate) panels: Range<usize>,
     /// `[…][row_len]`
-    pub(crate) rows: &'a Output<'a>,
+    pub(crate) rows: OutputTile<'a>,
     /// The row of the first query.
     pub(crate) first_row: usize,
 }
 
 /// Softmax over the visible part of each row of scores; zero outside it.
-pub(crate) struct Soften<'a> {
+pub(crate) struct MaskedSoftmax<'a> {
     /// `[queries][row_len]`: scores in, pattern out.
     pub(crate) rows: &'a mut [f32],
     pub(crate) row_len: usize,
-    /// The positions each query may see.
+    /// The positions each query attends to.
     pub(crate) visible: &'a [Range<usize>],
 }
 
-/// `z[i] = Σ_j rows[i][j] · v[j]`: each query takes from each value in proportion. The sum may be taken up in pieces,
-/// the positions in order: a piece goes on from the `z` that those before it left.
-pub(crate) struct Mix<'a, E> {
-    pub(crate) tile: Tile<'a, E>,
+/// `z[i] = Σ_j rows[i][j] · v[j]`: each query's weighted sum of the values. It may be computed in pieces, the positions in
+/// order: a piece continues the sums that those before it left in `z`.
+pub(crate) struct WeightedSum<'a, E> {
+    pub(crate) tile: QueryTile<'a, E>,
     /// The pattern, `[queries][row_len]`.
     pub(crate) rows: &'a [f32],
     pub(crate) row_len: usize,
     /// The positions of this piece.
     pub(crate) positions: Range<usize>,
-    /// Which sixteens of the values' components to mix.
+    /// Which vectors of sixteen components.
     pub(crate) chunks: Range<usize>,
     /// `[queries][chunks][16]`, zero before the first piece.
     pub(crate) z: &'a mut [[f32; LANES]],
 }
 
-/// Calls `$self.$method` with constants set to the number of queries, one to [`QUERIES`], and to how many panels
-/// lie side by side: as many as leave all sums of the tile in registers.
+/// Calls `$self.$method` with a constant set to the number of queries, one to [`QUERIES`].
 macro_rules! with_count {
     ($count:expr, $self:ident.$method:ident::<$S:ident>($s:ident)) => {
-        match ($count, $S::TILE_ROWS) {
-            (0, _) => {}
-            (1, 12) => $self.$method::<$S, 1, 4>($s),
-            (2, 12) => $self.$method::<$S, 2, 4>($s),
-            (3, 12) => $self.$method::<$S, 3, 4>($s),
-            (4, 12) => $self.$method::<$S, 4, 4>($s),
-            (5, 12) => $self.$method::<$S, 5, 4>($s),
-            (_, 12) => $self.$method::<$S, QUERIES, 4>($s),
-            (1, _) => $self.$method::<$S, 1, 2>($s),
-            (2, _) => $self.$method::<$S, 2, 2>($s),
-            (3, _) => $self.$method::<$S, 3, 2>($s),
-            (4, _) => $self.$method::<$S, 4, 1>($s),
-            (5, _) => $self.$method::<$S, 5, 1>($s),
-            _ => $self.$method::<$S, QUERIES, 1>($s),
+        match $count {
+            0 => {}
+            1 => $self.$method::<$S, 1>($s),
+            2 => $self.$method::<$S, 2>($s),
+            3 => $self.$method::<$S, 3>($s),
+            4 => $self.$method::<$S, 4>($s),
+            5 => $self.$method::<$S, 5>($s),
+            _ => $self.$method::<$S, QUERIES>($s),
+        }
+    };
+}
+
+/// How many panels `queries` queries go side by side with: as many as leave all sums of the tile in registers, and at most
+/// twice those of a matmul's tile, for there are fewer rows.
+const fn side_by_side<S: Tile>(queries: usize) -> usize {
+    let mut side = 2 * S::Size::PANELS;
+    while side > 1 && side * queries > S::Size::SUMS {
+        side /= 2;
+    }
+    side
+}
+
+/// Calls `$self.$method::<$S, $N, SIDE>` with SIDE set to [`side_by_side`].
+macro_rules! with_panels {
+    ($self:ident.$method:ident::<$S:ident, $N:ident>($($argument:expr),*)) => {
+        match const { side_by_side::<$S>($N) } {
+            4 => $self.$method::<$S, $N, 4>($($argument),*),
+            2 => $self.$method::<$S, $N, 2>($($argument),*),
+            _ => $self.$method::<$S, $N, 1>($($argument),*),
         }
     };
 }
@@ -131,34 +142,43 @@ impl<E: Element> Kernel for Scores<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes>(self, s: S) {
+    fn run<S: Tile>(self, s: S) {
         with_count!(self.queries.len(), self.score::<S>(s));
     }
 }
 
-impl Kernel for Soften<'_> {
+impl Kernel for MaskedSoftmax<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes>(self, s: S) {
+    fn run<S: Tile>(self, s: S) {
         for (row, visible) in self.rows.chunks_exact_mut(self.row_len).zip(self.visible) {
-            soften(s, row, visible.clone());
+            masked_softmax(s, row, visible.clone());
         }
     }
 }
 
-impl<E: Element> Kernel for Mix<'_, E> {
+impl<E: Element> Kernel for WeightedSum<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes>(self, s: S) {
-        with_count!(self.tile.visible.len(), self.mix::<S>(s));
+    fn run<S: Tile>(self, s: S) {
+        with_count!(self.tile.visible.len(), self.sum::<S>(s));
     }
 }
 
 impl<E: Element> Scores<'_, E> {
     #[inline(always)]
-    fn score<S: Lanes, const N: usize, const SIDE: usize>(self, s: S) {
+    fn score<S: Tile, const N: usize>(self, s: S) {
+        with_panels!(self.score_all::<S, N>(s));
+    }
+
+    #[inline(always)]
+    fn score_all<S: Lanes, const N: usize, const SIDE: usize>(mut self, s: S) {
+        // Nothing to score: rounded down, an empty range would begin with panels of another part.
+        if self.panels.is_empty() {
+            return;
+        }
         let queries: [&[f32]; N] = self.queries.try_into().expect("N queries");
         let mut panel = self.panels.start / SIDE * SIDE;
         while panel + SIDE <= self.panels.end {
@@ -173,7 +193,7 @@ impl<E: Element> Scores<'_, E> {
 
     #[inline(always)]
     fn score_panels<S: Lanes, const N: usize, const SIDE: usize>(
-        &self,
+        &mut self,
         s: S,
         queries: [&[f32]; N],
         first: usize,
@@ -185,22 +205,26 @@ impl<E: Element> Scores<'_, E> {
             *keys = &self.tile.keys[group * head_dim * INTERLEAVED + member..];
         }
         let mut sums = [[s.splat(0.0); SIDE]; N];
-        multiply_tile(s, queries, keys, INTERLEAVED, &mut sums);
+        multiply_tile(s, head_dim, (queries, 1), (keys, INTERLEAVED), &mut sums);
         for (row, sums) in sums.into_iter().enumerate() {
             for (i, sum) in sums.into_iter().enumerate() {
-                // SAFETY: a part of the job alone has these queries and panels, and the slice ends with this iteration.
-                let sixteen = unsafe { self.rows.stripe(self.first_row + row, (first + i) * LANES) };
-                s.store(s.mul(sum, s.splat(self.scale)), sixteen.try_into().expect("sixteen scores"));
+                let scores = s.mul(sum, s.splat(self.scale));
+                self.rows.store_partial(s, self.first_row + row, first + i, scores);
             }
         }
     }
 }
 
-impl<E: Element> Mix<'_, E> {
+impl<E: Element> WeightedSum<'_, E> {
     #[inline(always)]
-    fn mix<S: Lanes, const N: usize, const SIDE: usize>(mut self, s: S) {
-        let seen = self.tile.positions();
-        let (from, to) = (self.positions.start.max(seen.start), self.positions.end.min(seen.end));
+    fn sum<S: Tile, const N: usize>(self, s: S) {
+        with_panels!(self.sum_all::<S, N>(s));
+    }
+
+    #[inline(always)]
+    fn sum_all<S: Lanes, const N: usize, const SIDE: usize>(mut self, s: S) {
+        let visible = self.tile.positions();
+        let (from, to) = (self.positions.start.max(visible.start), self.positions.end.min(visible.end));
         if from >= to {
             return;
         }
@@ -210,17 +234,17 @@ impl<E: Element> Mix<'_, E> {
         }
         let mut chunk = self.chunks.start;
         while chunk + SIDE <= self.chunks.end {
-            self.mix_chunks::<S, N, SIDE>(s, pattern, from, chunk);
+            self.sum_chunks::<S, N, SIDE>(s, pattern, from, chunk);
             chunk += SIDE;
         }
         while chunk < self.chunks.end {
-            self.mix_chunks::<S, N, 1>(s, pattern, from, chunk);
+            self.sum_chunks::<S, N, 1>(s, pattern, from, chunk);
             chunk += 1;
         }
     }
 
     #[inline(always)]
-    fn mix_chunks<S: Lanes, const N: usize, const SIDE: usize>(
+    fn sum_chunks<S: Lanes, const N: usize, const SIDE: usize>(
         &mut self,
         s: S,
         pattern: [&[f32]; N],
@@ -239,7 +263,7 @@ impl<E: Element> Mix<'_, E> {
                 *sum = s.load(z);
             }
         }
-        multiply_tile(s, pattern, values, per_value, &mut sums);
+        multiply_tile(s, pattern[0].len(), (pattern, 1), (values, per_value), &mut sums);
         for (z, sums) in self.z.chunks_exact_mut(self.chunks.len()).zip(sums) {
             for (z, sum) in z[at..].iter_mut().zip(sums) {
                 s.store(sum, z);
@@ -248,10 +272,10 @@ impl<E: Element> Mix<'_, E> {
     }
 }
 
-/// The sum runs in the lanes of absolute positions: the row is cut at a multiple of sixteen, and what of
-/// it is not visible takes part as −∞, whose exponential (10⁻³⁸ here) vanishes beside the largest, which is 1.
+/// The sum runs in the lanes of absolute positions: it begins at a multiple of sixteen. Positions there that are not visible
+/// take part as −∞, whose exponential (10⁻³⁸ here) vanishes beside the largest, which is 1.
 #[inline(always)]
-fn soften<S: Lanes>(s: S, row: &mut [f32], visible: Range<usize>) {
+fn masked_softmax<S: Tile>(s: S, row: &mut [f32], visible: Range<usize>) {
     let from = visible.start / LANES * LANES;
     row[..visible.start].fill(f32::NEG_INFINITY);
     Softmax { row: &mut row[from..visible.end] }.run(s);

@@ -1,7 +1,8 @@
 //! Operations without a sum: sums of two vectors, activations, the rotary embedding.
 
-use super::math::{Activation, activate};
-use super::rowwise::{add_assign, map, put, sixteen};
+use super::math::activate;
+use super::rowwise::{add_assign, map};
+use crate::operands::Activation;
 use crate::simd::{Kernel, LANES, Lanes};
 
 /// `x[i] ← x[i] + y[i]`
@@ -47,17 +48,17 @@ impl Kernel for Gate<'_> {
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
         for i in (0..self.gate.len()).step_by(LANES) {
-            let (gate, up) = (sixteen(s, self.gate, i, 0.0), sixteen(s, self.up, i, 0.0));
-            put(s, self.gate, i, s.mul(activate(s, self.activation, gate), up));
+            let (gate, up) = (s.load_partial(&self.gate[i..], 0.0), s.load_partial(&self.up[i..], 0.0));
+            s.store_partial(s.mul(activate(s, self.activation, gate), up), &mut self.gate[i..]);
         }
     }
 }
 
-/// Turns the pairs `(x[i], x[i + half])` of one head by the angles of its position:
+/// Rotates the pairs `(x[i], x[i + half])` of one head by the angles of its position:
 /// `x[i] ← x[i]·cos[i] - x[i + half]·sin[i]`, `x[i + half] ← x[i + half]·cos[i] + x[i]·sin[i]`,
 /// the second product of each rounded before the (fused) first.
 pub(crate) struct Rotate<'a> {
-    /// `[head_dim]`, of which the first `2 · cos.len()` are turned.
+    /// `[head_dim]`, of which the first `2 · cos.len()` are rotated.
     pub(crate) head: &'a mut [f32],
     pub(crate) cos: &'a [f32],
     pub(crate) sin: &'a [f32],

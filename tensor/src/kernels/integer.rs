@@ -1,10 +1,10 @@
-//! `y = x · Wᵀ` for quantised weights and inputs: whole numbers are multiplied and added up exactly, a block at a time.
+//! `y = x · Wᵀ` for quantised weights and inputs: integers are multiplied and added up exactly, a block at a time.
 //!
-//! A weight is `scale · q + offset` with `q` a small whole number, an input `step · p` with `p` another. What the inputs
-//! of a *span*, which share a step, add to an output is therefore
+//! A weight is `scale · q + offset` with `q` a small integer, an input `scale_x · p` with `p` another. What the inputs of a
+//! *span*, which share a scale, add to an output is therefore
 //!
 //! ```text
-//! Σ (scale·q + offset) · step·p  =  step · Σ (offset · Σp + scale · Σqp)
+//! Σ (scale·q + offset) · scale_x·p  =  scale_x · Σ (offset · Σp + scale · Σqp)
 //! ```
 //!
 //! with the inner sums over *groups* of weights, which share a scale and an offset. `Σp` is the same for all outputs, and
@@ -12,33 +12,35 @@
 //! *blocks* of 32 inputs: a group is a block, or half of one in Q6_K, and a span some blocks.
 //!
 //! **Order of summation.** `y[m][n]` starts at zero. For each span in turn `t` starts at zero; for each group in it
-//! `t = offset · Σp + t` and then `t = scale · Σqp + t`; then `y = step · t + y`; each rounded once. `Σp` and `Σqp` are
-//! exact whole numbers, rounded when they become `f32`, so nothing depends on how they are computed.
+//! `t = offset · Σp + t` and then `t = scale · Σqp + t`; then `y = scale_x · t + y`; each rounded once. `Σp` and `Σqp` are
+//! exact integers, rounded when they become `f32`, so nothing depends on how they are computed.
 //!
-//! As with `f32` inputs ([`matmul`](super::matmul)) few rows take the weights apart in registers, once for all of them;
-//! for more, a stretch of a panel is taken apart once and then walked by tiles of eight rows, whose sums stay in registers.
+//! As with `f32` inputs ([`matmul`](super::matmul)) few rows unpack the weights in registers, once for all of them; for
+//! more, the loops of [`blocked`](super::blocked) unpack a micro-panel once for a block of rows, and its tiles are four or
+//! eight rows × one panel.
 
 use std::ops::Range;
 
-use super::inputs::{ALL, BLOCK, InputBlock, Precision};
-use super::output::{Output, put, take};
-use crate::simd::{Kernel, LANES, Lanes};
+use super::blocked::{Blocked, Blocking, even_blocks, multiply_blocked};
+use super::inputs::{ALL, BLOCK, InputBlock, span_blocks};
+use crate::pool::parts::OutputTile;
+use crate::simd::{Kernel, LANES, Lanes, Precision, Tile};
 use crate::weights::{IntegerBlock, ScaleOffset, eight_words};
 
-/// Rows of a tile, whose inputs lie side by side in memory.
-pub(crate) const TILE_ROWS: usize = 8;
+/// Rows whose inputs lie side by side in memory. A multiple of every level's tile rows.
+pub(crate) const ROWS: usize = 8;
 
-/// How many rows' inputs lie side by side: up to a tile's, one of the numbers that there is a kernel for.
+/// How many rows' inputs lie side by side: up to [`ROWS`], one of the numbers that there is a kernel for.
 pub(crate) fn rows_side_by_side(rows: usize) -> usize {
-    rows.next_power_of_two().min(TILE_ROWS)
+    rows.next_power_of_two().min(ROWS)
 }
 
-/// Blocks of inputs taken apart at a time, at most: 15 KiB of weights, and as much of a tile's inputs, less than a
-/// first-level cache.
-const STRETCH: usize = 20;
+/// kc at most, in blocks of 32 inputs: 15 KiB of unpacked weights, and as much of a tile's inputs, less than a first-level
+/// cache.
+const KC_BLOCKS: usize = 20;
 
-/// Tiles walked with one stretch: 32 × 8 rows, whose inputs stay in a second-level cache.
-const TILE_BLOCK: usize = 32;
+/// mc: the inputs of 256 rows stay in a second-level cache. A multiple of [`ROWS`].
+pub(crate) const MC: usize = 256;
 
 /// One thread's share of a product: some rows times some panels.
 pub(crate) struct IntegerMatmul<'a, B, P: Precision> {
@@ -46,84 +48,68 @@ pub(crate) struct IntegerMatmul<'a, B, P: Precision> {
     pub(crate) x: &'a [InputBlock<P>],
     /// Of [`rows_side_by_side`].
     pub(crate) tile_rows: usize,
-    /// Whole tiles, but for the last.
-    pub(crate) rows: Range<usize>,
     pub(crate) inputs: usize,
     /// All panels of the matrix.
     pub(crate) blocks: &'a [B],
-    pub(crate) panels: Range<usize>,
-    /// `[all rows, outputs]`
-    pub(crate) out: &'a Output<'a>,
+    /// Which rows and panels of `[all rows, outputs]` to compute; the rows are whole tiles, but for the last.
+    pub(crate) out: OutputTile<'a>,
 }
 
 impl<B: IntegerBlock, P: Precision> Kernel for IntegerMatmul<'_, B, P> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes>(self, s: S) {
+    fn run<S: Tile>(self, s: S) {
         match self.tile_rows {
-            _ if self.rows.len() > self.tile_rows => self.many_rows(s),
+            _ if self.out.rows().len() > self.tile_rows => self.many_rows(s),
             1 => self.few_rows::<S, 1>(s),
             2 => self.few_rows::<S, 2>(s),
             4 => self.few_rows::<S, 4>(s),
-            _ => self.few_rows::<S, TILE_ROWS>(s),
+            _ => self.few_rows::<S, ROWS>(s),
         }
     }
 }
 
-impl<B: IntegerBlock, P: Precision> IntegerMatmul<'_, B, P> {
-    /// The blocks of a panel from the `from`-th 32 inputs on.
-    fn panel(&self, panel: usize, from: usize) -> &[B] {
+impl<'a, B: IntegerBlock, P: Precision> IntegerMatmul<'a, B, P> {
+    /// The blocks of a panel from input `from` on.
+    fn panel(&self, panel: usize, from: usize) -> &'a [B] {
         let per_panel = self.inputs / B::K;
-        &self.blocks[panel * per_panel..][..per_panel][from * BLOCK / B::K..]
+        &self.blocks[panel * per_panel..][..per_panel][from / B::K..]
     }
 
     #[inline(always)]
-    fn few_rows<S: Lanes, const R: usize>(&self, s: S) {
-        self.panels.clone().for_each(|panel| s.apart(FewRows::<B, P, R> { job: self, panel }));
-    }
-
-    #[inline(always)]
-    fn many_rows<S: Lanes>(&self, s: S) {
-        let blocks = self.inputs / BLOCK;
-        let per_block = B::K / BLOCK;
-        // Stretches of whole spans, whose sums are not handed on, and of much the same length: a short last one would not
-        // repay the fetching of its sums.
-        let unit = const { whole_spans(B::K / BLOCK, P::SPAN_BLOCKS) };
-        let units = blocks.div_ceil(unit);
-        let len = units.div_ceil(units.div_ceil(STRETCH / unit)) * unit;
-        let mut stretch = Stretch::BLANK;
-        let x = &self.x[self.rows.start * blocks..self.rows.end.next_multiple_of(TILE_ROWS) * blocks];
-        for (i, x) in x.chunks(TILE_BLOCK * TILE_ROWS * blocks).enumerate() {
-            let first_row = self.rows.start + i * TILE_BLOCK * TILE_ROWS;
-            for from in (0..blocks).step_by(len) {
-                let len = len.min(blocks - from);
-                for panel in self.panels.clone() {
-                    unpack(s, &self.panel(panel, from)[..len / per_block], &mut stretch);
-                    let place = Place { end_row: self.rows.end, first_row, blocks, from, len, panel };
-                    let (weights, out) = (&stretch, self.out);
-                    match (B::LARGEST, B::GROUP) {
-                        (..=15, _) => s.apart(Tiles::<P, 15, 1> { x, place, weights, out }),
-                        (16..=63, BLOCK) => s.apart(Tiles::<P, 63, 1> { x, place, weights, out }),
-                        (16..=63, _) => s.apart(Tiles::<P, 63, 2> { x, place, weights, out }),
-                        _ => s.apart(Tiles::<P, 255, 1> { x, place, weights, out }),
-                    }
-                }
-            }
+    fn few_rows<S: Tile, const R: usize>(mut self, s: S) {
+        for panel in self.out.panels() {
+            s.out_of_line(FewRows::<B, P, R> { job: &mut self, panel });
         }
+    }
+
+    #[inline(always)]
+    fn many_rows<S: Tile>(self, s: S) {
+        let (rows, panels, inputs) = (self.out.rows(), self.out.panels(), self.inputs);
+        // Blocks of whole spans, whose sums are not handed on.
+        let unit = const { whole_spans(B::K, P::SPAN) };
+        let blocking = Blocking {
+            rows: even_blocks(rows.len(), ROWS, MC),
+            panels: panels.len().max(1),
+            k: even_blocks(inputs, unit, KC_BLOCKS * BLOCK),
+            tile_panels: 1,
+        };
+        let mut product = BlockedIntegers { job: self, unpacked: UnpackedPanel::BLANK };
+        multiply_blocked(s, &mut product, blocking, rows, panels, inputs);
     }
 }
 
-/// How many blocks of inputs are whole blocks of weights and whole spans.
+/// How many inputs are whole blocks of weights and whole spans.
 const fn whole_spans(weights: usize, span: usize) -> usize {
     let unit = if weights > span { weights } else { span };
-    assert!(unit.is_multiple_of(weights) && unit.is_multiple_of(span) && unit <= STRETCH);
+    assert!(unit.is_multiple_of(weights) && unit.is_multiple_of(span) && unit <= KC_BLOCKS * BLOCK);
     unit
 }
 
 /// At most `R` rows, whose inputs lie side by side, times one panel.
 struct FewRows<'a, 'b, B, P: Precision, const R: usize> {
-    job: &'a IntegerMatmul<'b, B, P>,
+    job: &'a mut IntegerMatmul<'b, B, P>,
     panel: usize,
 }
 
@@ -131,17 +117,18 @@ impl<B: IntegerBlock, P: Precision, const R: usize> Kernel for FewRows<'_, '_, B
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes>(self, s: S) {
+    fn run<S: Tile>(self, s: S) {
         let FewRows { job, panel } = self;
+        let (rows, span) = (job.out.rows(), const { span_blocks::<P>() });
         let (x, _): (&[[InputBlock<P>; R]], _) = job.x.as_chunks();
         let blocks = job.panel(panel, 0);
         let per_row = job.inputs / BLOCK;
-        let x = &x[job.rows.start / R * per_row..][..per_row];
+        let x = &x[rows.start / R * per_row..][..per_row];
         let mut sums = [s.splat(0.0); R];
-        for (span, x) in x.chunks(P::SPAN_BLOCKS).enumerate() {
+        for (i_span, x) in x.chunks(span).enumerate() {
             let mut span_sums = [s.splat(0.0); R];
             for (i, x) in x.iter().enumerate() {
-                let (at, per_block) = (span * P::SPAN_BLOCKS + i, B::K / BLOCK);
+                let (at, per_block) = (i_span * span + i, B::K / BLOCK);
                 let (block, i) = (&blocks[at / per_block], at % per_block);
                 let words = block.words(s, i);
                 if B::GROUP == BLOCK {
@@ -163,8 +150,8 @@ impl<B: IntegerBlock, P: Precision, const R: usize> Kernel for FewRows<'_, '_, B
             add_span(s, &x[0], span_sums, &mut sums);
         }
         for (row, sum) in sums.into_iter().enumerate() {
-            if row < job.rows.len() {
-                put(s, job.out, job.rows.start + row, panel, sum);
+            if row < rows.len() {
+                job.out.store_partial(s, rows.start + row, panel, sum);
             }
         }
     }
@@ -186,7 +173,7 @@ fn add_group<S: Lanes, P: Precision, const R: usize>(
     }
 }
 
-/// What a span adds: `y = step · t + y` for each row.
+/// What a span adds: `y = scale_x · t + y` for each row.
 #[inline(always)]
 fn add_span<S: Lanes, P: Precision, const R: usize>(
     s: S,
@@ -195,87 +182,101 @@ fn add_span<S: Lanes, P: Precision, const R: usize>(
     sums: &mut [S::F; R],
 ) {
     for r in 0..R {
-        sums[r] = s.mul_add(s.splat(inputs[r].step), span_sums[r], sums[r]);
+        sums[r] = s.mul_add(s.splat(inputs[r].scale), span_sums[r], sums[r]);
     }
 }
 
-/// [`STRETCH`] blocks of 32 inputs of a panel, taken apart: the same for all formats.
+/// A block of `k` of one panel, unpacked: the same for all formats.
 #[derive(Clone, Copy)]
-struct Stretch {
-    words: [[[u32; LANES]; 8]; STRETCH],
+struct UnpackedPanel {
+    words: [[[u32; LANES]; 8]; KC_BLOCKS],
     /// One for each block, or one for each half of it.
-    scales: [[f32; LANES]; 2 * STRETCH],
-    offsets: [[f32; LANES]; 2 * STRETCH],
+    scales: [[f32; LANES]; 2 * KC_BLOCKS],
+    offsets: [[f32; LANES]; 2 * KC_BLOCKS],
 }
 
-impl Stretch {
-    const BLANK: Stretch = Stretch {
-        words: [[[0; LANES]; 8]; STRETCH],
-        scales: [[0.0; LANES]; 2 * STRETCH],
-        offsets: [[0.0; LANES]; 2 * STRETCH],
+impl UnpackedPanel {
+    const BLANK: UnpackedPanel = UnpackedPanel {
+        words: [[[0; LANES]; 8]; KC_BLOCKS],
+        scales: [[0.0; LANES]; 2 * KC_BLOCKS],
+        offsets: [[0.0; LANES]; 2 * KC_BLOCKS],
     };
 
     #[inline(always)]
     fn scale_offset<S: Lanes>(&self, s: S, at: usize) -> ScaleOffset<S> {
         ScaleOffset { scale: s.load(&self.scales[at]), offset: s.load(&self.offsets[at]) }
     }
-}
 
-#[inline(always)]
-fn unpack<S: Lanes, B: IntegerBlock>(s: S, blocks: &[B], out: &mut Stretch) {
-    let (per_block, scales) = (B::K / BLOCK, B::K / B::GROUP);
-    for (b, block) in blocks.iter().enumerate() {
-        for i in 0..per_block {
-            let words = block.words(s, i);
-            for (word, out) in words.as_flattened().iter().zip(&mut out.words[b * per_block + i]) {
-                s.store_words(*word, out);
+    #[inline(always)]
+    fn unpack<S: Lanes, B: IntegerBlock>(&mut self, s: S, blocks: &[B]) {
+        let (per_block, scales) = (B::K / BLOCK, B::K / B::GROUP);
+        for (b, block) in blocks.iter().enumerate() {
+            for i in 0..per_block {
+                let words = block.words(s, i);
+                for (word, out) in words.as_flattened().iter().zip(&mut self.words[b * per_block + i]) {
+                    s.store_words(*word, out);
+                }
             }
-        }
-        for g in 0..scales {
-            let ScaleOffset { scale, offset } = block.scale_offset(s, g);
-            s.store(scale, &mut out.scales[b * scales + g]);
-            s.store(offset, &mut out.offsets[b * scales + g]);
+            for g in 0..scales {
+                let ScaleOffset { scale, offset } = block.scale_offset(s, g);
+                s.store(scale, &mut self.scales[b * scales + g]);
+                s.store(offset, &mut self.offsets[b * scales + g]);
+            }
         }
     }
 }
 
-/// Which part of the product is computed.
-#[derive(Clone, Copy)]
-struct Place {
-    /// The row of the first tile, and where the rows end.
-    first_row: usize,
-    end_row: usize,
-    /// In a row.
-    blocks: usize,
-    /// The first block of the stretch, and how many there are.
-    from: usize,
-    len: usize,
-    panel: usize,
+struct BlockedIntegers<'a, B, P: Precision> {
+    job: IntegerMatmul<'a, B, P>,
+    unpacked: UnpackedPanel,
 }
 
-/// A stretch of a panel times some tiles of rows. `SCALES` in a block of 32 inputs.
+impl<B: IntegerBlock, P: Precision> Blocked for BlockedIntegers<'_, B, P> {
+    #[inline(always)]
+    fn multiply<S: Tile>(&mut self, s: S, rows: Range<usize>, panels: Range<usize>, k: Range<usize>) {
+        let (panel, blocks) = (panels.start, self.job.inputs / BLOCK);
+        self.unpacked.unpack(s, &self.job.panel(panel, k.start)[..k.len() / B::K]);
+        let x = &self.job.x[rows.start * blocks..rows.end.next_multiple_of(ROWS) * blocks];
+        let k = k.start / BLOCK..k.end / BLOCK;
+        let (weights, out) = (&self.unpacked, self.job.out.reborrow());
+        match (B::LARGEST, B::GROUP) {
+            (..=15, _) => s.out_of_line(Tiles::<P, 15, 1> { x, blocks, rows, panel, k, weights, out }),
+            (16..=63, BLOCK) => s.out_of_line(Tiles::<P, 63, 1> { x, blocks, rows, panel, k, weights, out }),
+            (16..=63, _) => s.out_of_line(Tiles::<P, 63, 2> { x, blocks, rows, panel, k, weights, out }),
+            _ => s.out_of_line(Tiles::<P, 255, 1> { x, blocks, rows, panel, k, weights, out }),
+        }
+    }
+}
+
+/// Loop 1: one block of rows times one unpacked panel, of weights of at most `LARGEST` with `SCALES` scales in a block of
+/// 32 inputs.
 struct Tiles<'a, P: Precision, const LARGEST: u32, const SCALES: usize> {
-    /// `[tiles][blocks][8]`
+    /// `[tiles][blocks][8]`, the block of rows.
     x: &'a [InputBlock<P>],
-    place: Place,
-    weights: &'a Stretch,
-    out: &'a Output<'a>,
+    /// Blocks of 32 inputs in a row.
+    blocks: usize,
+    rows: Range<usize>,
+    panel: usize,
+    /// Which blocks of 32 inputs.
+    k: Range<usize>,
+    weights: &'a UnpackedPanel,
+    out: OutputTile<'a>,
 }
 
 impl<P: Precision, const LARGEST: u32, const SCALES: usize> Kernel for Tiles<'_, P, LARGEST, SCALES> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes>(self, s: S) {
-        let Place { first_row, end_row, blocks, from, len, .. } = self.place;
-        for (i, x) in self.x.chunks_exact(blocks * TILE_ROWS).enumerate() {
-            let (x, row) = (&x.as_chunks().0[from..][..len], first_row + i * TILE_ROWS);
-            // A whole tile where its sums have registers, else a half after the other.
-            if S::TILE_ROWS >= TILE_ROWS && end_row - row > TILE_ROWS / 2 {
-                self.tile::<S, TILE_ROWS>(s, x, 0, row);
+    fn run<S: Tile>(mut self, s: S) {
+        for (i, x) in self.x.chunks_exact(self.blocks * ROWS).enumerate() {
+            let (x, row) = (&x.as_chunks().0[self.k.clone()], self.rows.start + i * ROWS);
+            let rows = self.rows.end - row;
+            // A whole tile where its sums have registers, else one half after the other.
+            if S::INTEGER_ROWS >= ROWS && rows > ROWS / 2 {
+                self.tile::<S, ROWS>(s, x, 0, row);
             } else {
-                for half in (0..TILE_ROWS.min(end_row - row)).step_by(TILE_ROWS / 2) {
-                    self.tile::<S, { TILE_ROWS / 2 }>(s, x, half, row + half);
+                for half in (0..ROWS.min(rows)).step_by(ROWS / 2) {
+                    self.tile::<S, { ROWS / 2 }>(s, x, half, row + half);
                 }
             }
         }
@@ -283,33 +284,28 @@ impl<P: Precision, const LARGEST: u32, const SCALES: usize> Kernel for Tiles<'_,
 }
 
 impl<P: Precision, const LARGEST: u32, const SCALES: usize> Tiles<'_, P, LARGEST, SCALES> {
-    /// Adds the stretch to `ROWS` rows × sixteen outputs; `first` is the first of these rows in its tile, `row` in all.
+    /// The micro-kernel: adds the block of `k` to `R` rows × sixteen outputs; `first` is the first of these rows among those
+    /// side by side, `row` among all.
     #[inline(always)]
-    fn tile<S: Lanes, const ROWS: usize>(
-        &self,
-        s: S,
-        x: &[[InputBlock<P>; TILE_ROWS]],
-        first: usize,
-        row: usize,
-    ) {
-        let (panel, weights) = (self.place.panel, self.weights);
-        let rows = ROWS.min(self.place.end_row - row);
-        let mut sums = [s.splat(0.0); ROWS];
-        if self.place.from > 0 {
+    fn tile<S: Tile, const R: usize>(&mut self, s: S, x: &[[InputBlock<P>; ROWS]], first: usize, row: usize) {
+        let (panel, weights) = (self.panel, self.weights);
+        let (rows, span) = (R.min(self.rows.end - row), const { span_blocks::<P>() });
+        let mut sums = [s.splat(0.0); R];
+        if self.k.start > 0 {
             for (r, sum) in sums.iter_mut().enumerate() {
                 if r < rows {
-                    *sum = take(s, self.out, row + r, panel);
+                    *sum = self.out.load_partial(s, row + r, panel);
                 }
             }
         }
-        for (span, x) in x[..x.len().min(STRETCH)].chunks(P::SPAN_BLOCKS).enumerate() {
-            let mut span_sums = [s.splat(0.0); ROWS];
+        for (i_span, x) in x[..x.len().min(KC_BLOCKS)].chunks(span).enumerate() {
+            let mut span_sums = [s.splat(0.0); R];
             for (i, x) in x.iter().enumerate() {
-                let (at, x) = (span * P::SPAN_BLOCKS + i, some_rows::<P, ROWS>(x, first));
+                let (at, x) = (i_span * span + i, some_rows::<P, R>(x, first));
                 let words = eight_words(s, &weights.words[at]);
                 if SCALES == 1 {
                     let inputs = x.each_ref().map(|x| &x.words);
-                    let products = P::dot::<S, 2, LARGEST, ROWS>(s, &words, inputs);
+                    let products = P::dot::<S, 2, LARGEST, R>(s, &words, inputs);
                     let weights = weights.scale_offset(s, at);
                     add_group(s, weights, x, ALL, products, &mut span_sums);
                 } else {
@@ -317,7 +313,7 @@ impl<P: Precision, const LARGEST: u32, const SCALES: usize> Tiles<'_, P, LARGEST
                     #[allow(clippy::needless_range_loop)]
                     for half in 0..2 {
                         let inputs = x.each_ref().map(|x| std::array::from_ref(&x.words[half]));
-                        let products = P::dot::<S, 1, LARGEST, ROWS>(s, &[words[half]], inputs);
+                        let products = P::dot::<S, 1, LARGEST, R>(s, &[words[half]], inputs);
                         let weights = weights.scale_offset(s, 2 * at + half);
                         add_group(s, weights, x, half, products, &mut span_sums);
                     }
@@ -327,17 +323,14 @@ impl<P: Precision, const LARGEST: u32, const SCALES: usize> Tiles<'_, P, LARGEST
         }
         for (r, sum) in sums.into_iter().enumerate() {
             if r < rows {
-                put(s, self.out, row + r, panel, sum);
+                self.out.store_partial(s, row + r, panel, sum);
             }
         }
     }
 }
 
-/// The inputs of `ROWS` rows of a tile, from row `first` on.
+/// The inputs of `R` of the rows side by side, from row `first` on.
 #[inline(always)]
-fn some_rows<P: Precision, const ROWS: usize>(
-    x: &[InputBlock<P>; TILE_ROWS],
-    first: usize,
-) -> &[InputBlock<P>; ROWS] {
-    x[first..first + ROWS].try_into().expect("rows of the tile")
+fn some_rows<P: Precision, const R: usize>(x: &[InputBlock<P>; ROWS], first: usize) -> &[InputBlock<P>; R] {
+    x[first..first + R].try_into().expect("rows side by side")
 }

@@ -4,6 +4,7 @@
 //! correctly rounded operations at every level, so they give the same bits everywhere. Errors are
 //! relative to the exact function: `exp` 2·10⁻⁷, GELU and SiLU 5·10⁻⁷ of the larger of |x|·2⁻²⁴ and the result.
 
+use crate::operands::Activation;
 use crate::simd::Lanes;
 
 /// `exp` clamps its argument to this range, in which `2ⁿ` is an ordinary number: results from 10⁻³⁸ to 10³⁸.
@@ -51,24 +52,7 @@ pub(crate) fn exp<S: Lanes>(s: S, x: S::F) -> S::F {
     s.mul_add(p, power, power)
 }
 
-/// An activation function of the feed-forward layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Activation {
-    /// `x·½·(1 + erf(x/√2))` (Hendrycks and Gimpel, 2016).
-    GeluErf,
-    /// `½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))`, GPT-2's form.
-    GeluTanh,
-    /// `x·σ(1.702·x)`.
-    GeluQuick,
-    /// `x·σ(x)`, also called swish.
-    Silu,
-    /// `max(x, 0)`.
-    Relu,
-    /// `max(x, 0)²`.
-    ReluSquared,
-}
-
-/// Applies the activation to sixteen values.
+/// Applies the activation to each lane.
 #[inline(always)]
 pub(crate) fn activate<S: Lanes>(s: S, activation: Activation, x: S::F) -> S::F {
     match activation {
@@ -89,8 +73,9 @@ pub(crate) fn activate<S: Lanes>(s: S, activation: Activation, x: S::F) -> S::F 
     }
 }
 
-/// The activation and its slope at sixteen values. As `σ′ = σ·(1 − σ)`, the slope of `x·σ(u)` is
+/// The activation and its slope in each lane. As `σ′ = σ·(1 − σ)`, the slope of `x·σ(u)` is
 /// `σ + x·u′·σ·(1 − σ)`; and the slope of the normal distribution function is the bell curve.
+#[cfg(feature = "train")]
 #[inline(always)]
 pub(crate) fn activate_with_slope<S: Lanes>(s: S, activation: Activation, x: S::F) -> (S::F, S::F) {
     let step = s.min(s.splat(1.0), s.max(s.splat(0.0), s.mul(x, s.splat(1e38))));
@@ -121,6 +106,7 @@ pub(crate) fn activate_with_slope<S: Lanes>(s: S, activation: Activation, x: S::
 }
 
 /// `x · σ(u)` and its slope, `du` being that of `u`.
+#[cfg(feature = "train")]
 #[inline(always)]
 fn sigmoid_with_slope<S: Lanes>(s: S, x: S::F, u: S::F, du: S::F) -> (S::F, S::F) {
     let power = exp(s, s.sub(s.splat(0.0), u));

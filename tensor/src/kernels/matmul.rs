@@ -1,87 +1,95 @@
 //! `y = x · Wᵀ` for packed weights: outputs run across the lanes, each adding up its inputs in order.
 //!
 //! **Order of summation.** `y[m][n]` starts at zero, and for `k = 0, 1, 2, …` becomes
-//! `x[m][k] · W[n][k] + y[m][n]`, rounded once. One chain an output: neither the tile's size, nor how many
+//! `x[m][k] · W[n][k] + y[m][n]`, rounded once. One chain an output: neither the sizes of blocks and tiles, nor how many
 //! rows there are, nor who computes it, changes a bit.
 //!
 //! There are two ways to get there:
-//! - **few rows** (a token being generated): each weight is used once or a few times, so it is unpacked in
-//!   registers and multiplied on the spot. Memory is the limit. Some panels go side by side, because one
-//!   chain of dependent multiply-adds would leave the arithmetic units waiting.
-//! - **many rows** (a prompt): a stretch of two panels is unpacked to `f32` once, into a buffer that stays near the core
-//!   (what is `f32` already is read where it lies), and a tile of rows × outputs stays in registers while it walks the
-//!   stretch. Arithmetic is the limit. (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008,
-//!   is the classic on such blocking.)
+//! - **few rows** (a token being generated): each weight is used once or twice, so it is unpacked in registers and
+//!   multiplied on the spot. Memory is the limit. Some panels go side by side, because one chain of dependent
+//!   multiply-adds would leave the arithmetic units waiting.
+//! - **many rows** (a prompt): the loops of [`blocked`](super::blocked), in which a micro-panel is unpacked to `f32` once
+//!   for a block of rows; weights that are `f32` are read where they lie. Arithmetic is the limit.
 
 use std::ops::Range;
 
-use super::output::{Output, put, take};
-use super::tile::multiply_tile;
-use crate::simd::{Kernel, LANES, Lanes};
+use super::blocked::{Blocked, Blocking, even_blocks, multiply_blocked};
+use super::tile::{BlockOfRows, Tiles};
+use crate::operands::Start;
+use crate::pool::parts::OutputTile;
+use crate::simd::{Kernel, LANES, Lanes, Tile, TileSizes};
 use crate::weights::Block;
 
-/// From this many rows on, unpacking a stretch of a panel pays.
+/// From this many rows on, unpacking a micro-panel pays.
 pub(crate) const MANY_ROWS: usize = 3;
 
-/// Inputs walked at a time, at most: two panels of 1024 × 16 `f32` are 128 KiB, which a second-level cache holds. The first
-/// level cannot, but shorter stretches cost more than they save: a tile fetches its sums anew for each.
-const STRETCH: usize = 1024;
+/// kc at most: two panels of 1024 × 16 `f32` are 128 KiB, which a second-level cache holds. The first level cannot, but
+/// shorter blocks cost more than they save: a tile loads its sums anew for each.
+const KC: usize = 1024;
 
-/// Sixteens that a thread's room needs for unpacked weights.
-pub(crate) const ROOM: usize = 2 * STRETCH;
+/// Vectors of the scratch buffer for a micro-panel.
+pub(crate) const SCRATCH: usize = 2 * KC;
 
-/// Rows walked with one stretch, at most. A multiple of every level's tile rows.
-const ROW_BLOCK: usize = 264;
+/// mc, a multiple of [`ROWS`].
+pub(crate) const MC: usize = 264;
 
-/// Panels whose sums stay in the second-level cache from one stretch to the next.
-const PANEL_BLOCK: usize = 8;
+/// nc in panels: their sums stay in the second-level cache from one block of `k` to the next.
+const NC_PANELS: usize = 8;
 
-/// A multiple of every level's tile rows.
-pub(crate) const TILE_ROWS: usize = 12;
+/// A multiple of the rows of every level's tile.
+pub(crate) const ROWS: usize = 12;
 
 /// One thread's share of a matmul: some rows times some panels.
 pub(crate) struct Matmul<'a, B> {
-    /// `[all rows, x_step]`, of which the first `inputs` columns count.
+    /// `[all rows, x_stride]`, of which the first `inputs` columns count.
     pub(crate) x: &'a [f32],
-    pub(crate) x_step: usize,
-    pub(crate) rows: Range<usize>,
+    pub(crate) x_stride: usize,
     pub(crate) inputs: usize,
     /// All panels of the matrix.
     pub(crate) blocks: &'a [B],
-    pub(crate) panels: Range<usize>,
-    /// [`ROOM`] sixteens, for weights that are unpacked.
-    pub(crate) room: &'a mut [[f32; LANES]],
-    /// `[all rows, outputs]`
-    pub(crate) out: &'a Output<'a>,
+    /// [`SCRATCH`] vectors, for weights that are unpacked.
+    pub(crate) scratch: &'a mut [[f32; LANES]],
+    /// Which rows and panels of `[all rows, outputs]` to compute.
+    pub(crate) out: OutputTile<'a>,
 }
 
 impl<B: Block> Kernel for Matmul<'_, B> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes>(self, s: S) {
-        match self.rows.len() {
+    fn run<S: Tile>(mut self, s: S) {
+        match self.out.rows().len() {
             0 => {}
             1 => self.few_rows::<S, 1>(s),
             2 => self.few_rows::<S, 2>(s),
-            _ => self.many_rows(s),
+            rows => {
+                let blocking = Blocking {
+                    rows: even_blocks(rows, ROWS, MC),
+                    panels: NC_PANELS,
+                    k: even_blocks(self.inputs, B::K, KC),
+                    tile_panels: S::Size::PANELS,
+                };
+                let (rows, panels, k) = (self.out.rows(), self.out.panels(), self.inputs);
+                multiply_blocked(s, &mut self, blocking, rows, panels, k);
+            }
         }
     }
 }
 
-impl<B: Block> Matmul<'_, B> {
-    fn panel(&self, panel: usize) -> &[B] {
+impl<'a, B: Block> Matmul<'a, B> {
+    fn panel(&self, panel: usize) -> &'a [B] {
         let per_panel = self.inputs / B::K;
         &self.blocks[panel * per_panel..][..per_panel]
     }
 
     #[inline(always)]
-    fn few_rows<S: Lanes, const ROWS: usize>(&self, s: S) {
+    fn few_rows<S: Lanes, const ROWS: usize>(&mut self, s: S) {
+        let first_row = self.out.rows().start;
         let mut x = [self.x; ROWS];
         for (row, x) in x.iter_mut().enumerate() {
-            *x = &self.x[(self.rows.start + row) * self.x_step..][..self.inputs];
+            *x = &self.x[(first_row + row) * self.x_stride..][..self.inputs];
         }
-        let Range { start: mut panel, end: last } = self.panels;
+        let Range { start: mut panel, end: last } = self.out.panels();
         while panel + 4 <= last && B::PANELS >= 4 {
             self.chains::<S, ROWS, 4>(s, &x, panel);
             panel += 4;
@@ -99,7 +107,7 @@ impl<B: Block> Matmul<'_, B> {
     /// `ROWS` rows times `PANELS` panels from `first` on, all sums in registers.
     #[inline(always)]
     fn chains<S: Lanes, const ROWS: usize, const PANELS: usize>(
-        &self,
+        &mut self,
         s: S,
         x: &[&[f32]; ROWS],
         first: usize,
@@ -115,9 +123,9 @@ impl<B: Block> Matmul<'_, B> {
                 for p in 1..PANELS {
                     scales[p] = panels[p][b].scales(s, group);
                 }
-                for step in 0..B::GROUP / B::STEP {
-                    for i in 0..B::STEP {
-                        let k = group * B::GROUP + step * B::STEP + i;
+                for word in 0..B::GROUP / B::WORD {
+                    for i in 0..B::WORD {
+                        let k = group * B::GROUP + word * B::WORD + i;
                         for p in 0..PANELS {
                             let weights = panels[p][b].weights(s, scales[p], k);
                             for row in 0..ROWS {
@@ -129,150 +137,61 @@ impl<B: Block> Matmul<'_, B> {
                 }
             }
         }
+        let first_row = self.out.rows().start;
         for (row, sums) in sums.into_iter().enumerate() {
             for (p, sum) in sums.into_iter().enumerate() {
-                put(s, self.out, self.rows.start + row, first + p, sum);
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn many_rows<S: Lanes>(mut self, s: S) {
-        let (left, right) = std::mem::take(&mut self.room).split_at_mut(STRETCH);
-        // Stretches of much the same length: a short last one would not repay the fetching of its sums.
-        let stretches = self.inputs.div_ceil(STRETCH / B::K * B::K).max(1);
-        let stretch = self.inputs.div_ceil(stretches).next_multiple_of(B::K).max(B::K);
-        // Blocks of much the same length too.
-        let rows = self.rows.len();
-        let block = rows.div_ceil(rows.div_ceil(ROW_BLOCK)).next_multiple_of(TILE_ROWS);
-        for block_start in self.rows.clone().step_by(block) {
-            let block_end = (block_start + block).min(self.rows.end);
-            for first in self.panels.clone().step_by(PANEL_BLOCK) {
-                let last = self.panels.end.min(first + PANEL_BLOCK);
-                for from in (0..self.inputs).step_by(stretch) {
-                    let len = stretch.min(self.inputs - from);
-                    for panel in (first..last).step_by(2) {
-                        let panels = 2.min(last - panel);
-                        let blocks = |p| &self.panel(panel + p)[from / B::K..][..len / B::K];
-                        let mut weights = [floats(s, blocks(0), left); 2];
-                        if panels == 2 {
-                            weights[1] = floats(s, blocks(1), right);
-                        }
-                        s.apart(Tiles {
-                            x: self.x,
-                            x_step: self.x_step,
-                            rows: block_start..block_end,
-                            from,
-                            weights,
-                            panels,
-                            panel,
-                            out: self.out,
-                        });
-                    }
-                }
+                self.out.store_partial(s, first_row + row, first + p, sum);
             }
         }
     }
 }
 
-/// One stretch of one or two panels, unpacked, times a block of rows.
-struct Tiles<'a> {
-    /// `[all rows, x_step]`
-    x: &'a [f32],
-    x_step: usize,
-    rows: Range<usize>,
-    /// The first input of the stretch.
-    from: usize,
-    /// `[stretch][16]` of each panel.
-    weights: [&'a [[f32; LANES]]; 2],
-    /// How many panels there are, one or two.
-    panels: usize,
-    /// The first of them.
-    panel: usize,
-    out: &'a Output<'a>,
-}
-
-impl Kernel for Tiles<'_> {
-    type Output = ();
-
+impl<B: Block> Blocked for Matmul<'_, B> {
     #[inline(always)]
-    fn run<S: Lanes>(mut self, s: S) {
-        match (S::TILE_ROWS, self.panels) {
-            // Two panels where a tile of them has registers: one broadcast of an input then serves both.
-            (12, 2) => {
-                self.tiles::<S, 12, 2>(s, 0);
-                self.tiles::<S, 4, 2>(s, 0);
-                self.tiles::<S, 1, 2>(s, 0);
-            }
-            (_, panels) => {
-                let rows = self.rows.clone();
-                for p in 0..panels {
-                    self.rows = rows.clone();
-                    if S::TILE_ROWS >= 12 {
-                        self.tiles::<S, 12, 1>(s, p);
-                    }
-                    if S::TILE_ROWS >= 6 {
-                        self.tiles::<S, 6, 1>(s, p);
-                    }
-                    self.tiles::<S, 4, 1>(s, p);
-                    self.tiles::<S, 1, 1>(s, p);
-                }
-            }
+    fn multiply<S: Tile>(&mut self, s: S, rows: Range<usize>, panels: Range<usize>, k: Range<usize>) {
+        let blocks = k.start / B::K..k.end / B::K;
+        let (left, right) = self.scratch.split_at_mut(KC);
+        let per_panel = self.inputs / B::K;
+        let panel = |panel: usize| &self.blocks[panel * per_panel..][blocks.clone()];
+        let mut b = [unpack(s, panel(panels.start), left); 2];
+        if panels.len() == 2 {
+            b[1] = unpack(s, panel(panels.start + 1), right);
         }
+        s.out_of_line(Tiles {
+            a: BlockOfRows::InPlace {
+                data: &self.x[rows.start * self.x_stride + k.start..],
+                row_stride: self.x_stride,
+            },
+            b,
+            k: k.len(),
+            rows,
+            panels,
+            start: if k.start == 0 { Start::Zero } else { Start::Out },
+            bias: None,
+            out: self.out.reborrow(),
+        });
     }
 }
 
-impl Tiles<'_> {
-    /// Takes tiles of `ROWS` rows × `PANELS` panels from the `p`th on off the front of the rows while there are that many.
-    #[inline(always)]
-    fn tiles<S: Lanes, const ROWS: usize, const PANELS: usize>(&mut self, s: S, p: usize) {
-        while self.rows.len() >= ROWS {
-            self.tile::<S, ROWS, PANELS>(s, self.rows.start, p);
-            self.rows.start += ROWS;
-        }
-    }
-
-    /// Adds the stretch of inputs to `ROWS` × `PANELS` · 16 outputs.
-    #[inline(always)]
-    fn tile<S: Lanes, const ROWS: usize, const PANELS: usize>(&self, s: S, row: usize, p: usize) {
-        let mut weights = [self.weights[p]; PANELS];
-        weights.copy_from_slice(&self.weights[p..p + PANELS]);
-        let mut sums = [[s.splat(0.0); PANELS]; ROWS];
-        if self.from > 0 {
-            for (r, sums) in sums.iter_mut().enumerate() {
-                for (i, sum) in sums.iter_mut().enumerate() {
-                    *sum = take(s, self.out, row + r, self.panel + p + i);
-                }
-            }
-        }
-        let mut x = [self.x; ROWS];
-        for (r, x) in x.iter_mut().enumerate() {
-            *x = &self.x[(row + r) * self.x_step + self.from..][..weights[0].len()];
-        }
-        multiply_tile(s, x, weights, 1, &mut sums);
-        for (r, sums) in sums.into_iter().enumerate() {
-            for (i, sum) in sums.into_iter().enumerate() {
-                put(s, self.out, row + r, self.panel + p + i, sum);
-            }
-        }
-    }
-}
-
-/// The weights of some blocks of a panel as `f32`, input after input: unpacked into `room`, if they are not `f32` already.
+/// The weights of some blocks of a panel as `f32`, `[k][16]`: unpacked into `scratch`, if they are not `f32` already.
 #[inline(always)]
-fn floats<'w, S: Lanes, B: Block>(s: S, blocks: &'w [B], room: &'w mut [[f32; LANES]]) -> &'w [[f32; LANES]] {
+fn unpack<'w, S: Lanes, B: Block>(
+    s: S,
+    blocks: &'w [B],
+    scratch: &'w mut [[f32; LANES]],
+) -> &'w [[f32; LANES]] {
     if let Some(floats) = B::as_floats(blocks) {
         return floats;
     }
-    for (block, out) in blocks.iter().zip(room.chunks_exact_mut(B::K)) {
+    for (block, out) in blocks.iter().zip(scratch.chunks_exact_mut(B::K)) {
         for (group, out) in out.chunks_exact_mut(B::GROUP).enumerate() {
             let scales = block.scales(s, group);
-            for (step, out) in out.chunks_exact_mut(B::STEP).enumerate() {
+            for (word, out) in out.chunks_exact_mut(B::WORD).enumerate() {
                 for (i, out) in out.iter_mut().enumerate() {
-                    s.store(block.weights(s, scales, group * B::GROUP + step * B::STEP + i), out);
+                    s.store(block.weights(s, scales, group * B::GROUP + word * B::WORD + i), out);
                 }
             }
         }
     }
-    &room[..blocks.len() * B::K]
+    &scratch[..blocks.len() * B::K]
 }

@@ -4,8 +4,9 @@
 //! [`reference`](crate::reference): that is why all levels, thread counts and tile sizes give the same bits.
 
 pub(crate) mod attention;
+#[cfg(feature = "train")]
 pub(crate) mod backward;
-pub(crate) mod element;
+pub(crate) mod blocked;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
 pub(crate) mod inputs;

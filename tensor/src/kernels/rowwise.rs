@@ -10,36 +10,37 @@ use crate::simd::{Kernel, LANES, Lanes, fold_max, fold_sum};
 // These loops are macros, not functions that take a closure: a closure is a function of its own, which the compiler need
 // not inline, and compiled without the instructions of the level it is many times slower.
 
-/// Runs `$body` with `$lanes` bound to each sixteen elements; a last, shorter group is filled up with `$filler`.
-macro_rules! for_each_sixteen {
+/// Runs `$body` with `$lanes` bound to each vector of the row; `$filler` stands for elements missing in the last one.
+macro_rules! for_each_vector {
     ($s:expr, $x:expr, $filler:expr, |$lanes:ident| $body:expr) => {
         for i in (0..$x.len()).step_by($crate::simd::LANES) {
-            let $lanes = $crate::kernels::rowwise::sixteen($s, $x, i, $filler);
+            let $lanes = $s.load_partial(&$x[i..], $filler);
             $body;
         }
     };
 }
-pub(super) use for_each_sixteen;
+#[cfg(feature = "train")]
+pub(super) use for_each_vector;
 
-/// Replaces each sixteen elements `$lanes` by `$body`.
+/// Replaces each vector `$lanes` of the row by `$body`.
 macro_rules! map {
     ($s:expr, $x:expr, |$lanes:ident| $body:expr) => {
         for i in (0..$x.len()).step_by($crate::simd::LANES) {
-            let $lanes = $crate::kernels::rowwise::sixteen($s, $x, i, 0.0);
+            let $lanes = $s.load_partial(&$x[i..], 0.0);
             let value = $body;
-            $crate::kernels::rowwise::put($s, $x, i, value);
+            $s.store_partial(value, &mut $x[i..]);
         }
     };
 }
 pub(super) use map;
 
-/// `out[i] = $body`, with `$a` and `$b` bound to sixteen elements of each.
+/// `out[i] = $body`, with `$a` and `$b` bound to a vector of each.
 macro_rules! zip {
     ($s:expr, $x:expr, $y:expr, $out:expr, |$a:ident, $b:ident| $body:expr) => {
         for i in (0..$out.len()).step_by(LANES) {
-            let ($a, $b) = (sixteen($s, $x, i, 0.0), sixteen($s, $y, i, 0.0));
+            let ($a, $b) = ($s.load_partial(&$x[i..], 0.0), $s.load_partial(&$y[i..], 0.0));
             let value = $body;
-            put($s, $out, i, value);
+            $s.store_partial(value, &mut $out[i..]);
         }
     };
 }
@@ -55,18 +56,18 @@ impl Kernel for Softmax<'_> {
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
         let mut largest = s.splat(f32::NEG_INFINITY);
-        for_each_sixteen!(s, self.row, f32::NEG_INFINITY, |x| largest = s.max(largest, x));
-        let shift = s.splat(fold_max(array(s, largest)));
+        for_each_vector!(s, self.row, f32::NEG_INFINITY, |x| largest = s.max(largest, x));
+        let shift = s.splat(fold_max(s.to_array(largest)));
         let mut sum = s.splat(0.0);
         let (whole, rest) = self.row.as_chunks_mut::<LANES>();
-        for sixteen in whole {
-            let power = exp(s, s.sub(s.load(sixteen), shift));
-            s.store(power, sixteen);
+        for x in whole {
+            let power = exp(s, s.sub(s.load(x), shift));
+            s.store(power, x);
             sum = s.add(sum, power);
         }
         map!(s, rest, |x| exp(s, s.sub(x, shift)));
-        for_each_sixteen!(s, rest, 0.0, |x| sum = s.add(sum, x));
-        let inverse = s.splat(1.0 / fold_sum(array(s, sum)));
+        for_each_vector!(s, rest, 0.0, |x| sum = s.add(sum, x));
+        let inverse = s.splat(1.0 / fold_sum(s.to_array(sum)));
         map!(s, self.row, |x| s.mul(x, inverse));
     }
 }
@@ -85,8 +86,8 @@ impl Kernel for RmsNorm<'_> {
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
         let mut sum = s.splat(0.0);
-        for_each_sixteen!(s, self.x, 0.0, |x| sum = s.mul_add(x, x, sum));
-        let mean_square = fold_sum(array(s, sum)) / self.x.len() as f32;
+        for_each_vector!(s, self.x, 0.0, |x| sum = s.mul_add(x, x, sum));
+        let mean_square = fold_sum(s.to_array(sum)) / self.x.len() as f32;
         let scale = s.splat(1.0 / (mean_square + self.epsilon).sqrt());
         zip!(s, self.x, self.weight, self.out, |x, weight| s.mul(weight, s.mul(x, scale)));
     }
@@ -109,62 +110,27 @@ impl Kernel for LayerNorm<'_> {
     fn run<S: Lanes>(self, s: S) {
         let count = self.x.len() as f32;
         let mut sum = s.splat(0.0);
-        for_each_sixteen!(s, self.x, 0.0, |x| sum = s.add(sum, x));
-        let mean = fold_sum(array(s, sum)) / count;
+        for_each_vector!(s, self.x, 0.0, |x| sum = s.add(sum, x));
+        let mean = fold_sum(s.to_array(sum)) / count;
         let mean_lanes = s.splat(mean);
         let mut squares = s.splat(0.0);
         // Missing elements stand at the mean, so that they add nothing.
-        for_each_sixteen!(s, self.x, mean, |x| {
+        for_each_vector!(s, self.x, mean, |x| {
             let distance = s.sub(x, mean_lanes);
             squares = s.mul_add(distance, distance, squares);
         });
-        let variance = fold_sum(array(s, squares)) / count;
+        let variance = fold_sum(s.to_array(squares)) / count;
         let scale = s.splat(1.0 / (variance + self.epsilon).sqrt());
         zip!(s, self.x, self.weight, self.out, |x, weight| s.mul(s.mul(s.sub(x, mean_lanes), scale), weight));
         add_assign(s, self.out, self.bias);
     }
 }
 
-/// The lanes as an array.
-#[inline(always)]
-pub(crate) fn array<S: Lanes>(s: S, x: S::F) -> [f32; LANES] {
-    let mut out = [0.0; LANES];
-    s.store(x, &mut out);
-    out
-}
-
-/// Elements `i..i + 16`; where there are no more, `filler`.
-#[inline(always)]
-pub(crate) fn sixteen<S: Lanes>(s: S, x: &[f32], i: usize, filler: f32) -> S::F {
-    match x[i..].first_chunk::<LANES>() {
-        Some(sixteen) => s.load(sixteen),
-        None => {
-            let mut last = [filler; LANES];
-            last[..x.len() - i].copy_from_slice(&x[i..]);
-            s.load(&last)
-        }
-    }
-}
-
-/// Writes elements `i..i + 16`, or as many as there are.
-#[inline(always)]
-pub(crate) fn put<S: Lanes>(s: S, x: &mut [f32], i: usize, value: S::F) {
-    match x[i..].first_chunk_mut::<LANES>() {
-        Some(sixteen) => s.store(value, sixteen),
-        None => {
-            let mut last = [0.0; LANES];
-            s.store(value, &mut last);
-            let count = x.len() - i;
-            x[i..].copy_from_slice(&last[..count]);
-        }
-    }
-}
-
 /// `out[i] ← out[i] + x[i]`
 #[inline(always)]
 pub(crate) fn add_assign<S: Lanes>(s: S, out: &mut [f32], x: &[f32]) {
-    let ((sixteens, rest), (x, x_rest)) = (out.as_chunks_mut::<LANES>(), x.as_chunks::<LANES>());
-    for (out, x) in sixteens.iter_mut().zip(x) {
+    let ((whole, rest), (x, x_rest)) = (out.as_chunks_mut::<LANES>(), x.as_chunks::<LANES>());
+    for (out, x) in whole.iter_mut().zip(x) {
         s.store(s.add(s.load(out), s.load(x)), out);
     }
     for (out, x) in rest.iter_mut().zip(x_rest) {

@@ -3,26 +3,14 @@
 mod job;
 mod queries;
 
-use self::job::Job;
-use self::queries::Shape;
-use super::key_values::{Heads, KeyValues, with_heads};
-use crate::kernels::output::Output;
+use self::job::{Job, blocks};
+use super::operations;
+use crate::operands::{Attention, AttentionShape, Heads, KeyValues, with_heads};
+use crate::operations::SequenceAttention;
 use crate::pool::Team;
-use crate::reference;
+use crate::pool::parts::Chain;
 
-/// The fixed numbers of an attention layer.
-#[derive(Clone, Copy, Debug)]
-pub struct Attention {
-    /// Query heads; a multiple of the cache's key-value heads, which consecutive queries share.
-    pub n_heads: usize,
-    /// What scores are multiplied by, usually `1/√head_dim`.
-    pub scale: f32,
-    /// How many positions back a query sees, itself included; `None`: all of them.
-    pub window: Option<usize>,
-}
-
-/// Attention of `q` over the cache: `z = softmax(scale · q·kᵀ) · v`, each query seeing the positions up to
-/// its own.
+/// Attention of `q` over the cache: `z = softmax(scale · q·kᵀ) · v`, each query attending to the positions up to its own.
 ///
 /// `q` and `z` are `[rows, n_heads, head_dim]`; the rows are the last `rows` positions of the cache, so
 /// their keys and values must have been appended.
@@ -30,94 +18,52 @@ pub struct Attention {
 /// # Panics
 /// If the lengths do not fit, or there are more rows than cached positions.
 pub fn attention(team: &Team<'_>, layer: Attention, q: &[f32], cache: &KeyValues, z: &mut [f32]) {
-    let shape = Shape::new(layer, cache, q.len());
-    if team.is_reference() {
-        let mut pattern = vec![0.0; layer.n_heads * shape.rows * cache.positions];
-        attention_scores(team, layer, q, cache, &mut pattern);
-        attention_pattern(team, layer, shape.rows, cache, &mut pattern);
-        return attention_mix(team, layer, &pattern, cache, z);
-    }
-    let z = Output::new(z, shape.rows * layer.n_heads, shape.head_dim);
-    with_heads!(&cache.heads, heads => Job { shape, heads }.attention(team, q, &z));
+    let shape = AttentionShape::new(layer, cache, q.len());
+    assert_eq!(z.len(), q.len(), "attention: lengths of q and z");
+    operations(team).attention(&mut [SequenceAttention { shape, cache, q, z }]);
 }
 
-/// The [`attention`] of several texts, each over a cache of its own, shared out as one piece of work.
+/// The [`attention`] of several sequences, each over a cache of its own, shared out as one piece of work.
 ///
-/// `q` and `z` are `[rows, n_heads, head_dim]`, the rows of one text behind those of another: as many as stand beside
-/// its cache.
+/// `q` and `z` are `[rows, n_heads, head_dim]`, the rows of one sequence after those of another; `sequences` has the cache
+/// and the number of rows of each.
 ///
 /// # Panics
-/// As [`attention`], and if the texts' rows are not those of `q` and `z`.
+/// As [`attention`], and if the rows of all sequences are not those of `q` and `z`.
 pub fn attention_each(
     team: &Team<'_>,
     layer: Attention,
     q: &[f32],
-    texts: &[(&KeyValues, usize)],
+    sequences: &[(&KeyValues, usize)],
     z: &mut [f32],
 ) {
+    let rows: usize = sequences.iter().map(|&(cache, rows)| rows * layer.n_heads * cache.head_dim()).sum();
+    assert!(rows == q.len() && rows == z.len(), "attention: q and z have the rows of all sequences");
     let (mut q, mut z) = (q, z);
-    let mut jobs = Vec::with_capacity(texts.len());
-    for &(cache, rows) in texts {
-        let (text_q, rest_of_q) = q.split_at(rows * layer.n_heads * cache.head_dim);
-        let (text_z, rest_of_z) = std::mem::take(&mut z).split_at_mut(text_q.len());
+    let mut each = Vec::with_capacity(sequences.len());
+    for &(cache, rows) in sequences {
+        let (its_q, rest_of_q) = q.split_at(rows * layer.n_heads * cache.head_dim());
+        let (its_z, rest_of_z) = std::mem::take(&mut z).split_at_mut(its_q.len());
         (q, z) = (rest_of_q, rest_of_z);
-        if team.is_reference() {
-            attention(team, layer, text_q, cache, text_z);
-            continue;
-        }
-        let shape = Shape::new(layer, cache, text_q.len());
-        let text_z = Output::new(text_z, shape.rows * layer.n_heads, shape.head_dim);
-        jobs.push((shape, &cache.heads, text_q, text_z));
+        let shape = AttentionShape::new(layer, cache, its_q.len());
+        each.push(SequenceAttention { shape, cache, q: its_q, z: its_z });
     }
-    assert!(q.is_empty() && z.is_empty(), "attention: {} elements belong to no text", q.len().max(z.len()));
-    let parts = jobs.iter().map(|(shape, ..)| shape.all_tiles()).sum();
-    // Too few to keep all threads busy: each text by itself may be cut finer.
-    if parts < 2 * team.threads() {
-        for (shape, heads, q, z) in jobs {
-            with_heads!(heads, heads => Job { shape, heads }.attention(team, q, &z));
-        }
-        return;
-    }
-    team.run(parts, |mut i| {
-        for (shape, heads, q, z) in &jobs {
-            if i < shape.all_tiles() {
-                return with_heads!(heads, heads => Job { shape: *shape, heads }.attend_block(team, i, 1, q, z));
-            }
-            i -= shape.all_tiles();
-        }
-    });
+    operations(team).attention(&mut each);
 }
 
-/// The first half of [`attention`], for those who want to see it: the scores `scale · q·kᵀ`,
-/// `[n_heads, rows, positions]`; −∞ where a query may not look.
+/// The first step of [`attention`], for inspection: the scores `scale · q·kᵀ`, `[n_heads, rows, positions]`; −∞ where a query
+/// does not attend.
 ///
 /// # Panics
 /// As [`attention`].
 pub fn attention_scores(team: &Team<'_>, layer: Attention, q: &[f32], cache: &KeyValues, scores: &mut [f32]) {
-    let shape = Shape::new(layer, cache, q.len());
-    scores.fill(f32::NEG_INFINITY);
-    if team.is_reference() {
-        let head_dim = cache.head_dim;
-        return shape.each_query(|head, kv_head, row, visible| {
-            let keys = cache.keys(kv_head);
-            let keys: Vec<&[f32]> = keys.chunks_exact(head_dim).collect();
-            let query = &q[(row * layer.n_heads + head) * head_dim..][..head_dim];
-            let scores = &mut scores[(head * shape.rows + row) * cache.positions..][..cache.positions];
-            reference::attention_scores(query, &keys, visible, layer.scale, scores);
-        });
-    }
-    let scores = Output::new(scores, layer.n_heads * shape.rows, cache.positions);
-    with_heads!(&cache.heads, heads => {
-        let job = Job { shape, heads };
-        job.run(team, 1, |block, rows, _| {
-            job.score(team, block, q, rows);
-            job.put_rows(block, rows, &scores);
-        });
-    });
+    let shape = AttentionShape::new(layer, cache, q.len());
+    assert_eq!(scores.len(), shape.scores(), "attention: scores for each head, row and position");
+    operations(team).attention_scores(shape, q, cache, scores);
 }
 
-/// The step in the middle of [`attention`]: turns `scores` into the pattern, how much each query takes from
-/// each position, in place. `rows` is the number of queries.
+/// The second step of [`attention`]: turns `scores` into the pattern, the attention weights of each query, in place.
+/// `rows` is the number of rows of queries.
 ///
 /// # Panics
 /// As [`attention`].
@@ -128,55 +74,89 @@ pub fn attention_pattern(
     cache: &KeyValues,
     scores: &mut [f32],
 ) {
-    let shape = Shape::new(layer, cache, rows * layer.n_heads * cache.head_dim);
-    if team.is_reference() {
-        return shape.each_query(|head, _, row, visible| {
-            let row = &mut scores[(head * shape.rows + row) * cache.positions..][..cache.positions];
-            reference::attention_pattern(row, visible);
-        });
-    }
-    let before = scores.to_vec();
-    scores.fill(0.0);
-    let pattern = Output::new(scores, layer.n_heads * shape.rows, cache.positions);
-    with_heads!(&cache.heads, heads => {
-        let job = Job { shape, heads };
-        job.run(team, 1, |block, rows, _| {
-            job.take_rows(block, &before, rows);
-            job.soften(team, block, rows);
-            job.put_rows(block, rows, &pattern);
-        });
-    });
+    let shape = AttentionShape::new(layer, cache, rows * layer.n_heads * cache.head_dim());
+    assert_eq!(scores.len(), shape.scores(), "attention: scores for each head, row and position");
+    operations(team).attention_pattern(shape, cache, scores);
 }
 
-/// The second half of [`attention`]: `z = pattern · v`. What the pattern says about positions that a query
-/// may not see is not used.
+/// The third step of [`attention`]: `z = pattern · v`. Attention weights of positions that a query does not attend to are
+/// not used.
 ///
 /// # Panics
 /// As [`attention`].
 pub fn attention_mix(team: &Team<'_>, layer: Attention, pattern: &[f32], cache: &KeyValues, z: &mut [f32]) {
-    let shape = Shape::new(layer, cache, z.len());
-    assert_eq!(
-        pattern.len(),
-        layer.n_heads * shape.rows * cache.positions,
-        "a pattern for each head and row"
-    );
-    if team.is_reference() {
-        let head_dim = cache.head_dim;
-        return shape.each_query(|head, kv_head, row, visible| {
-            let values = cache.values(kv_head);
-            let values: Vec<&[f32]> = values.chunks_exact(head_dim).collect();
-            let pattern = &pattern[(head * shape.rows + row) * cache.positions..][..cache.positions];
-            let z = &mut z[(row * layer.n_heads + head) * head_dim..][..head_dim];
-            reference::attention_mix(pattern, &values, visible, z);
-        });
+    let shape = AttentionShape::new(layer, cache, z.len());
+    assert_eq!(pattern.len(), shape.scores(), "attention: attention weights for each head, row and position");
+    operations(team).attention_mix(shape, pattern, cache, z);
+}
+
+/// The attention of some sequences by the kernels.
+pub(super) fn share_out(team: &Team<'_>, sequences: &mut [SequenceAttention<'_>]) {
+    let parts: usize = sequences.iter().map(|sequence| sequence.shape.all_tiles()).sum();
+    // Too few to keep all threads busy: each sequence by itself may be cut finer, and into larger blocks.
+    if sequences.len() == 1 || parts < 2 * team.threads() {
+        for SequenceAttention { shape, cache, q, z } in sequences {
+            with_heads!(cache.heads(), heads => Job { shape: *shape, heads }.attention(team, q, z));
+        }
+        return;
     }
-    let z = Output::new(z, shape.rows * layer.n_heads, shape.head_dim);
-    with_heads!(&cache.heads, heads => {
+    let (mut queries, mut parts) = (Vec::with_capacity(sequences.len()), Vec::with_capacity(sequences.len()));
+    for SequenceAttention { shape, cache, q, z } in sequences {
+        queries.push((*shape, cache.heads(), *q));
+        parts.push(blocks(shape.z_rows(z), 1));
+    }
+    team.run_on_parts(Chain(parts), |_, (sequence, i, z)| {
+        let (shape, heads, q) = queries[sequence];
+        with_heads!(heads, heads => Job { shape, heads }.attend_block(team, i, 1, q, z));
+    });
+}
+
+/// The scores by the kernels.
+pub(super) fn scores(
+    team: &Team<'_>,
+    shape: AttentionShape,
+    q: &[f32],
+    cache: &KeyValues,
+    scores: &mut [f32],
+) {
+    scores.fill(f32::NEG_INFINITY);
+    with_heads!(cache.heads(), heads => {
         let job = Job { shape, heads };
-        job.run(team, 1, |block, rows, block_z| {
-            job.take_rows(block, pattern, rows);
-            job.mix(team, block, rows, block_z);
-            job.put_z(block, block_z, &z);
+        job.run(team, shape.score_rows(scores), |block, rows, _, scores| {
+            job.score(team, block, q, rows);
+            job.store_rows(block, rows, scores);
+        });
+    });
+}
+
+/// The pattern by the kernels.
+pub(super) fn pattern(team: &Team<'_>, shape: AttentionShape, cache: &KeyValues, scores: &mut [f32]) {
+    let before = scores.to_vec();
+    scores.fill(0.0);
+    with_heads!(cache.heads(), heads => {
+        let job = Job { shape, heads };
+        job.run(team, shape.score_rows(scores), |block, rows, _, pattern| {
+            job.load_rows(block, &before, rows);
+            job.softmax(team, block, rows);
+            job.store_rows(block, rows, pattern);
+        });
+    });
+}
+
+/// The weighted sums of values by the kernels.
+pub(super) fn weighted_sums(
+    team: &Team<'_>,
+    shape: AttentionShape,
+    pattern: &[f32],
+    cache: &KeyValues,
+    z: &mut [f32],
+) {
+    with_heads!(cache.heads(), heads => {
+        let job = Job { shape, heads };
+        job.run(team, shape.z_rows(z), |block, rows, block_z, z| {
+            job.load_rows(block, pattern, rows);
+            job.weighted_sums(team, block, rows, block_z);
+            job.store_z(block, block_z, z);
         });
     });
 }

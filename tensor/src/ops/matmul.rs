@@ -1,45 +1,44 @@
 //! The linear layer's product `y = x · Wᵀ`.
 
 use std::cell::RefCell;
-use std::ops::Range;
 
-use super::with_room;
+use super::{operations, with_scratch};
 use crate::activations::Activations;
-use crate::kernels::inputs::{self, InputBlock, Int8, Int16, Precision, Quantize};
-use crate::kernels::integer::{IntegerMatmul, TILE_ROWS, rows_side_by_side};
+use crate::kernels::inputs::{self, InputBlock, InputPrecision, Quantize};
+use crate::kernels::integer::{self, IntegerMatmul, rows_side_by_side};
 use crate::kernels::matmul::{self, MANY_ROWS, Matmul};
-use crate::kernels::output::Output;
 use crate::pool::Team;
-use crate::reference;
-use crate::simd::LANES;
+use crate::pool::parts::{Cut, OutputTile, SideBySide};
+use crate::simd::{Int8, Int16, LANES};
 use crate::weights::{PackedMatrix, Panels, with_blocks, with_integer_blocks};
 
-/// Rows that a thread keeps to itself, at least: each group of rows has to take the weights apart anew.
+/// Rows that a thread keeps to itself, at least: each group of rows has to unpack the weights anew.
 const GROUP_ROWS: usize = 128;
 
-/// The same for integers where each thread then has a tile, which takes the weights apart in any case. They are read once
-/// for each thread, not once for all; but the arithmetic of so many rows takes longer than the reading.
-const FEW_GROUP_ROWS: usize = TILE_ROWS;
+/// The same for integers where each thread then has a tile, which unpacks the weights in any case. Each thread then reads
+/// all weights, but the arithmetic of so many rows takes longer than the reading.
+const FEW_GROUP_ROWS: usize = integer::ROWS;
 
 /// Rows of a multiple of so many inputs, 4096 bytes, lie in the same few places of a first-level cache: too few for the
 /// rows of a tile.
 const ALIASING: usize = 1024;
 
 thread_local! {
-    /// A thread's room for such rows, some way apart.
+    /// A scratch buffer for such rows, with a stride that avoids this.
     static APART: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-    /// A thread's room for unpacked weights.
+    /// A scratch buffer for unpacked weights.
     static UNPACKED: RefCell<Vec<[f32; LANES]>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Into how many parts a thread's share is cut, so that others can help it.
+/// Parts per thread, so that a thread that is done early can help another.
 const PARTS_A_THREAD: usize = 4;
 
 /// `out = x · Wᵀ`: `x` is `[rows, inputs]`, `weight` is `[outputs, inputs]`, `out` is `[rows, outputs]`.
 ///
 /// With [`Activations::F32`], and for weights that are not quantised, each output adds up its inputs in order,
-/// `sum = x·w + sum` rounded once a step, from zero; quantised weights take part with their exact `f32` value. With other
-/// activations the inputs are rounded to integers first, see [`reference::matmul_integers`].
+/// `sum = x·w + sum` rounded once a step, from zero; quantised weights are used with their exact `f32` value. With other
+/// activations the inputs are quantised to integers first, see
+/// [`reference::matmul_integers`](crate::reference::matmul_integers).
 ///
 /// # Panics
 /// If `x` and `out` are not as many rows of inputs and outputs.
@@ -53,33 +52,33 @@ pub fn matmul(team: &Team<'_>, x: &[f32], weight: &PackedMatrix, out: &mut [f32]
 /// As [`matmul`], and if the matrices differ in their inputs.
 pub fn matmul_each<const N: usize>(team: &Team<'_>, x: &[f32], products: [(&PackedMatrix, &mut [f32]); N]) {
     let Some(inputs) = products.first().map(|(weight, _)| weight.inputs()) else { return };
-    assert!(products.iter().all(|(weight, _)| weight.inputs() == inputs), "matrices of the same inputs");
-    let rows = super::rows_of("matmul's input", x.len(), inputs);
-    let integers = products.iter().any(|(weight, _)| weight.is_quantized());
-    if team.is_reference() {
-        return products.into_iter().for_each(|(weight, out)| plain(team.activations(), x, weight, out));
-    }
-    let products = products.map(|(weight, out)| Product::new(weight, out, rows));
-    let job = Job { x, rows, inputs, products: &products };
-    job.compute(team, if integers { team.activations() } else { Activations::F32 });
+    assert!(
+        products.iter().all(|(weight, _)| weight.inputs() == inputs),
+        "matmul: matrices of the same inputs"
+    );
+    let rows = super::rows_of("matmul's x", x.len(), inputs);
+    let weights = products.each_ref().map(|&(weight, _)| weight);
+    let mut outs = products.map(|(weight, out)| {
+        assert_eq!(out.len(), rows * weight.outputs(), "matmul: outputs for every row");
+        OutputTile::new(out, rows, weight.outputs(), weight.outputs())
+    });
+    operations(team).matmul(x, &weights, &mut outs);
 }
 
-/// One of the matrices and where its results go.
-struct Product<'a> {
-    weight: &'a PackedMatrix,
-    out: Output<'a>,
-    panels: usize,
-}
-
-impl<'a> Product<'a> {
-    fn new(weight: &'a PackedMatrix, out: &'a mut [f32], rows: usize) -> Product<'a> {
-        let outputs = weight.outputs();
-        Product { weight, out: Output::new(out, rows, outputs), panels: outputs.div_ceil(LANES) }
+/// The products by the kernels.
+pub(super) fn share_out(team: &Team<'_>, x: &[f32], weights: &[&PackedMatrix], outs: &mut [OutputTile<'_>]) {
+    let inputs = weights.first().map_or(1, |weight| weight.inputs());
+    let job = Job { x, rows: x.len() / inputs, inputs, weights };
+    let integers = weights.iter().any(|weight| weight.is_quantized());
+    match if integers { team.activations() } else { Activations::F32 } {
+        Activations::F32 => job.run_with_floats(team, outs),
+        Activations::Int8 => job.run_with_integers::<Int8>(team, outs),
+        Activations::Int16 => job.run_with_integers::<Int16>(team, outs),
     }
 }
 
 /// How a job is cut into parts.
-struct Cut {
+struct Shares {
     /// Groups of rows.
     groups: usize,
     /// Rows are cut at multiples of it.
@@ -88,155 +87,110 @@ struct Cut {
     together: usize,
 }
 
-/// Not generic over the number of products: the kernels below are compiled once.
+/// Not generic over the number of matrices: the kernels below are compiled once.
 struct Job<'a> {
     /// `[rows, inputs]`
     x: &'a [f32],
     rows: usize,
     inputs: usize,
-    products: &'a [Product<'a>],
+    weights: &'a [&'a PackedMatrix],
 }
 
 impl Job<'_> {
-    fn compute(&self, team: &Team<'_>, activations: Activations) {
-        match activations {
-            Activations::F32 => self.run_with_floats(team),
-            Activations::Int8 => self.run_with_integers::<Int8>(team),
-            Activations::Int16 => self.run_with_integers::<Int16>(team),
-        }
-    }
-
-    /// Calls `part(product, rows, panels)` until every panel of all matrices has met all rows.
+    /// Calls `part(matrix, tile)` until every panel of all matrices has met all rows.
     fn run(
         &self,
         team: &Team<'_>,
-        Cut { groups, tile, together }: Cut,
-        part: impl Fn(&Product<'_>, Range<usize>, Range<usize>) + Sync,
+        Shares { groups, tile, together }: Shares,
+        outs: &mut [OutputTile<'_>],
+        part: impl Fn(&PackedMatrix, OutputTile<'_>) + Sync,
     ) {
-        let panels: usize = self.products.iter().map(|product| product.panels).sum();
+        let panels: usize = outs.iter().map(|out| out.panels().len()).sum();
         // With few rows memory is the limit, and a thread reads fastest what lies in one piece.
-        let parts = if self.rows <= TILE_ROWS { 1 } else { PARTS_A_THREAD };
+        let parts = if self.rows <= integer::ROWS { 1 } else { PARTS_A_THREAD };
         let shares = (parts * team.threads()).div_ceil(groups).min(panels.div_ceil(together));
-        team.run(groups * shares, |i| {
-            let rows = share_of(self.rows, tile, i / shares, groups);
-            let all = share_of(panels, together, i % shares, shares);
-            if rows.is_empty() {
-                return;
-            }
-            let mut before = 0;
-            for product in self.products {
-                let start = all.start.saturating_sub(before);
-                let end = all.end.saturating_sub(before).min(product.panels);
-                if start < end {
-                    part(product, rows.clone(), start..end);
-                }
-                before += product.panels;
-            }
+        let (rows, panels) = (Cut::new(self.rows, tile, groups), Cut::new(panels, together, shares));
+        team.run_on_parts(SideBySide::new(outs, rows, panels), |_, tiles| {
+            tiles.for_each(|(matrix, tile)| part(self.weights[matrix], tile));
         });
     }
 
     /// Into how many groups the rows are cut. A thread keeps to rows of its own where there are enough, `least` for each:
-    /// the next operation then finds them near its core.
-    fn groups(&self, team: &Team<'_>, least: usize) -> usize {
-        (self.rows / least).clamp(1, team.threads())
+    /// the next operation then finds them near its core. A group is at most one block of rows, `mc`.
+    fn groups(&self, team: &Team<'_>, least: usize, mc: usize) -> usize {
+        (self.rows / least).clamp(1, team.threads()).max(self.rows.div_ceil(mc))
     }
 
-    fn run_with_floats(&self, team: &Team<'_>) {
+    fn run_with_floats(&self, team: &Team<'_>, outs: &mut [OutputTile<'_>]) {
         // Panels go side by side in fours while few rows are multiplied, else in twos.
         let together = if self.rows < MANY_ROWS { 4 } else { 2 };
-        let run = |x: &[f32], x_step| {
-            let cut = Cut { groups: self.groups(team, GROUP_ROWS), tile: matmul::TILE_ROWS, together };
-            self.run(team, cut, |product, rows, panels| {
-                self.floats(team, x, x_step, product, rows, panels);
-            });
+        let mut run = |x: &[f32], x_stride| {
+            let groups = self.groups(team, GROUP_ROWS, matmul::MC);
+            let shares = Shares { groups, tile: matmul::ROWS, together };
+            self.run(team, shares, outs, |weight, out| self.floats(team, x, x_stride, weight, out));
         };
-        if self.rows < matmul::TILE_ROWS || !self.inputs.is_multiple_of(ALIASING) {
+        if self.rows < matmul::ROWS || !self.inputs.is_multiple_of(ALIASING) {
             return run(self.x, self.inputs);
         }
-        let step = self.inputs + LANES;
-        with_room(&APART, self.rows * step, |room| {
-            team.run_on_pieces(room, step, |row, out| {
+        let stride = self.inputs + LANES;
+        with_scratch(&APART, self.rows * stride, |x| {
+            team.run_on_pieces(x, stride, |row, out| {
                 out[..self.inputs].copy_from_slice(&self.x[row * self.inputs..][..self.inputs]);
             });
-            run(room, step);
+            run(x, stride);
         });
     }
 
-    fn run_with_integers<P: Precision>(&self, team: &Team<'_>) {
-        P::with_room(|room| {
-            let few = self.rows <= TILE_ROWS * team.threads();
-            let groups = self.groups(team, if few { FEW_GROUP_ROWS } else { GROUP_ROWS });
+    fn run_with_integers<P: InputPrecision>(&self, team: &Team<'_>, outs: &mut [OutputTile<'_>]) {
+        P::with_scratch(|x| {
+            let few = self.rows <= integer::ROWS * team.threads();
+            let groups = self.groups(team, if few { FEW_GROUP_ROWS } else { GROUP_ROWS }, integer::MC);
             let tile_rows = rows_side_by_side(self.rows);
             let (blocks, tiles) = (self.inputs / inputs::BLOCK, self.rows.div_ceil(tile_rows));
             let len = tiles * blocks * tile_rows;
-            if room.len() < len {
-                room.resize(len, InputBlock::default());
+            if x.len() < len {
+                x.resize(len, InputBlock::default());
             }
-            let room = &mut room[..len];
-            // A tile is a piece of work. The only one is shared out, but for a single row, which takes less time than that.
+            let x = &mut x[..len];
+            // A tile is one part. A single tile is shared out by inputs, except that of a single row, for which sharing costs
+            // more than it saves.
             let shares = if tiles == 1 && self.rows > 1 { team.threads() } else { 1 };
-            let share =
-                if shares == 1 { blocks } else { blocks.div_ceil(shares).next_multiple_of(P::SPAN_BLOCKS) };
-            team.run_on_pieces(room, share.max(1) * tile_rows, |i, out| {
+            let share = match shares {
+                1 => blocks,
+                _ => blocks.div_ceil(shares).next_multiple_of(inputs::span_blocks::<P>()),
+            };
+            team.run_on_pieces(x, share.max(1) * tile_rows, |i, out| {
                 let (tile, first) = if shares == 1 { (i, 0) } else { (0, i * share) };
                 let rows = tile * tile_rows..self.rows.min((tile + 1) * tile_rows);
                 let (x, inputs) = (&self.x[rows.start * self.inputs..rows.end * self.inputs], self.inputs);
                 team.level().run(Quantize { x, inputs, tile_rows, first, out });
             });
-            let x = &*room;
-            let cut = Cut { groups, tile: tile_rows, together: 1 };
-            self.run(team, cut, |product, rows, panels| {
-                let (inputs, out) = (self.inputs, &product.out);
-                with_integer_blocks!(&product.weight.panels,
-                    blocks => team.level().run(IntegerMatmul { x, tile_rows, rows, inputs, blocks, panels, out }),
-                    self.floats(team, self.x, self.inputs, product, rows, panels));
+            let x = &*x;
+            let shares = Shares { groups, tile: tile_rows, together: 1 };
+            self.run(team, shares, outs, |weight, out| {
+                let inputs = self.inputs;
+                with_integer_blocks!(&weight.panels,
+                    blocks => team.level().run(IntegerMatmul { x, tile_rows, inputs, blocks, out }),
+                    self.floats(team, self.x, inputs, weight, out));
             });
         });
     }
 
-    /// `x` is `[rows, x_step]`.
+    /// `x` is `[rows, x_stride]`.
     fn floats(
         &self,
         team: &Team<'_>,
         x: &[f32],
-        x_step: usize,
-        product: &Product<'_>,
-        rows: Range<usize>,
-        panels: Range<usize>,
+        x_stride: usize,
+        weight: &PackedMatrix,
+        out: OutputTile<'_>,
     ) {
-        let (inputs, out) = (self.inputs, &product.out);
-        UNPACKED.with_borrow_mut(|room| {
-            room.resize(matmul::ROOM, [0.0; LANES]);
-            with_blocks!(&product.weight.panels, blocks => {
-                team.level().run(Matmul { x, x_step, rows, inputs, blocks, panels, room, out });
+        let inputs = self.inputs;
+        UNPACKED.with_borrow_mut(|scratch| {
+            scratch.resize(matmul::SCRATCH, [0.0; LANES]);
+            with_blocks!(&weight.panels, blocks => {
+                team.level().run(Matmul { x, x_stride, inputs, blocks, scratch, out });
             });
         });
-    }
-}
-
-/// Share `share` of `shares` of `items` things, cut at multiples of `unit`; the shares differ by one unit at most.
-fn share_of(items: usize, unit: usize, share: usize, shares: usize) -> Range<usize> {
-    let bound = |share: usize| (share * items.div_ceil(unit) / shares * unit).min(items);
-    bound(share)..bound(share + 1)
-}
-
-/// The same by the reference, one output's weights at a time.
-fn plain(activations: Activations, x: &[f32], weight: &PackedMatrix, out: &mut [f32]) {
-    let (inputs, outputs) = (weight.inputs(), weight.outputs());
-    assert_eq!(out.len(), x.len() / inputs * outputs, "matmul: outputs for every row");
-    let mut row = vec![0.0; inputs];
-    let mut column = vec![0.0; x.len() / inputs];
-    let x_integers = reference::IntegerInputs::round(activations, x, inputs);
-    for output in 0..outputs {
-        match (&x_integers, weight.integer_row(output)) {
-            (Some(x), Some(weight)) => reference::matmul_integers(x, &weight, &mut column),
-            _ => {
-                weight.row(output, &mut row);
-                reference::matmul(x, &row, inputs, &mut column);
-            }
-        }
-        for (out, &value) in out.iter_mut().skip(output).step_by(outputs).zip(&column) {
-            *out = value;
-        }
     }
 }

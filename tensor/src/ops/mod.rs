@@ -5,51 +5,79 @@
 //! [`Level`](crate::simd::Level), with any number of threads, and whichever other rows are computed with it.
 
 use std::cell::RefCell;
+use std::ops::Deref;
 use std::thread::LocalKey;
 
 mod attention;
+#[cfg(feature = "train")]
 mod backward;
+#[cfg(feature = "train")]
 mod causal;
+#[cfg(feature = "train")]
 mod cross_entropy;
 mod elementwise;
 mod gemm;
-mod key_values;
+mod kernels;
 mod matmul;
 mod norm;
 mod rope;
+#[cfg(feature = "train")]
+mod rotate_sequences;
 
-pub use attention::{
-    Attention, attention, attention_each, attention_mix, attention_pattern, attention_scores,
-};
-pub use backward::{activate_backward, gate_backward, layer_norm_backward, rms_norm_backward};
+pub use attention::{attention, attention_each, attention_mix, attention_pattern, attention_scores};
+#[cfg(feature = "train")]
+pub use backward::{NormBackward, activate_backward, gate_backward, layer_norm_backward, rms_norm_backward};
+#[cfg(feature = "train")]
 pub use causal::{Causal, causal_attention, causal_attention_backward};
+#[cfg(feature = "train")]
 pub use cross_entropy::cross_entropy;
 pub use elementwise::{activate, add, add_row, gate};
 pub use gemm::{add_columns, gemm};
-pub use key_values::KeyValues;
 pub use matmul::{matmul, matmul_each};
 pub use norm::{layer_norm, rms_norm, softmax};
-pub use rope::{Rotation, rotate, rotate_texts};
+pub use rope::rotate;
+#[cfg(feature = "train")]
+pub use rotate_sequences::{RotateSequences, rotate_sequences, rotate_sequences_backward};
 
-pub use crate::kernels::gemm::{Start, View};
-pub use crate::kernels::math::Activation;
+pub use crate::operands::{Activation, Attention, Gemm, KeyValues, Rotation, Start, View, ViewMut};
 
-/// The number of rows of `len` elements in a matrix with `columns` columns.
-///
-/// # Panics
-/// If it is not whole.
-#[track_caller]
-fn rows_of(what: &str, len: usize, columns: usize) -> usize {
-    assert!(columns > 0 && len.is_multiple_of(columns), "{what}: {len} elements are no rows of {columns}");
-    len / columns
+use self::kernels::Kernels;
+use crate::operations::Operations;
+use crate::pool::{Engine, Team};
+use crate::reference::Reference;
+use crate::shape::rows_of;
+
+/// Either implementation of the operations.
+enum Implementation<'a> {
+    Kernels(Kernels<'a>),
+    Reference(Reference),
 }
 
-/// Calls `f` with `len` elements of a room that a thread keeps between calls; what is there is left over from earlier.
-fn with_room(room: &'static LocalKey<RefCell<Vec<f32>>>, len: usize, f: impl FnOnce(&mut [f32])) {
-    room.with_borrow_mut(|room| {
-        if room.len() < len {
-            room.resize(len, 0.0);
+/// The implementation that the team's engine asks for. Every operation of a forward pass is dispatched here.
+fn operations<'a>(team: &'a Team<'a>) -> Implementation<'a> {
+    match team.engine() {
+        Engine::Kernels(_) => Implementation::Kernels(Kernels { team }),
+        Engine::Reference => Implementation::Reference(Reference { activations: team.activations() }),
+    }
+}
+
+impl<'a> Deref for Implementation<'a> {
+    type Target = dyn Operations + 'a;
+
+    fn deref(&self) -> &(dyn Operations + 'a) {
+        match self {
+            Implementation::Kernels(kernels) => kernels,
+            Implementation::Reference(reference) => reference,
         }
-        f(&mut room[..len]);
+    }
+}
+
+/// Calls `f` with the first `len` elements of a thread-local scratch buffer; they hold what an earlier call left there.
+fn with_scratch(buffer: &'static LocalKey<RefCell<Vec<f32>>>, len: usize, f: impl FnOnce(&mut [f32])) {
+    buffer.with_borrow_mut(|buffer| {
+        if buffer.len() < len {
+            buffer.resize(len, 0.0);
+        }
+        f(&mut buffer[..len]);
     });
 }

@@ -6,10 +6,11 @@
 //! are far apart, each touch costs as much as a thousand multiply-adds.
 
 use std::any::Any;
-use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
+
+use super::sync::{AtomicBool, AtomicU32, AtomicU64, UnsafeCell, spin_loop, yield_now};
 
 /// A job: computes the part of that number.
 type Job<'a> = &'a (dyn Fn(usize) + Sync);
@@ -67,7 +68,7 @@ impl Slot {
         let part = claimed.ok()? as u32;
         // SAFETY: this thread has claimed a part that is not done, so `run` has written the cell before the ticket
         // was opened and will not write it again before the part is counted as done.
-        let job = unsafe { *self.job.get() };
+        let job = self.job.with(|job| unsafe { *job });
         job.map(|job| (part, job))
     }
 }
@@ -99,7 +100,7 @@ impl Board {
             slot.done.store(0, Ordering::Relaxed);
             // SAFETY: `busy` lets one job in at a time, all parts of the one before are done and this slot's ticket is
             // not open, so nobody reads or writes the cell.
-            unsafe { *slot.job.get() = Some(job) };
+            slot.job.with_mut(|cell| unsafe { *cell = Some(job) });
             slot.ticket.store(first(thread + 1) << 32 | first(thread), Ordering::Release);
         }
         while self.work(0) {}
@@ -129,7 +130,7 @@ impl Board {
         }
     }
 
-    /// Sends everybody home.
+    /// Tells all threads that no more jobs will come.
     pub(super) fn close(&self) {
         self.slots.iter().for_each(|slot| slot.closed.store(true, Ordering::Release));
     }
@@ -168,7 +169,7 @@ struct Waiting {
 impl Waiting {
     fn pause(&mut self) {
         self.turns = self.turns.wrapping_add(1);
-        if self.is_long() { std::thread::yield_now() } else { std::hint::spin_loop() }
+        if self.is_long() { yield_now() } else { spin_loop() }
     }
 
     fn is_long(&self) -> bool {
@@ -177,6 +178,72 @@ impl Waiting {
 
     /// Every microsecond or so; on a busy machine, each time that the core comes back.
     fn is_time_to_help(&self) -> bool {
-        self.is_long() || self.turns.is_multiple_of(64)
+        // Loom tries every order, so each turn is as good as the sixty-fourth.
+        cfg!(all(test, loom)) || self.is_long() || self.turns.is_multiple_of(64)
+    }
+}
+
+#[cfg(all(test, loom))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// A number for each part, written without a lock: loom fails if two threads could touch one at the same time, or if one
+    /// would not see what the other wrote.
+    struct Numbers(Vec<UnsafeCell<usize>>);
+
+    // SAFETY: loom checks each access.
+    unsafe impl Sync for Numbers {}
+
+    /// Runs jobs of so many parts, one after the other, on a board whose other threads do `help`, in every order that has at
+    /// most `preemptions` interruptions of a thread where it does not wait.
+    fn hand_over(threads: usize, jobs: &'static [usize], preemptions: usize, help: fn(&Board, usize)) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(preemptions);
+        model.check(move || {
+            let board = Arc::new(Board::new(threads));
+            let serve = |thread| {
+                let board = Arc::clone(&board);
+                loom::thread::spawn(move || help(&board, thread))
+            };
+            let helpers: Vec<_> = (1..threads).map(serve).collect();
+            let most = jobs.iter().copied().max().unwrap_or(0);
+            let numbers = Numbers((0..most).map(|_| UnsafeCell::new(0)).collect());
+            let mut expected = vec![0; most];
+            for &parts in jobs {
+                let numbers = &numbers;
+                board.run(parts, &|part| {
+                    // SAFETY: a part is run by one thread, once, which is what loom checks here.
+                    numbers.0[part].with_mut(|number| unsafe { *number += 1 });
+                });
+                expected[..parts].iter_mut().for_each(|number| *number += 1);
+                for (number, expected) in numbers.0.iter().zip(&expected) {
+                    // SAFETY: the job is over; loom checks that it is.
+                    assert_eq!(number.with(|number| unsafe { *number }), *expected);
+                }
+            }
+            board.close();
+            helpers.into_iter().for_each(|helper| helper.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn jobs_are_handed_over_between_two_threads() {
+        hand_over(2, &[2, 3], 2, Board::serve);
+    }
+
+    #[test]
+    fn three_threads_claim_parts_of_the_same_slots() {
+        // Two that wait in a loop would let each other wait for ever, so these look at each slot once.
+        hand_over(3, &[4, 2], 2, |board, thread| {
+            board.work(thread);
+            board.work(0);
+        });
+    }
+
+    #[test]
+    fn a_helper_that_comes_late_finds_the_board_closed() {
+        hand_over(2, &[], 3, Board::serve);
     }
 }

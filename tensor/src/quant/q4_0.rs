@@ -8,7 +8,7 @@
 
 use super::{reciprocal, scale_at, scale_bytes, truncate};
 
-/// Elements of one block.
+/// Dequantises a block: 32 four-bit integers, shifted to `-8..=7`, times its scale.
 pub fn dequantize(block: &[u8; 18], out: &mut [f32; 32]) {
     let d = scale_at(block, 0);
     let (low, high) = out.split_at_mut(16);

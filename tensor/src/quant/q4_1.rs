@@ -8,7 +8,7 @@
 
 use super::{reciprocal, scale_at, scale_bytes, truncate};
 
-/// Elements of one block.
+/// Dequantises a block: 32 four-bit integers in `0..=15` times its scale, plus its minimum.
 pub fn dequantize(block: &[u8; 20], out: &mut [f32; 32]) {
     let (d, m) = (scale_at(block, 0), scale_at(block, 2));
     let (low, high) = out.split_at_mut(16);

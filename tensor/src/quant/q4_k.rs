@@ -20,7 +20,7 @@
 use super::fit::{self, Affine};
 use super::{scale_at, scale_bytes};
 
-/// Elements of one block.
+/// Dequantises a super-block: eight groups of 32 four-bit integers, each with its own scale and minimum.
 pub fn dequantize(block: &[u8; 144], out: &mut [f32; 256]) {
     let (d, dmin) = (scale_at(block, 0), scale_at(block, 2));
     for pair in 0..4 {

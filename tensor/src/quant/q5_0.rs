@@ -10,7 +10,7 @@
 
 use super::{reciprocal, scale_at, scale_bytes, truncate};
 
-/// Elements of one block.
+/// Dequantises a block: 32 five-bit integers, shifted to `-16..=15`, times its scale.
 pub fn dequantize(block: &[u8; 22], out: &mut [f32; 32]) {
     let d = scale_at(block, 0);
     let h = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);

@@ -10,7 +10,7 @@
 
 use super::{reciprocal, scale_at, scale_bytes, truncate};
 
-/// Elements of one block.
+/// Dequantises a block: 32 five-bit integers in `0..=31` times its scale, plus its minimum.
 pub fn dequantize(block: &[u8; 24], out: &mut [f32; 32]) {
     let (d, m) = (scale_at(block, 0), scale_at(block, 2));
     let h = u32::from_le_bytes([block[4], block[5], block[6], block[7]]);

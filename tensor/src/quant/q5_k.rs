@@ -12,7 +12,7 @@
 use super::q4_k::{Groups, group_scale};
 use super::scale_at;
 
-/// Elements of one block.
+/// Dequantises a super-block: eight groups of 32 five-bit integers, each with its own scale and minimum.
 pub fn dequantize(block: &[u8; 176], out: &mut [f32; 256]) {
     let (d, dmin) = (scale_at(block, 0), scale_at(block, 2));
     let fifth_bits = &block[16..48];

@@ -16,7 +16,7 @@
 
 use super::{fit, scale_at, scale_bytes};
 
-/// Elements of one block.
+/// Dequantises a super-block: sixteen groups of 16 six-bit integers, shifted to `-32..=31`, each with its own scale.
 pub fn dequantize(block: &[u8; 210], out: &mut [f32; 256]) {
     let d = scale_at(block, 208);
     let scales = &block[192..208];

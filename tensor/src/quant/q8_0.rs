@@ -7,7 +7,7 @@
 
 use super::{reciprocal, scale_at, scale_bytes, truncate};
 
-/// Elements of one block.
+/// Dequantises a block: 32 signed bytes times its scale.
 pub fn dequantize(block: &[u8; 34], out: &mut [f32; 32]) {
     let d = scale_at(block, 0);
     for (value, &q) in out.iter_mut().zip(&block[2..]) {

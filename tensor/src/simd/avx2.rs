@@ -2,8 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::lanes::sums_in_16_bits;
-use super::{Kernel, LANES, Lanes};
+use super::tile::sums_in_16_bits;
+use super::{Kernel, LANES, Lanes, Tile, TileSize};
 
 /// Vector operations with AVX2, FMA and F16C. A value exists only where the machine has them.
 #[derive(Clone, Copy)]
@@ -41,12 +41,6 @@ unsafe fn run_compiled<K: Kernel>(s: Avx2, kernel: K) -> K::Output {
 impl Lanes for Avx2 {
     type F = [__m256; 2];
     type I = [__m256i; 2];
-    const TILE_ROWS: usize = 6;
-
-    #[inline(always)]
-    fn apart<K: Kernel>(self, kernel: K) -> K::Output {
-        self.run(kernel)
-    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
@@ -209,6 +203,16 @@ impl Lanes for Avx2 {
     fn to_integer(self, x: Self::F) -> Self::I {
         // SAFETY: the machine has the instruction, proven by `self`.
         unsafe { [_mm256_cvtps_epi32(x[0]), _mm256_cvtps_epi32(x[1])] }
+    }
+}
+
+impl Tile for Avx2 {
+    type Size = TileSize<6, 1>;
+    const INTEGER_ROWS: usize = 4;
+
+    #[inline(always)]
+    fn out_of_line<K: Kernel>(self, kernel: K) -> K::Output {
+        self.run(kernel)
     }
     #[inline(always)]
     fn inputs8(self, x: Self::I) -> [u32; 4] {

@@ -3,8 +3,8 @@
 use std::arch::x86_64::*;
 
 use super::avx2::pairs_apart;
-use super::lanes::sums_in_16_bits;
-use super::{Kernel, LANES, Lanes};
+use super::tile::sums_in_16_bits;
+use super::{Kernel, LANES, Lanes, Tile, TileSize};
 
 /// Vector operations with AVX-512 F, BW, DQ and VL, and with `VNNI` those too. A value exists only where the machine has
 /// them.
@@ -36,14 +36,14 @@ impl<const VNNI: bool> Avx512<VNNI> {
 /// # Safety
 /// The machine must have AVX-512 F, BW, DQ and VL.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn run_compiled<K: Kernel>(s: impl Lanes, kernel: K) -> K::Output {
+unsafe fn run_compiled<K: Kernel>(s: impl Tile, kernel: K) -> K::Output {
     kernel.run(s)
 }
 
 /// # Safety
 /// The machine must have AVX-512 F, BW, DQ, VL and VNNI.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn run_with_vnni<K: Kernel>(s: impl Lanes, kernel: K) -> K::Output {
+unsafe fn run_with_vnni<K: Kernel>(s: impl Tile, kernel: K) -> K::Output {
     kernel.run(s)
 }
 
@@ -52,12 +52,6 @@ unsafe fn run_with_vnni<K: Kernel>(s: impl Lanes, kernel: K) -> K::Output {
 impl<const VNNI: bool> Lanes for Avx512<VNNI> {
     type F = __m512;
     type I = __m512i;
-    const TILE_ROWS: usize = 12;
-
-    #[inline(always)]
-    fn apart<K: Kernel>(self, kernel: K) -> K::Output {
-        self.run(kernel)
-    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
@@ -182,6 +176,16 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
     fn to_integer(self, x: Self::F) -> Self::I {
         // SAFETY: the machine has the instruction, proven by `self`.
         unsafe { _mm512_cvtps_epi32(x) }
+    }
+}
+
+impl<const VNNI: bool> Tile for Avx512<VNNI> {
+    type Size = TileSize<12, 2>;
+    const INTEGER_ROWS: usize = 8;
+
+    #[inline(always)]
+    fn out_of_line<K: Kernel>(self, kernel: K) -> K::Output {
+        self.run(kernel)
     }
     #[inline(always)]
     fn inputs8(self, x: Self::I) -> [u32; 4] {

@@ -1,25 +1,17 @@
 //! The sixteen-lane vector that every kernel is written against.
 
-use super::Kernel;
-
 /// Number of `f32` lanes of [`Lanes::F`], the same at every level.
-pub const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// Operations on vectors of sixteen lanes. A value of the implementing type is the proof that this
 /// machine has the instructions, which is why the methods are safe.
 ///
 /// Every method is one correctly rounded operation a lane, so all levels give the same bits.
-pub trait Lanes: Copy {
+pub(crate) trait Lanes: Copy {
     /// Sixteen `f32`.
     type F: Copy;
     /// Sixteen 32-bit integers.
     type I: Copy;
-    /// How many rows of sixteen outputs a matmul tile keeps in registers.
-    const TILE_ROWS: usize;
-
-    /// Runs `kernel` as a function of its own rather than inlined into the caller: for work that many
-    /// kernels share, so that it is compiled once.
-    fn apart<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::F;
@@ -69,30 +61,43 @@ pub trait Lanes: Copy {
     /// Each whole number below 2²⁴ in magnitude as a signed integer.
     fn to_integer(self, x: Self::F) -> Self::I;
 
-    /// Sixteen integers in `-127..=127` as [`Lanes::dot8`] wants them.
-    fn inputs8(self, x: Self::I) -> [u32; 4];
-    /// Sixteen integers in `-32512..=32512` as [`Lanes::dot16`] wants them.
-    fn inputs16(self, x: Self::I) -> [u32; 8];
-    /// For each of `R` rows of inputs, in each lane the sum of the products of `16 · N` weights with them.
-    ///
-    /// Byte `b` (the lowest is 0) of word `weights[n][w]` is the lane's weight of input `16n + 4w + b`, unsigned and at
-    /// most `MAX`; the inputs are those that [`Lanes::inputs8`] made and the same for all lanes.
-    fn dot8<const N: usize, const MAX: u32, const R: usize>(
-        self,
-        weights: &[[Self::I; 4]; N],
-        inputs: [&[[u32; 4]; N]; R],
-    ) -> [Self::I; R];
-    /// As [`Lanes::dot8`], with the inputs that [`Lanes::inputs16`] made.
-    fn dot16<const N: usize, const R: usize>(
-        self,
-        weights: &[[Self::I; 4]; N],
-        inputs: [&[[u32; 8]; N]; R],
-    ) -> [Self::I; R];
+    /// Lane `i` is `x[i]`, and `filler` where `x` is shorter: a masked load.
+    #[inline(always)]
+    fn load_partial(self, x: &[f32], filler: f32) -> Self::F {
+        match x.first_chunk() {
+            Some(x) => self.load(x),
+            None => {
+                let mut lanes = [filler; LANES];
+                lanes[..x.len()].copy_from_slice(x);
+                self.load(&lanes)
+            }
+        }
+    }
+    /// Writes lane `i` to `out[i]`, for as many lanes as `out` is long: a masked store.
+    #[inline(always)]
+    fn store_partial(self, x: Self::F, out: &mut [f32]) {
+        match out.first_chunk_mut() {
+            Some(out) => self.store(x, out),
+            None => {
+                let mut lanes = [0.0; LANES];
+                self.store(x, &mut lanes);
+                let len = out.len();
+                out.copy_from_slice(&lanes[..len]);
+            }
+        }
+    }
+    /// The lanes as an array.
+    #[inline(always)]
+    fn to_array(self, x: Self::F) -> [f32; LANES] {
+        let mut out = [0.0; LANES];
+        self.store(x, &mut out);
+        out
+    }
 }
 
 /// Adds the sixteen partial sums of a row in one fixed tree: halves onto halves, 8, 4, 2, 1 apart.
 #[inline(always)]
-pub fn fold_sum(mut x: [f32; LANES]) -> f32 {
+pub(crate) fn fold_sum(mut x: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {
@@ -105,7 +110,7 @@ pub fn fold_sum(mut x: [f32; LANES]) -> f32 {
 
 /// The largest of the sixteen partial maxima; NaN if any of them is NaN.
 #[inline(always)]
-pub fn fold_max(mut x: [f32; LANES]) -> f32 {
+pub(crate) fn fold_max(mut x: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {
@@ -115,10 +120,4 @@ pub fn fold_max(mut x: [f32; LANES]) -> f32 {
         width /= 2;
     }
     x[0]
-}
-
-/// How many products of two neighbouring bytes, weights of at most `max` with signed inputs, add up in 16 bits.
-#[cfg(target_arch = "x86_64")]
-pub(super) const fn sums_in_16_bits(max: u32) -> usize {
-    (i16::MAX as u32 / (2 * 127 * max)) as usize
 }

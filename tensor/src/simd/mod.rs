@@ -1,14 +1,23 @@
-//! Which vector instructions a kernel runs on: found once at run time, passed by value, forcible.
+//! SIMD levels: which vector instructions the kernels run on. Found once at run time, passed by value, forcible.
 //!
-//! A kernel is written once, against [`Lanes`]: a vector of sixteen `f32`, whatever the machine has.
-//! AVX2 holds it in two registers, NEON in four, plain Rust in an array of sixteen. [`Level::run`] picks the
-//! implementation and compiles the kernel for it, so the build needs no `target-cpu` flag.
+//! A kernel is written once, against a vector of sixteen `f32` whatever the machine has: AVX2 holds it in two registers,
+//! NEON in four, plain Rust in an array. Running a kernel at a [`Level`] compiles it for that level's instructions, so
+//! the build needs no `target-cpu` flag.
 //!
-//! All levels give the same bits: every operation of [`Lanes`] is one correctly rounded IEEE 754
-//! operation (or an exact conversion), and the kernels above fix the order in which they are applied.
+//! All levels give the same bits: every vector operation is one correctly rounded IEEE 754 operation a lane (or an exact
+//! conversion), and the kernels fix the order in which operations are applied.
+//!
+//! The traits behind this are sealed: only this crate can name and implement vectors (`Lanes`, `Tile`) and computations
+//! (`Kernel`). [`Level`] is what a program needs.
+//!
+//! ```compile_fail,E0603
+//! use glassbox_tensor::simd::{Kernel, Lanes};
+//! ```
 
 mod lanes;
+mod precision;
 mod scalar;
+mod tile;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -17,7 +26,12 @@ mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 
-pub use lanes::{LANES, Lanes, fold_max, fold_sum};
+#[cfg(test)]
+mod tests;
+
+pub(crate) use lanes::{LANES, Lanes, fold_max, fold_sum};
+pub(crate) use precision::{Int8, Int16, Precision};
+pub(crate) use tile::{Tile, TileKernel, TileSize, TileSizes};
 
 use std::fmt;
 use std::str::FromStr;
@@ -42,12 +56,13 @@ pub enum Level {
 
 /// A computation that runs at any [`Level`]: it is handed the vector operations of that level.
 ///
-/// `run` must be `#[inline(always)]`, so that it is compiled with the level's instructions.
-pub trait Kernel {
+/// `run` must be `#[inline(always)]`, so that it is compiled with the level's instructions. A kernel that needs no matrix
+/// tile asks for [`Lanes`] only.
+pub(crate) trait Kernel {
     /// What the computation returns.
     type Output;
     /// Does the work with the operations of `s`.
-    fn run<S: Lanes>(self, s: S) -> Self::Output;
+    fn run<S: Tile>(self, s: S) -> Self::Output;
 }
 
 impl Level {
@@ -100,7 +115,7 @@ impl Level {
     /// # Panics
     /// If the machine cannot run the level (see [`Level::is_available`]).
     #[inline]
-    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
             Level::Scalar => scalar::run(kernel),
             #[cfg(target_arch = "x86_64")]

@@ -3,7 +3,7 @@
 use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected};
 
-use super::{Kernel, LANES, Lanes};
+use super::{Kernel, LANES, Lanes, Tile, TileSize};
 
 /// Vector operations with NEON, and with `DOTPROD` dot products of bytes too. A value exists only where the machine has
 /// them.
@@ -32,14 +32,14 @@ impl<const DOTPROD: bool> Neon<DOTPROD> {
 /// # Safety
 /// The machine must have NEON.
 #[target_feature(enable = "neon")]
-unsafe fn run_compiled<K: Kernel>(s: impl Lanes, kernel: K) -> K::Output {
+unsafe fn run_compiled<K: Kernel>(s: impl Tile, kernel: K) -> K::Output {
     kernel.run(s)
 }
 
 /// # Safety
 /// The machine must have NEON and dot products of bytes.
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn run_with_dotprod<K: Kernel>(s: impl Lanes, kernel: K) -> K::Output {
+unsafe fn run_with_dotprod<K: Kernel>(s: impl Tile, kernel: K) -> K::Output {
     kernel.run(s)
 }
 
@@ -54,12 +54,6 @@ fn each<T>(f: impl Fn(usize) -> T) -> [T; 4] {
 impl<const DOTPROD: bool> Lanes for Neon<DOTPROD> {
     type F = [float32x4_t; 4];
     type I = [uint32x4_t; 4];
-    const TILE_ROWS: usize = 6;
-
-    #[inline(always)]
-    fn apart<K: Kernel>(self, kernel: K) -> K::Output {
-        self.run(kernel)
-    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
@@ -195,6 +189,16 @@ impl<const DOTPROD: bool> Lanes for Neon<DOTPROD> {
     fn to_integer(self, x: Self::F) -> Self::I {
         // SAFETY: the machine has the instruction, proven by `self`.
         each(|i| unsafe { vreinterpretq_u32_s32(vcvtq_s32_f32(x[i])) })
+    }
+}
+
+impl<const DOTPROD: bool> Tile for Neon<DOTPROD> {
+    type Size = TileSize<6, 1>;
+    const INTEGER_ROWS: usize = 4;
+
+    #[inline(always)]
+    fn out_of_line<K: Kernel>(self, kernel: K) -> K::Output {
+        self.run(kernel)
     }
     #[inline(always)]
     fn inputs8(self, x: Self::I) -> [u32; 4] {

@@ -1,6 +1,6 @@
 //! The plain level: sixteen lanes as an array, one Rust operation each. The other levels are judged by it.
 
-use super::{Kernel, LANES, Lanes};
+use super::{Kernel, LANES, Lanes, Tile, TileSize};
 use crate::quant::f16::{bf16_to_f32, f16_to_f32};
 
 /// Vector operations in plain Rust.
@@ -50,12 +50,6 @@ fn each_word(mut f: impl FnMut(usize) -> u32) -> [u32; LANES] {
 impl Lanes for Scalar {
     type F = [f32; LANES];
     type I = [u32; LANES];
-    const TILE_ROWS: usize = 4;
-
-    #[inline(always)]
-    fn apart<K: Kernel>(self, kernel: K) -> K::Output {
-        run(kernel)
-    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
@@ -148,6 +142,16 @@ impl Lanes for Scalar {
     #[inline(always)]
     fn to_integer(self, x: Self::F) -> Self::I {
         each_word(|i| x[i] as i32 as u32)
+    }
+}
+
+impl Tile for Scalar {
+    type Size = TileSize<4, 1>;
+    const INTEGER_ROWS: usize = 4;
+
+    #[inline(always)]
+    fn out_of_line<K: Kernel>(self, kernel: K) -> K::Output {
+        run(kernel)
     }
     #[inline(always)]
     fn inputs8(self, x: Self::I) -> [u32; 4] {

@@ -1,4 +1,4 @@
-//! Panels of plain numbers: `f32`, `f16`, `bf16`. A block is one input, its sixteen weights side by side.
+//! Panels of plain numbers: `f32`, `f16`, `bf16`. A block is one input, its sixteen weights are neighbours.
 
 use super::Block;
 use crate::simd::{LANES, Lanes};
@@ -18,7 +18,7 @@ macro_rules! one_input_a_block {
     () => {
         const K: usize = 1;
         const GROUP: usize = 1;
-        const STEP: usize = 1;
+        const WORD: usize = 1;
         const PANELS: usize = 4;
         type Scales<S: Lanes> = ();
 

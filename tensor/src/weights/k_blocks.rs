@@ -9,8 +9,7 @@ use super::small_blocks::{
     nibble_words, nibbles,
 };
 use super::{Block, IntegerBlock};
-use crate::kernels::inputs::Precision;
-use crate::simd::{LANES, Lanes};
+use crate::simd::{LANES, Lanes, Precision, Tile};
 
 /// Groups of 32 in a super-block of 256.
 const GROUPS: usize = 8;
@@ -53,7 +52,7 @@ pub(crate) struct BlockQ6K {
 impl Block for BlockQ4K {
     const K: usize = 256;
     const GROUP: usize = 32;
-    const STEP: usize = 8;
+    const WORD: usize = 8;
     const PANELS: usize = 2;
     type Scales<S: Lanes> = ScaleOffset<S>;
 
@@ -73,7 +72,7 @@ impl Block for BlockQ4K {
 impl Block for BlockQ5K {
     const K: usize = 256;
     const GROUP: usize = 32;
-    const STEP: usize = 8;
+    const WORD: usize = 8;
     const PANELS: usize = 2;
     type Scales<S: Lanes> = ScaleOffset<S>;
 
@@ -103,7 +102,7 @@ impl Block for BlockQ5K {
 impl Block for BlockQ6K {
     const K: usize = 256;
     const GROUP: usize = 16;
-    const STEP: usize = 8;
+    const WORD: usize = 8;
     const PANELS: usize = 2;
     type Scales<S: Lanes> = ScaleOffset<S>;
 

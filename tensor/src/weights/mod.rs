@@ -1,8 +1,8 @@
 //! A weight matrix in the order the matmul kernels read it: panels of sixteen outputs.
 //!
 //! A file stores a linear layer's weight as `[outputs, inputs]`, one output after the other. The kernels
-//! keep sixteen outputs in the sixteen lanes of a vector and walk along the inputs, so at load time each
-//! sixteen rows are interleaved into a *panel*: for input `k`, the sixteen weights stand side by side.
+//! keep sixteen outputs in the sixteen lanes of a vector and loop over the inputs, so at load time sixteen rows at a time
+//! are interleaved into a *panel*: for input `k`, the sixteen weights are neighbours.
 //!
 //! ```text
 //! file:   row 0: k0 k1 k2 …       panel 0:  k0 of rows 0..16, k1 of rows 0..16, …
@@ -16,20 +16,24 @@
 mod floats;
 mod k_blocks;
 mod memory;
+mod rows;
 mod small_blocks;
 
 pub(crate) use floats::{BlockBf16, BlockF16, BlockF32};
 pub(crate) use k_blocks::{BlockQ4K, BlockQ5K, BlockQ6K};
 pub(crate) use memory::Blocks;
+pub use rows::IntegerRow;
 pub(crate) use small_blocks::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
 pub(crate) use small_blocks::{ScaleOffset, eight_words};
 
+use std::cell::RefCell;
+use std::fmt;
+
 use crate::error::Error;
 use crate::format::Format;
-use crate::kernels::inputs::Precision;
+use crate::operands::View;
 use crate::pool::Team;
-use crate::reference::IntegerRow;
-use crate::simd::{LANES, Lanes};
+use crate::simd::{LANES, Lanes, Precision, Tile};
 use crate::tensor::Tensor;
 
 /// Sixteen outputs × [`Block::K`] inputs of a weight matrix.
@@ -39,8 +43,8 @@ pub(crate) trait Block: Copy + Send + Sync + 'static {
     /// Inputs that share one set of scales; divides [`Block::K`].
     const GROUP: usize;
     /// Inputs whose weights are unpacked from one word; divides [`Block::GROUP`].
-    const STEP: usize;
-    /// How many panels the one-row kernel walks side by side, to hide the latency of multiply-add.
+    const WORD: usize;
+    /// Panels that the one-row kernel goes through side by side, to hide the latency of multiply-add.
     const PANELS: usize;
     /// What all weights of a group share, in registers.
     type Scales<S: Lanes>: Copy;
@@ -51,14 +55,14 @@ pub(crate) trait Block: Copy + Send + Sync + 'static {
     fn scales<S: Lanes>(&self, s: S, group: usize) -> Self::Scales<S>;
     /// The sixteen weights of input `k`, whose group's scales are given.
     fn weights<S: Lanes>(&self, s: S, scales: Self::Scales<S>, k: usize) -> S::F;
-    /// The weights of a panel's blocks, input after input, if they are kept as `f32`.
+    /// The weights of a panel's blocks, input after input, if they are stored as `f32`.
     #[inline(always)]
     fn as_floats(_: &[Self]) -> Option<&[[f32; LANES]]> {
         None
     }
 }
 
-/// A block whose weights are `scale · q + offset` with whole `q`, for products with whole inputs.
+/// A block whose weights are `scale · q + offset` with integers `q`, for products with integer inputs.
 pub(crate) trait IntegerBlock: Block {
     /// The largest `q`.
     const LARGEST: u32;
@@ -68,7 +72,7 @@ pub(crate) trait IntegerBlock: Block {
     /// The integers of inputs `32 · i ..`, a byte each: four inputs in a word, in halves of sixteen inputs.
     fn words<S: Lanes>(&self, s: S, i: usize) -> [[S::I; 4]; 2];
     /// For each of `R` rows, in each lane the sum of `16 · N` products.
-    fn dot<S: Lanes, P: Precision, const N: usize, const R: usize>(
+    fn dot<S: Tile, P: Precision, const N: usize, const R: usize>(
         s: S,
         weights: &[[S::I; 4]; N],
         inputs: [&[P::Words; N]; R],
@@ -144,10 +148,10 @@ impl Default for PackedMatrix {
 }
 
 impl PackedMatrix {
-    /// Packs a tensor of shape `[outputs, inputs]`, and lets go of its pages if it is memory-mapped.
+    /// Packs a tensor of shape `[outputs, inputs]`, and releases its pages if it is memory-mapped.
     ///
     /// # Errors
-    /// [`Error::Rank`] if the tensor is no matrix, [`Error::Memory`], or what [`Tensor::to_contiguous`] reports.
+    /// [`Error::Rank`] if the tensor does not have two dimensions, [`Error::Memory`], or what [`Tensor::to_contiguous`] reports.
     pub fn pack(team: &Team<'_>, tensor: &Tensor) -> Result<PackedMatrix, Error> {
         PackedMatrix::pack_rows(team, tensor, |row| row)
     }
@@ -181,8 +185,8 @@ impl PackedMatrix {
             return Err(Error::Rank { expected: 2, shape: tensor.shape().dims().to_vec() });
         };
         let contiguous = tensor.to_contiguous()?;
-        let bytes = contiguous.bytes()?;
-        let rows = Rows { bytes, outputs, row_bytes: bytes.len().checked_div(rows).unwrap_or(0) };
+        let row_bytes = contiguous.byte_len().checked_div(rows).unwrap_or(0);
+        let rows = Rows { tensor: &contiguous, outputs, row_bytes };
         let panels = match tensor.format() {
             Format::F32 => Panels::F32(rows.pack(team, inputs, source)?),
             Format::F16 => Panels::F16(rows.pack(team, inputs, source)?),
@@ -200,6 +204,14 @@ impl PackedMatrix {
         Ok(PackedMatrix { outputs, inputs, format: tensor.format(), panels })
     }
 
+    /// Packs a view of shape `[outputs, inputs]` as `f32`.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough.
+    pub fn pack_view(team: &Team<'_>, view: View<'_>) -> Result<PackedMatrix, Error> {
+        PackedMatrix::pack(team, &Tensor::from(view))
+    }
+
     /// Rows of the matrix: how many outputs the linear layer has.
     pub fn outputs(&self) -> usize {
         self.outputs
@@ -215,7 +227,7 @@ impl PackedMatrix {
         self.format
     }
 
-    /// Whether the weights are quantised, so that they can meet activations in integers.
+    /// Whether the weights are quantised, so that they can be multiplied with activations in integers.
     pub fn is_quantized(&self) -> bool {
         self.format.block_len() > 1
     }
@@ -232,93 +244,50 @@ impl PackedMatrix {
     pub fn row(&self, row: usize, out: &mut [f32]) {
         assert!(row < self.outputs, "row {row} of a matrix with {} rows", self.outputs);
         assert_eq!(out.len(), self.inputs, "one value for each input");
-        with_blocks!(&self.panels, blocks => unpack_row(blocks, row, out));
+        with_blocks!(&self.panels, blocks => rows::unpack_row(blocks, row, out));
     }
 
-    /// Row `row` as the whole numbers it is stored in; `None` if the weights are not quantised.
+    /// All weights as `f32`, `[outputs, inputs]`.
+    pub fn to_f32(&self) -> Vec<f32> {
+        let mut out = vec![0.0; self.outputs * self.inputs];
+        if self.inputs > 0 {
+            out.chunks_exact_mut(self.inputs).enumerate().for_each(|(row, out)| self.row(row, out));
+        }
+        out
+    }
+
+    /// Row `row` as the integers it is stored in; `None` if the weights are not quantised.
     ///
     /// # Panics
     /// If there is no such row.
     pub(crate) fn integer_row(&self, row: usize) -> Option<IntegerRow> {
         assert!(row < self.outputs, "row {row} of a matrix with {} rows", self.outputs);
-        with_integer_blocks!(&self.panels, blocks => Some(integer_row(blocks, row, self.inputs)), None)
+        with_integer_blocks!(&self.panels, blocks => Some(rows::integer_row(blocks, row, self.inputs)), None)
     }
 }
 
-/// Takes lane `row % 16` out of panel `row / 16`.
-fn unpack_row<B: Block>(blocks: &[B], row: usize, out: &mut [f32]) {
-    let per_panel = out.len() / B::K;
-    let panel = &blocks[row / LANES * per_panel..][..per_panel];
-    for (block, out) in panel.iter().zip(out.chunks_exact_mut(B::K)) {
-        crate::simd::Level::Scalar.run(LaneOf { block, lane: row % LANES, out });
+impl fmt::Debug for PackedMatrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PackedMatrix({}, [{}, {}])", self.format, self.outputs, self.inputs)
     }
 }
 
-struct LaneOf<'a, B> {
-    block: &'a B,
-    lane: usize,
-    out: &'a mut [f32],
-}
-
-impl<B: Block> crate::simd::Kernel for LaneOf<'_, B> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Lanes>(self, s: S) {
-        let mut sixteen = [0.0; LANES];
-        for (group, out) in self.out.chunks_exact_mut(B::GROUP).enumerate() {
-            let scales = self.block.scales(s, group);
-            for (i, out) in out.iter_mut().enumerate() {
-                s.store(self.block.weights(s, scales, group * B::GROUP + i), &mut sixteen);
-                *out = sixteen[self.lane];
-            }
-        }
+/// A tensor of its own, `[outputs, inputs]` in `f32`.
+impl From<&PackedMatrix> for Tensor {
+    fn from(packed: &PackedMatrix) -> Tensor {
+        let shape = [packed.outputs, packed.inputs];
+        Tensor::from_f32(shape, packed.to_f32()).expect("as many elements as the matrix has")
     }
 }
 
-/// The integers and scales of lane `row % 16` of panel `row / 16`.
-fn integer_row<B: IntegerBlock>(blocks: &[B], row: usize, inputs: usize) -> IntegerRow {
-    let per_panel = inputs / B::K;
-    let mut out = IntegerRow { q: Vec::with_capacity(inputs), groups: Vec::new() };
-    for block in &blocks[row / LANES * per_panel..][..per_panel] {
-        crate::simd::Level::Scalar.run(IntegersOf { block, lane: row % LANES, out: &mut out });
-    }
-    out
+thread_local! {
+    /// A scratch buffer for sixteen rows of a file.
+    static FILE_ROWS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-struct IntegersOf<'a, B> {
-    block: &'a B,
-    lane: usize,
-    out: &'a mut IntegerRow,
-}
-
-impl<B: IntegerBlock> crate::simd::Kernel for IntegersOf<'_, B> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Lanes>(self, s: S) {
-        let lane = |x: S::F| {
-            let mut sixteen = [0.0; LANES];
-            s.store(x, &mut sixteen);
-            sixteen[self.lane]
-        };
-        for i in 0..B::K / 32 {
-            for word in self.block.words(s, i).as_flattened() {
-                self.out
-                    .q
-                    .extend([0, 8, 16, 24].map(|shift| lane(s.to_f32(s.bits(*word, shift, 255))) as u8));
-            }
-        }
-        for group in 0..B::K / B::GROUP {
-            let ScaleOffset { scale, offset } = self.block.scale_offset(s, group);
-            self.out.groups.push((lane(scale), lane(offset)));
-        }
-    }
-}
-
-/// The bytes of a matrix as the file has them: row after row.
+/// A contiguous matrix, whose bytes are row after row, in memory or in a file.
 struct Rows<'a> {
-    bytes: &'a [u8],
+    tensor: &'a Tensor,
     outputs: usize,
     row_bytes: usize,
 }
@@ -335,16 +304,47 @@ impl Rows<'_> {
         let block_bytes = self.row_bytes.checked_div(per_panel).unwrap_or(0);
         let zeros = vec![0; self.row_bytes];
         let len = self.outputs.div_ceil(LANES) * per_panel;
-        Blocks::build(team, len, per_panel.max(1), |panel, put| {
-            let mut rows = [zeros.as_slice(); LANES];
-            for (lane, row) in rows.iter_mut().enumerate() {
-                if panel * LANES + lane < self.outputs {
-                    *row = &self.bytes[source(panel * LANES + lane) * self.row_bytes..][..self.row_bytes];
-                }
-            }
+        let pack = |rows: [&[u8]; LANES], push: &mut dyn FnMut(B)| {
             for b in 0..per_panel {
-                put(B::pack(rows.map(|row| &row[b * block_bytes..][..block_bytes])));
+                push(B::pack(rows.map(|row| &row[b * block_bytes..][..block_bytes])));
             }
+        };
+        Blocks::build(team, len, per_panel.max(1), |panel, push| {
+            let lanes = panel * LANES..self.outputs.min((panel + 1) * LANES);
+            let len = lanes.len() * self.row_bytes;
+            if let Some(bytes) = self.tensor.bytes_in_memory() {
+                let mut rows = [zeros.as_slice(); LANES];
+                for (row, output) in rows.iter_mut().zip(lanes) {
+                    *row = &bytes[source(output) * self.row_bytes..][..self.row_bytes];
+                }
+                pack(rows, push);
+                return Ok(());
+            }
+            FILE_ROWS.with_borrow_mut(|buffer| {
+                buffer.resize(len, 0);
+                self.read(buffer, lanes.map(&source))?;
+                let mut rows = [zeros.as_slice(); LANES];
+                for (row, bytes) in rows.iter_mut().zip(buffer.chunks_exact(self.row_bytes.max(1))) {
+                    *row = bytes;
+                }
+                pack(rows, push);
+                Ok(())
+            })
         })
+    }
+
+    /// Reads rows from the file to `out`, one after the other; those that follow one another in the file, at once.
+    fn read(&self, mut out: &mut [u8], sources: impl Iterator<Item = usize>) -> Result<(), Error> {
+        let mut sources = sources.peekable();
+        while let Some(first) = sources.next() {
+            let mut count = 1;
+            while sources.next_if_eq(&(first + count)).is_some() {
+                count += 1;
+            }
+            let (rows, rest) = out.split_at_mut(count * self.row_bytes);
+            self.tensor.read_bytes(first * self.row_bytes, rows)?;
+            out = rest;
+        }
+        Ok(())
     }
 }

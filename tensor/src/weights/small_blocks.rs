@@ -1,16 +1,16 @@
 //! Panels of the formats with 32 weights a block: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1.
 //!
 //! Every one of them is `weight = d·q + m` with `q` a small integer and `d`, `m` shared by 32 inputs
-//! (`m` is `-8·d` in Q4_0, `-16·d` in Q5_0 and `-128·d` in Q8_0, whose signed bytes are kept 128 higher). `d·q` has few enough significant bits to be exact in
-//! `f32`, so the fused multiply-add below rounds as often as separate operations would: at most once.
+//! (`m` is `-8·d` in Q4_0, `-16·d` in Q5_0 and `-128·d` in Q8_0, whose signed bytes are stored 128 higher). `d·q` has few
+//! enough significant bits to be exact in `f32`, so the fused multiply-add below rounds as often as separate operations
+//! would: at most once.
 //!
 //! The integers of one output are packed along the inputs into 32-bit words (four bytes or eight nibbles,
-//! the first input lowest), and the words of sixteen outputs stand side by side. So a shift and a mask
-//! turn one load into sixteen integers, one in each lane, already 32 bits wide.
+//! the first input lowest), and the words of sixteen outputs are neighbours. A shift and a mask then turn one load into
+//! sixteen integers, one in each lane, already 32 bits wide.
 
 use super::{Block, IntegerBlock};
-use crate::kernels::inputs::Precision;
-use crate::simd::{LANES, Lanes};
+use crate::simd::{LANES, Lanes, Precision, Tile};
 
 /// What a group of 16 or 32 inputs shares: one scale and one offset an output.
 pub(crate) struct ScaleOffset<S: Lanes> {
@@ -78,7 +78,7 @@ pub(super) type HighBits = [u32; LANES];
 impl Block for BlockQ8_0 {
     const K: usize = 32;
     const GROUP: usize = 32;
-    const STEP: usize = 4;
+    const WORD: usize = 4;
     const PANELS: usize = 2;
     type Scales<S: Lanes> = ScaleOffset<S>;
 
@@ -105,7 +105,7 @@ macro_rules! nibble_block {
     () => {
         const K: usize = 32;
         const GROUP: usize = 32;
-        const STEP: usize = 8;
+        const WORD: usize = 8;
         const PANELS: usize = 2;
         type Scales<S: Lanes> = ScaleOffset<S>;
 
@@ -181,7 +181,7 @@ macro_rules! integer_block {
             self.scales(s, group)
         }
         #[inline(always)]
-        fn dot<S: Lanes, P: Precision, const N: usize, const R: usize>(
+        fn dot<S: Tile, P: Precision, const N: usize, const R: usize>(
             s: S,
             weights: &[[S::I; 4]; N],
             inputs: [&[P::Words; N]; R],

@@ -63,14 +63,22 @@ impl Batches {
     }
 
     /// The ids and the targets of examples `first..first + rows`, each `[rows, context]`.
-    pub fn read(&self, tokens: &TokenFile, first: u64, rows: usize) -> (Vec<u32>, Vec<u32>) {
+    ///
+    /// # Errors
+    /// [`DataError`] if the file cannot be read.
+    pub fn read(
+        &self,
+        tokens: &TokenFile,
+        first: u64,
+        rows: usize,
+    ) -> Result<(Vec<u32>, Vec<u32>), DataError> {
         let (mut ids, mut targets) = (Vec::new(), Vec::new());
         for row in 0..rows as u64 {
             let start = self.example(first + row).start;
-            tokens.read(Split::Training, start, self.context, &mut ids);
-            tokens.read(Split::Training, start + 1, self.context, &mut targets);
+            tokens.read(Split::Training, start, self.context, &mut ids)?;
+            tokens.read(Split::Training, start + 1, self.context, &mut targets)?;
         }
-        (ids, targets)
+        Ok((ids, targets))
     }
 }
 

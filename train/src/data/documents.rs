@@ -1,7 +1,8 @@
 //! From files to documents.
 //!
 //! A document is one complete text, such as a story or a chapter. [`END_OF_TEXT`] separates the documents of a file; a file
-//! without it is one document. Files are memory-mapped, so a corpus may be larger than memory.
+//! without it is one document. Documents are read from their file when they are requested, so a corpus may be larger than
+//! memory.
 
 use std::fs;
 use std::ops::Range;
@@ -13,6 +14,9 @@ use super::error::DataError;
 
 /// Ends a document in a file; also the token that ends a document in the training ids.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// Number of bytes of a file that are read at a time.
+const READ: usize = 1 << 20;
 
 /// The documents of a file or of all files in a folder, in the order of their paths.
 pub struct Documents {
@@ -42,20 +46,41 @@ impl Documents {
     }
 
     fn add(&mut self, path: PathBuf) -> Result<(), DataError> {
-        let storage = Storage::map(&path).map_err(|source| DataError::Tensor { source })?;
-        let text = text_of(&path, storage.bytes())?;
-        let mut start = 0;
-        for part in text.split(END_OF_TEXT) {
-            let trimmed = part.trim_start_matches(['\n', '\r']);
-            let skipped = part.len() - trimmed.len();
-            let trimmed = trimmed.trim_end_matches(['\n', '\r']);
-            if !trimmed.trim().is_empty() {
-                let from = start + skipped;
-                self.spans.push((self.files.len(), from..from + trimmed.len()));
+        let failed = |source| DataError::Tensor { source };
+        let storage = Storage::open(&path).map_err(failed)?;
+        // The bytes from `start` on that were read and belong to no document yet.
+        let (mut start, mut bytes) = (0, Vec::new());
+        loop {
+            let mut searched = bytes.len().saturating_sub(END_OF_TEXT.len() - 1);
+            let (from, more) = (bytes.len(), READ.min(storage.len() - start - bytes.len()));
+            bytes.resize(from + more, 0);
+            storage.read(start + from, &mut bytes[from..]).map_err(failed)?;
+            let mut done = 0;
+            while let Some(at) = find(&bytes[searched..], END_OF_TEXT.as_bytes()) {
+                self.add_document(&path, start + done, &bytes[done..searched + at])?;
+                done = searched + at + END_OF_TEXT.len();
+                searched = done;
             }
-            start += part.len() + END_OF_TEXT.len();
+            bytes.drain(..done);
+            start += done;
+            if start + bytes.len() == storage.len() {
+                break;
+            }
         }
+        self.add_document(&path, start, &bytes)?;
         self.files.push((path, storage));
+        Ok(())
+    }
+
+    /// Adds the document in `bytes`, which start at offset `start` of the current file; skips it if it is only white space.
+    fn add_document(&mut self, path: &Path, start: usize, bytes: &[u8]) -> Result<(), DataError> {
+        let text = text_of(path, start, bytes)?;
+        let trimmed = text.trim_start_matches(['\n', '\r']);
+        let from = start + text.len() - trimmed.len();
+        let trimmed = trimmed.trim_end_matches(['\n', '\r']);
+        if !trimmed.trim().is_empty() {
+            self.spans.push((self.files.len(), from..from + trimmed.len()));
+        }
         Ok(())
     }
 
@@ -69,11 +94,13 @@ impl Documents {
         self.spans.is_empty()
     }
 
-    /// The text of a document.
-    pub fn get(&self, index: usize) -> &str {
+    /// The text of a document, read from its file.
+    pub fn get(&self, index: usize) -> String {
         let (file, range) = &self.spans[index];
+        let bytes =
+            self.files[*file].1.slice(range.clone()).and_then(|text| Some(text.bytes().ok()?.into_owned()));
         // Checked when the file was opened; a file that has changed since then gives an empty text.
-        std::str::from_utf8(&self.files[*file].1.bytes()[range.clone()]).unwrap_or("")
+        bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
     }
 
     /// Length of a document in bytes.
@@ -117,12 +144,17 @@ fn collect_files(path: &Path, paths: &mut Vec<PathBuf>) -> Result<(), DataError>
     Ok(())
 }
 
-/// The bytes as text, without a byte order mark.
-fn text_of<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, DataError> {
-    let not_text = |at, what| DataError::NotText { path: path.to_path_buf(), at, what };
+/// The bytes as text; `start` is their offset in the file.
+fn text_of<'a>(path: &Path, start: usize, bytes: &'a [u8]) -> Result<&'a str, DataError> {
+    let not_text = |at, what| DataError::NotText { path: path.to_path_buf(), at: start + at, what };
     let text = std::str::from_utf8(bytes).map_err(|error| not_text(error.valid_up_to(), "is not UTF-8"))?;
     match text.find('\0') {
         Some(at) => Err(not_text(at, "is zero, which text never contains")),
         None => Ok(text),
     }
+}
+
+/// Where `part` is in `bytes` first.
+fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! files ─ documents ─ held_out ─┬─► tokenizer (trained on the training split only)
-//!                               └─► token_file (mapped) ─ batches ─► [sequences, tokens] of ids and of targets
+//!                               └─► token_file ─ batches ─► [sequences, tokens] of ids and of targets
 //! ```
 
 mod batches;

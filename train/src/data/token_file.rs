@@ -1,4 +1,4 @@
-//! The token ids of the text in one memory-mapped file.
+//! The token ids of the text in one file: written once, read in any order.
 //!
 //! ```text
 //! "GLASSTOK" │ bytes per id u32 (2 or 4) │ vocab_size u32 │ training ids u64 │ validation ids u64 │ ids, training first
@@ -23,6 +23,9 @@ use crate::files;
 const MAGIC: &[u8; 8] = b"GLASSTOK";
 const HEADER: usize = 32;
 
+/// Number of ids that are checked at a time.
+const CHECKED_IDS: usize = 1 << 18;
+
 /// A split of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
@@ -32,7 +35,7 @@ pub enum Split {
     Validation,
 }
 
-/// The memory-mapped token ids of a corpus.
+/// The token ids of a corpus, in their file.
 pub struct TokenFile {
     storage: Storage,
     /// Bytes per id.
@@ -92,26 +95,29 @@ impl TokenFile {
         written.map_err(|source| DataError::Read { path: path.to_path_buf(), source })
     }
 
-    /// Maps a file of ids.
+    /// Opens a file of ids.
     ///
     /// # Errors
     /// [`DataError::BrokenTokens`] if it is not such a file, or incomplete.
     pub fn open(path: &Path) -> Result<TokenFile, DataError> {
-        let storage = Storage::map(path)?;
+        let storage = Storage::open(path)?;
         let broken = |expected: String, found: String| DataError::BrokenTokens {
             path: PathBuf::from(path),
             expected,
             found,
         };
-        let bytes = storage.bytes();
-        if bytes.len() < HEADER || !bytes.starts_with(MAGIC) {
+        let mut header = [0; HEADER];
+        if storage.len() >= HEADER {
+            storage.read(0, &mut header)?;
+        }
+        if !header.starts_with(MAGIC) {
             return Err(broken(
                 "a file of token ids".into(),
-                format!("{} bytes of something else", bytes.len()),
+                format!("{} bytes of something else", storage.len()),
             ));
         }
         let number = |at: usize, len: usize| {
-            bytes[at..at + len].iter().rev().fold(0u64, |number, &byte| number << 8 | u64::from(byte))
+            header[at..at + len].iter().rev().fold(0u64, |number, &byte| number << 8 | u64::from(byte))
         };
         let (width, vocab_size) = (number(8, 4), number(12, 4));
         let (training, validation) = (number(16, 8), number(24, 8));
@@ -119,8 +125,8 @@ impl TokenFile {
             return Err(broken("2 or 4 bytes per id".into(), width.to_string()));
         }
         let expected = u128::from(width) * (u128::from(training) + u128::from(validation)) + HEADER as u128;
-        if expected != bytes.len() as u128 {
-            return Err(broken(format!("{expected} bytes"), format!("{} bytes", bytes.len())));
+        if expected != storage.len() as u128 {
+            return Err(broken(format!("{expected} bytes"), format!("{} bytes", storage.len())));
         }
         let file = TokenFile {
             width: width as usize,
@@ -129,11 +135,15 @@ impl TokenFile {
             validation: validation as usize,
             storage,
         };
-        let ids = file.storage.bytes()[HEADER..].chunks_exact(file.width);
-        match ids.map(id).find(|&id| u64::from(id) >= vocab_size) {
-            Some(id) => Err(broken(format!("ids below {vocab_size}"), id.to_string())),
-            None => Ok(file),
+        let (mut ids, all) = (Vec::new(), file.training + file.validation);
+        for from in (0..all).step_by(CHECKED_IDS) {
+            ids.clear();
+            file.append(from, CHECKED_IDS.min(all - from), &mut ids)?;
+            if let Some(id) = ids.iter().find(|&&id| u64::from(id) >= vocab_size) {
+                return Err(broken(format!("ids below {vocab_size}"), id.to_string()));
+            }
         }
+        Ok(file)
     }
 
     /// Number of ids in a split.
@@ -156,15 +166,29 @@ impl TokenFile {
 
     /// Appends the ids `start..start + count` of a split to `out`.
     ///
+    /// # Errors
+    /// [`DataError`] if the file cannot be read.
+    ///
     /// # Panics
     /// If the split has fewer ids.
-    pub fn read(&self, split: Split, start: usize, count: usize, out: &mut Vec<u32>) {
+    pub fn read(
+        &self,
+        split: Split,
+        start: usize,
+        count: usize,
+        out: &mut Vec<u32>,
+    ) -> Result<(), DataError> {
         let len = self.len(split);
         assert!(start + count <= len, "ids {start}..{} of {len}", start + count);
-        let first = if split == Split::Training { start } else { self.training + start };
-        let from = HEADER + first * self.width;
-        let bytes = &self.storage.bytes()[from..from + count * self.width];
+        self.append(if split == Split::Training { start } else { self.training + start }, count, out)
+    }
+
+    /// Appends `count` ids to `out`, from id `first` of the file on.
+    fn append(&self, first: usize, count: usize, out: &mut Vec<u32>) -> Result<(), DataError> {
+        let mut bytes = vec![0; count * self.width];
+        self.storage.read(HEADER + first * self.width, &mut bytes)?;
         out.extend(bytes.chunks_exact(self.width).map(id));
+        Ok(())
     }
 }
 

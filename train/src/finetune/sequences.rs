@@ -82,7 +82,7 @@ fn read_documents(
     let end = end_of_document(tokenizer)?;
     let mut sequences = Vec::new();
     for index in 0..documents.len() {
-        let mut ids = tokenizer.encode(documents.get(index), &EncodeOptions::default())?;
+        let mut ids = tokenizer.encode(&documents.get(index), &EncodeOptions::default())?;
         ids.push(end);
         // Consecutive pieces share one token: the last target of one is the first input of the next.
         let starts = (0..ids.len().saturating_sub(1)).step_by(context);

@@ -4,7 +4,7 @@
 //! RUN/recipe.toml          all settings
 //! RUN/run.json             the text's fingerprint, to detect resuming with another text
 //! RUN/tokenizer.json       the tokenizer, trained or given
-//! RUN/tokens.bin           the text as token ids, memory-mapped
+//! RUN/tokens.bin           the text as token ids
 //! RUN/last.safetensors     the checkpoint: parameters, AdamW's two moments, the number of steps
 //! RUN/loss.csv, loss.svg   loss, learning rate and gradient norm of each step
 //! RUN/samples.txt          samples of the model during training

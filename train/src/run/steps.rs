@@ -134,7 +134,7 @@ fn gradient(run: &mut Run, pool: &Pool, gradients: &mut Gradients) -> Result<f64
     let mut sum = 0.0;
     for first in (0..batch).step_by(rows) {
         let example = run.state.step * batch as u64 + first as u64;
-        let (ids, targets) = run.batches.read(&run.tokens, example, rows);
+        let (ids, targets) = run.batches.read(&run.tokens, example, rows)?;
         let weights = vec![1.0; rows * context];
         run.network.set_dropout(run.recipe.training.dropout_of(example));
         let micro = Batch { ids, targets, weights, sequences: rows, tokens: context };
@@ -169,8 +169,8 @@ fn validate(run: &mut Run, pool: &Pool, examples: usize) -> Result<Option<Valida
     for starts in starts.chunks(rows) {
         let (mut ids, mut targets) = (Vec::new(), Vec::new());
         for &start in starts {
-            run.tokens.read(Split::Validation, start, context, &mut ids);
-            run.tokens.read(Split::Validation, start + 1, context, &mut targets);
+            run.tokens.read(Split::Validation, start, context, &mut ids)?;
+            run.tokens.read(Split::Validation, start + 1, context, &mut targets)?;
         }
         let weights = vec![1.0; ids.len()];
         let batch = Batch { ids, targets, weights, sequences: starts.len(), tokens: context };

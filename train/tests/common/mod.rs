@@ -1,8 +1,10 @@
 //! Tiny networks of every kind, and batches for them.
 #![allow(dead_code)]
 
+use std::path::Path;
+
 use glassbox_model::config::Sizes;
-use glassbox_model::{Config, families};
+use glassbox_model::{Checkpoint, Config, families};
 use glassbox_tensor::ops::Activation;
 use glassbox_train::{Batch, LoraConfig, Network, Random, gpt2_config};
 
@@ -35,6 +37,15 @@ fn sizes(n_heads: usize) -> Sizes {
     }
 }
 
+/// The configuration of one of the model crate's tiny checkpoints, with two blocks without attention windows.
+fn of_fixture(name: &str) -> Config {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/fixtures/tiny");
+    let config = Checkpoint::open(fixtures.join(name)).unwrap().config().clone();
+    let last = config.rope_of_layer.len() - 1;
+    let rope_of_layer = vec![config.rope_of_layer[0], config.rope_of_layer[last - 1]];
+    Config { n_layers: 2, windows: vec![None; 2], rope_of_layer, ..config }
+}
+
 /// A network with all parameters perturbed, so that norms are not 1 and biases not 0.
 pub(crate) fn perturbed(config: Config) -> Network {
     let mut network = Network::new(config, 5).unwrap();
@@ -60,6 +71,13 @@ pub(crate) fn networks() -> Vec<(&'static str, Network)> {
         ("gpt2, erf, untied", perturbed(erf)),
         ("llama", perturbed(llama_config(1, true, false))),
         ("llama, grouped, untied, biases", perturbed(llama_config(3, false, true))),
+        ("qwen3", perturbed(of_fixture("qwen3-plain"))),
+        ("gemma3", perturbed(of_fixture("gemma3_text-plain"))),
+        ("gemma3 with biases, untied", perturbed(of_fixture("gemma3_text-layer-types"))),
+        ("gpt_neox", perturbed(of_fixture("gpt_neox-plain"))),
+        ("gpt_neox, sequential", perturbed(of_fixture("gpt_neox-sequential"))),
+        ("gemma3 with adapters", with_adapters(of_fixture("gemma3_text-plain"))),
+        ("gpt_neox with adapters", with_adapters(of_fixture("gpt_neox-plain"))),
         ("gpt2 with adapters", with_adapters(gpt2_config(37, 80, 20, 2, 2))),
         ("llama with adapters", with_adapters(llama_config(2, true, false))),
     ]

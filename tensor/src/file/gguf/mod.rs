@@ -52,21 +52,23 @@ pub struct Gguf {
 }
 
 impl Gguf {
-    /// Maps a file and reads its metadata and list of tensors.
+    /// Opens a file and reads its metadata and list of tensors. Tensors are read when their values are asked for; what
+    /// that means for a file which changes meanwhile is said in [`crate::storage`].
     ///
-    /// The file must not be changed while it is in use; see [`crate::storage`].
+    /// # Errors
+    /// [`Error::Io`], or [`Error::File`] with what is wrong with the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Gguf, Error> {
-        let storage = Storage::map(&path)?;
-        Gguf::from_storage(path.as_ref(), storage)
+        let storage = Storage::open(&path)?;
+        read::read(path.as_ref(), storage)
     }
 
-    /// Reads a file whose bytes are in memory (`Vec<u8>`) or in the program (`&'static [u8]`). Errors call it `name`.
+    /// Reads a file whose bytes are in memory (`Vec<u8>`) or in the program (`&'static [u8]`), or a [`Storage`]. Errors
+    /// call it `name`.
+    ///
+    /// # Errors
+    /// As [`Gguf::open`].
     pub fn from_bytes(name: impl AsRef<Path>, bytes: impl Into<Storage>) -> Result<Gguf, Error> {
-        Gguf::from_storage(name.as_ref(), bytes.into())
-    }
-
-    fn from_storage(path: &Path, storage: Storage) -> Result<Gguf, Error> {
-        read::read(path, storage).map_err(|problem| problem.in_file(path))
+        read::read(name.as_ref(), bytes.into())
     }
 
     /// The file's path, or the name given to its bytes.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::value::{Array, Value, ValueType};
 use super::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT, Gguf};
-use crate::error::FileProblem;
+use crate::error::{Error, FileProblem};
 use crate::file::{TensorInfo, TensorList};
 use crate::format::{GgmlType, ggml_type};
 use crate::shape::Shape;
@@ -23,25 +23,63 @@ const MIN_METADATA_BYTES: usize = 8 + 4 + 1;
 /// The shortest tensor entry: an empty name, a rank of 0, a type, an offset.
 const MIN_TENSOR_BYTES: usize = 8 + 4 + 4 + 8;
 
-pub(super) fn read(path: &Path, storage: Storage) -> Result<Gguf, FileProblem> {
-    let mut cursor = Cursor::new(&storage);
-    let version = read_version(&mut cursor)?;
+/// Bytes of a file that are read at first; a longer header has its like read until it is whole.
+const FIRST_BYTES: usize = 1 << 20;
+
+pub(super) fn read(path: &Path, storage: Storage) -> Result<Gguf, Error> {
+    let mut buffer = Vec::new();
+    let mut wanted = FIRST_BYTES.min(storage.len());
+    loop {
+        let bytes = match storage.in_memory() {
+            Some(bytes) => bytes,
+            None => {
+                let from = buffer.len();
+                buffer.resize(wanted, 0);
+                storage.read(from, &mut buffer[from..])?;
+                &buffer
+            }
+        };
+        let mut cursor = Cursor { storage: &storage, bytes, len: storage.len(), at: 0, missing: None };
+        let header = read_header(&mut cursor);
+        // What fails for want of bytes that the file has is tried again with more of them.
+        match cursor.missing {
+            Some(end) => wanted = end.max(2 * wanted).min(storage.len()),
+            None => {
+                let Header { version, alignment, metadata, by_key, tensors } =
+                    header.map_err(|problem| problem.in_file(path))?;
+                let path = path.to_owned();
+                return Ok(Gguf { path, version, alignment, metadata, by_key, tensors, storage });
+            }
+        }
+    }
+}
+
+struct Header {
+    version: u32,
+    alignment: u32,
+    metadata: Vec<(String, Value)>,
+    by_key: HashMap<String, usize>,
+    tensors: TensorList,
+}
+
+fn read_header(cursor: &mut Cursor<'_>) -> Result<Header, FileProblem> {
+    let version = read_version(cursor)?;
     let tensor_count = cursor.u64("the tensor count")?;
     let metadata_count = cursor.u64("the metadata count")?;
     let metadata_count =
         cursor.count(metadata_count, MIN_METADATA_BYTES, || "metadata entries".to_owned())?;
-    let (metadata, by_key) = read_metadata(&mut cursor, metadata_count)?;
+    let (metadata, by_key) = read_metadata(cursor, metadata_count)?;
     let alignment = match by_key.get(ALIGNMENT_KEY) {
         None => DEFAULT_ALIGNMENT,
         Some(&index) => read_alignment(&metadata[index].1)?,
     };
     let tensor_count = cursor.count(tensor_count, MIN_TENSOR_BYTES, || "tensors".to_owned())?;
-    let entries = (0..tensor_count).map(|_| read_entry(&mut cursor)).collect::<Result<Vec<_>, _>>()?;
+    let entries = (0..tensor_count).map(|_| read_entry(cursor)).collect::<Result<Vec<_>, _>>()?;
     // A file without tensors may end here, without padding.
     let data_start =
-        cursor.at.checked_next_multiple_of(alignment as usize).unwrap_or(usize::MAX).min(storage.len());
-    let tensors = place_tensors(entries, data_start, storage.len(), alignment)?;
-    Ok(Gguf { path: path.to_owned(), version, alignment, metadata, by_key, tensors, storage })
+        cursor.at.checked_next_multiple_of(alignment as usize).unwrap_or(usize::MAX).min(cursor.len);
+    let tensors = place_tensors(entries, data_start, cursor.len, alignment)?;
+    Ok(Header { version, alignment, metadata, by_key, tensors })
 }
 
 fn read_version(cursor: &mut Cursor<'_>) -> Result<u32, FileProblem> {
@@ -168,22 +206,31 @@ fn check_apart(infos: &[TensorInfo], data_start: usize) -> Result<(), FileProble
 /// A position in bytes, from which things are taken one after the other.
 pub(super) struct Cursor<'a> {
     storage: &'a Storage,
+    /// The first bytes of the storage, or all.
     bytes: &'a [u8],
+    /// How many the storage has.
+    len: usize,
     at: usize,
+    /// Where something ends that is in the storage, but not among `bytes`.
+    missing: Option<usize>,
 }
 
 impl<'a> Cursor<'a> {
+    /// Over storage in memory.
     pub(super) fn new(storage: &'a Storage) -> Cursor<'a> {
-        Cursor { storage, bytes: storage.bytes(), at: 0 }
+        let bytes = storage.in_memory().unwrap_or_default();
+        Cursor { storage, bytes, len: bytes.len(), at: 0, missing: None }
     }
 
     fn remaining(&self) -> usize {
-        self.bytes.len() - self.at
+        self.len - self.at
     }
 
     fn take(&mut self, len: u64, reading: &str) -> Result<&'a [u8], FileProblem> {
         let end = usize::try_from(len).ok().and_then(|len| self.at.checked_add(len));
+        let end = end.filter(|&end| end <= self.len);
         let Some(taken) = end.and_then(|end| self.bytes.get(self.at..end)) else {
+            self.missing = end;
             return Err(FileProblem::Truncated {
                 reading: reading.to_owned(),
                 at: self.at as u64,
@@ -278,7 +325,10 @@ impl<'a> Cursor<'a> {
             }
             _ => drop(self.take((len * min_bytes) as u64, key)?),
         }
-        let encoded = self.storage.slice(start..self.at).expect("the cursor is inside its bytes");
+        let encoded = match self.storage.in_memory() {
+            Some(_) => self.storage.slice(start..self.at).expect("the cursor is inside its bytes"),
+            None => Storage::from(self.bytes[start..self.at].to_vec()),
+        };
         Ok(Array::from_checked(element_type, len, encoded))
     }
 

@@ -1,7 +1,7 @@
 //! The values of GGUF metadata: numbers, truth values, strings and arrays, which may nest.
 //!
 //! An array stays in the encoding of the file, already checked, and is decoded when it is looked at: a vocabulary of
-//! 150,000 strings then costs nothing to open and is borrowed, not copied, by those who read it.
+//! 150,000 strings is then one piece of memory, from which its strings are borrowed.
 
 use std::fmt;
 
@@ -237,7 +237,7 @@ impl fmt::Display for Value {
 pub struct Array {
     element_type: ValueType,
     len: usize,
-    /// The elements one after the other. Whoever makes an array has made sure that they are whole and well-formed,
+    /// The elements one after the other, in memory. Whoever makes an array has made sure that they are whole and well-formed,
     /// but for the UTF-8 of strings, which is checked where they are read.
     encoded: Storage,
 }
@@ -306,7 +306,7 @@ impl Array {
     /// The elements of an array of numbers or truth values; nothing for strings and arrays.
     pub(super) fn scalars(&self) -> impl Iterator<Item = Value> {
         let size = self.element_type.size();
-        let bytes = if size.is_some() { self.encoded.bytes() } else { &[] };
+        let bytes = if size.is_some() { self.encoded() } else { &[] };
         bytes.chunks_exact(size.unwrap_or(1)).filter_map(|bytes| Value::scalar(self.element_type, bytes))
     }
 
@@ -317,19 +317,21 @@ impl Array {
         strings.map(|(index, bytes)| std::str::from_utf8(bytes).map_err(|_| index)).collect()
     }
 
+    fn encoded(&self) -> &[u8] {
+        self.encoded.in_memory().unwrap_or_default()
+    }
+
     /// Appends element type, length and elements, as a file holds them.
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend(self.element_type.id().to_le_bytes());
         out.extend((self.len as u64).to_le_bytes());
-        out.extend(self.encoded.bytes());
+        out.extend(self.encoded());
     }
 }
 
 impl PartialEq for Array {
     fn eq(&self, other: &Array) -> bool {
-        self.element_type == other.element_type
-            && self.len == other.len
-            && self.encoded.bytes() == other.encoded.bytes()
+        self.element_type == other.element_type && self.len == other.len && self.encoded() == other.encoded()
     }
 }
 

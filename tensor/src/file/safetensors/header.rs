@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
-use crate::error::FileProblem;
+use crate::error::{Error, FileProblem};
 use crate::file::{TensorInfo, TensorList};
 use crate::format::{ElementType, Format, safetensors_bits};
 use crate::shape::Shape;
+use crate::storage::Storage;
 
 /// The longest header that the reference reads.
 pub(super) const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -21,22 +23,30 @@ pub(super) struct Header {
     pub(super) metadata: BTreeMap<String, String>,
 }
 
-pub(super) fn read(file: &[u8]) -> Result<Header, FileProblem> {
-    let truncated = |reading: &str, at: u64, needed: u64| FileProblem::Truncated {
-        reading: reading.to_owned(),
-        at,
-        needed,
-        available: file.len() as u64 - at,
+pub(super) fn read(path: &Path, file: &Storage) -> Result<Header, Error> {
+    let truncated = |reading: &str, at: usize, needed: u64| {
+        let (reading, available) = (reading.to_owned(), (file.len() - at) as u64);
+        FileProblem::Truncated { reading, at: at as u64, needed, available }.in_file(path)
     };
-    let (len, rest) = file.split_first_chunk::<8>().ok_or_else(|| truncated("the header length", 0, 8))?;
-    let len = u64::from_le_bytes(*len);
-    if len > MAX_HEADER_BYTES {
-        return Err(FileProblem::HeaderTooLarge { found: len, limit: MAX_HEADER_BYTES });
+    if file.len() < 8 {
+        return Err(truncated("the header length", 0, 8));
     }
-    let (json, data) = rest.split_at_checked(len as usize).ok_or_else(|| truncated("the header", 8, len))?;
+    let mut len = [0; 8];
+    file.read(0, &mut len)?;
+    let len = u64::from_le_bytes(len);
+    if len > MAX_HEADER_BYTES {
+        return Err(FileProblem::HeaderTooLarge { found: len, limit: MAX_HEADER_BYTES }.in_file(path));
+    }
+    let data_start = 8 + len as usize;
+    let json = file.slice(8..data_start).ok_or_else(|| truncated("the header", 8, len))?;
+    let header = parse(&json.bytes()?, data_start, file.len() - data_start);
+    header.map_err(|problem| problem.in_file(path))
+}
+
+fn parse(json: &[u8], data_start: usize, data_len: usize) -> Result<Header, FileProblem> {
     let json: Json =
         serde_json::from_slice(json).map_err(|source| FileProblem::BadJson { part: "header", source })?;
-    let tensors = place_tensors(json.tensors, file.len() - data.len(), data.len())?;
+    let tensors = place_tensors(json.tensors, data_start, data_len)?;
     Ok(Header { tensors, metadata: json.metadata })
 }
 

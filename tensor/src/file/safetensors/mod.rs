@@ -49,10 +49,12 @@ struct Shard {
 }
 
 impl SafeTensors {
-    /// Maps the weights at `path`: a `.safetensors` file, an index (`….index.json`) with its shards, or a directory
-    /// that has `model.safetensors` or `model.safetensors.index.json`.
+    /// Opens the weights at `path`: a `.safetensors` file, an index (`….index.json`) with its shards, or a directory
+    /// that has `model.safetensors` or `model.safetensors.index.json`. Tensors are read when their values are asked for;
+    /// what that means for a file which changes meanwhile is said in [`crate::storage`].
     ///
-    /// The files must not be changed while they are in use; see [`crate::storage`].
+    /// # Errors
+    /// [`Error::Io`], or [`Error::File`] with what is wrong with a file.
     pub fn open(path: impl AsRef<Path>) -> Result<SafeTensors, Error> {
         let path = path.as_ref();
         if path.is_dir() {
@@ -71,18 +73,21 @@ impl SafeTensors {
         }
     }
 
-    /// Reads a single file whose bytes are in memory (`Vec<u8>`) or in the program (`&'static [u8]`). Errors call it
-    /// `name`.
+    /// Reads a single file whose bytes are in memory (`Vec<u8>`) or in the program (`&'static [u8]`), or a [`Storage`].
+    /// Errors call it `name`.
+    ///
+    /// # Errors
+    /// As [`SafeTensors::open`].
     pub fn from_bytes(name: impl AsRef<Path>, bytes: impl Into<Storage>) -> Result<SafeTensors, Error> {
         SafeTensors::from_storage(name.as_ref(), bytes.into())
     }
 
     fn open_file(path: &Path) -> Result<SafeTensors, Error> {
-        SafeTensors::from_storage(path, Storage::map(path)?)
+        SafeTensors::from_storage(path, Storage::open(path)?)
     }
 
     fn from_storage(path: &Path, storage: Storage) -> Result<SafeTensors, Error> {
-        let header = header::read(storage.bytes()).map_err(|problem| problem.in_file(path))?;
+        let header = header::read(path, &storage)?;
         let shard = Shard { path: path.to_owned(), storage };
         let header::Header { tensors, metadata } = header;
         Ok(SafeTensors { path: path.to_owned(), shards: vec![shard], tensors, metadata })

@@ -32,8 +32,8 @@ pub(super) fn open(path: &Path) -> Result<SafeTensors, Error> {
             return Err(FileProblem::BadShardName { found: name.to_owned() }.in_file(path));
         }
         let shard_path = path.with_file_name(name);
-        let storage = Storage::map(&shard_path)?;
-        let header = header::read(storage.bytes()).map_err(|problem| problem.in_file(&shard_path))?;
+        let storage = Storage::open(&shard_path)?;
+        let header = header::read(&shard_path, &storage)?;
         for mut info in header.tensors.infos {
             info.shard = shards.len();
             tensors.push(info).map_err(|problem| problem.in_file(&shard_path))?;
@@ -52,12 +52,12 @@ pub(super) fn open(path: &Path) -> Result<SafeTensors, Error> {
 }
 
 fn read_index(path: &Path) -> Result<Index, Error> {
-    let json = Storage::map(path)?;
+    let json = Storage::open(path)?;
     let found = json.len() as u64;
     if found > MAX_HEADER_BYTES {
         return Err(FileProblem::HeaderTooLarge { found, limit: MAX_HEADER_BYTES }.in_file(path));
     }
-    let index = serde_json::from_slice(json.bytes());
+    let index = serde_json::from_slice(&json.bytes()?);
     index.map_err(|source| FileProblem::BadJson { part: "index", source }.in_file(path))
 }
 

@@ -1,23 +1,14 @@
-//! Copies of parts of the factors, in the order in which a tile reads them.
+//! Packing: copies of parts of the factors, in the order in which a tile reads them.
 
 use std::ops::Range;
 
-use super::View;
-use crate::kernels::rowwise::sixteen;
-use crate::simd::{Kernel, LANES, Lanes};
+use crate::operands::View;
+use crate::simd::{Kernel, LANES, Lanes, Tile, TileKernel};
 
-/// How many panels lie side by side at this level: two where a tile of them has registers, because then one
-/// broadcast serves two multiply-adds.
-const fn side_by_side<S: Lanes>() -> usize {
-    if S::TILE_ROWS == 12 { 2 } else { 1 }
-}
-
-/// Brings panels `panels` of a `B` into the order the product reads: `[panels/2][k][2][16]` if two lie side by
-/// side (a last odd one alone), else `[panels][k][16]`; filled up with zeros.
+/// Packs the panels `panels` of B: `[panels][k][16]`, zeros where a last panel has no more columns.
 pub(crate) struct PackPanels<'a> {
-    /// One of its steps is 1.
+    /// One of its strides is 1.
     pub(crate) b: View<'a>,
-    /// Starts at an even panel.
     pub(crate) panels: Range<usize>,
     /// `panels · k`
     pub(crate) out: &'a mut [[f32; LANES]],
@@ -28,23 +19,19 @@ impl Kernel for PackPanels<'_> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
-        let inner = self.b.rows;
-        if inner == 0 {
+        let k = self.b.rows;
+        if k == 0 {
             return;
         }
-        for panel in self.panels.clone().step_by(side_by_side::<S>()) {
-            let count = side_by_side::<S>().min(self.panels.end - panel);
-            let out = &mut self.out[(panel - self.panels.start) * inner..][..count * inner];
-            if self.b.column_step == 1 {
-                copy_panels(s, self.b, panel, count, 0, out);
-                continue;
-            }
-            let first = panel * LANES;
-            let lines = out.as_flattened_mut();
-            for column in 0..count * LANES {
-                let to = lines.iter_mut().skip(column).step_by(count * LANES);
-                if first + column < self.b.columns {
-                    let from = &self.b.data[(first + column) * self.b.column_step..][..inner];
+        if self.b.column_stride == 1 {
+            return pack_block(s, self.b, self.panels, 0..k, (self.out, k));
+        }
+        for (panel, out) in self.panels.zip(self.out.chunks_exact_mut(k)) {
+            let out = out.as_flattened_mut();
+            for lane in 0..LANES {
+                let (to, column) = (out.iter_mut().skip(lane).step_by(LANES), panel * LANES + lane);
+                if column < self.b.columns {
+                    let from = &self.b.data[column * self.b.column_stride..][..k];
                     to.zip(from).for_each(|(to, &from)| *to = from);
                 } else {
                     to.for_each(|to| *to = 0.0);
@@ -54,67 +41,53 @@ impl Kernel for PackPanels<'_> {
     }
 }
 
-/// Copies as many rows of `count` panels of `B` as `out` has, from row `from` on, side by side.
+/// Packs steps `k` of the panels `panels` of B, whose columns are neighbours: `[k][16]` of each panel, `stride` apart.
+/// Reads row after row.
 #[inline(always)]
-fn copy_panels<S: Lanes>(
-    s: S,
-    b: View<'_>,
-    panel: usize,
-    count: usize,
-    from: usize,
-    out: &mut [[f32; LANES]],
-) {
-    for (k, out) in out.chunks_exact_mut(count).enumerate() {
-        let row = &b.data[(from + k) * b.row_step..][..b.columns][panel * LANES..];
-        for (p, out) in out.iter_mut().enumerate() {
-            s.store(sixteen(s, row, p * LANES, 0.0), out);
-        }
-    }
-}
-
-/// Copies rows `from..from + len` of some panels of `B`, reading row by row.
-#[inline(always)]
-pub(super) fn copy_stretch<S: Lanes, const PANELS: usize>(
+pub(super) fn pack_block<S: Lanes>(
     s: S,
     b: View<'_>,
     panels: Range<usize>,
-    from: usize,
-    len: usize,
-    out: &mut [[f32; LANES]],
+    k: Range<usize>,
+    (out, stride): (&mut [[f32; LANES]], usize),
 ) {
-    for k in 0..len {
-        let row = &b.data[(from + k) * b.row_step..][..b.columns];
+    for (i, k_step) in k.clone().enumerate() {
+        let row = b.line(k_step);
         for panel in panels.clone() {
-            let pair = (panel - panels.start) / PANELS * PANELS;
-            let count = PANELS.min(panels.len() - pair);
-            let to = pair * len + k * count + (panel - panels.start) % PANELS;
-            s.store(sixteen(s, row, panel * LANES, 0.0), &mut out[to]);
+            let out = &mut out[(panel - panels.start) * stride + i];
+            s.store(s.load_partial(&row[panel * LANES..], 0.0), out);
         }
     }
 }
 
-/// Copies some rows of an `A` whose `k` runs down the columns, so that its rows lie side by side, as `[tiles][len][TILE]`;
-/// a last, lower tile keeps the same step.
-#[inline(always)]
-pub(super) fn copy_rows<const TILE: usize>(
-    a: View<'_>,
-    rows: Range<usize>,
-    from: usize,
-    len: usize,
-    block: &mut [f32],
-) {
-    for k in 0..len {
-        let line = &a.data[(from + k) * a.column_step..][..a.rows][rows.clone()];
-        let (tiles, rest) = line.as_chunks::<TILE>();
-        let mut to = k * TILE;
-        for tile in tiles {
-            if let Some(out) = block[to..].first_chunk_mut::<TILE>() {
-                *out = *tile;
+/// Packs steps `k` of the rows `rows` of an A whose `k` runs down the columns: `[tiles][k][tile rows]`. A last, lower tile
+/// is padded to the size of the others.
+pub(super) struct PackRows<'a, 'b> {
+    pub(super) a: View<'a>,
+    pub(super) rows: Range<usize>,
+    pub(super) k: Range<usize>,
+    pub(super) out: &'b mut [f32],
+}
+
+impl TileKernel for PackRows<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Tile, const ROWS: usize, const PANELS: usize>(self, _: S) {
+        let PackRows { a, rows, k, out } = self;
+        for (i, k_step) in k.clone().enumerate() {
+            let line = &a.data[k_step * a.column_stride..][..a.rows][rows.clone()];
+            let (tiles, rest) = line.as_chunks::<ROWS>();
+            let mut to = i * ROWS;
+            for tile in tiles {
+                if let Some(out) = out[to..].first_chunk_mut::<ROWS>() {
+                    *out = *tile;
+                }
+                to += k.len() * ROWS;
             }
-            to += len * TILE;
-        }
-        if !rest.is_empty() {
-            block[to..to + rest.len()].copy_from_slice(rest);
+            if !rest.is_empty() {
+                out[to..to + rest.len()].copy_from_slice(rest);
+            }
         }
     }
 }

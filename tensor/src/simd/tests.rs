@@ -1,7 +1,6 @@
 //! Every level does to each lane what plain Rust does, at the edges of the numbers too.
 
-use glassbox_tensor::Level;
-use glassbox_tensor::simd::{Kernel, LANES, Lanes};
+use super::{Kernel, LANES, Lanes, Level, Tile};
 
 /// Numbers at which instructions differ if anywhere: halves to round, signed zeros, subnormals, infinities, NaN.
 const EDGES: [f32; 2 * LANES] = [
@@ -118,7 +117,7 @@ fn triples() -> impl Iterator<Item = (f32, [f32; LANES], [f32; LANES])> {
     })
 }
 
-/// All halves in sixteens, by `bfloat16` or not.
+/// All 65,536 halves, as bfloat16 or as half precision.
 struct Widen {
     brain: bool,
 }
@@ -222,7 +221,7 @@ impl<const N: usize, const MAX: u32> Kernel for Dots<'_, N, MAX> {
     type Output = [[[u32; LANES]; 2]; 2];
 
     #[inline(always)]
-    fn run<S: Lanes>(self, s: S) -> Self::Output {
+    fn run<S: Tile>(self, s: S) -> Self::Output {
         let weights = self.weights.map(|words| words.map(|word| s.load_words(&word)));
         let load = |sign: i32, x: [i32; LANES]| s.load_words(&x.map(|x| (sign * x) as u32));
         let [short, short_negative] = [1, -1].map(|sign| self.short.map(|x| s.inputs8(load(sign, x))));

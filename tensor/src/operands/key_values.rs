@@ -1,31 +1,33 @@
-//! What attention remembers of a layer: the keys and values of every position.
+//! The cached keys and values of a layer.
 
 use crate::cache_format::CacheFormat;
-use crate::kernels::attention::INTERLEAVED;
-use crate::kernels::element::Element;
+use crate::element::Element;
 use crate::pool::Team;
 use crate::simd::LANES;
 
+/// Panels of keys that are interleaved.
+pub(crate) const INTERLEAVED: usize = 4;
+
 /// The keys and values of every position so far, for one layer.
 ///
-/// Keys are kept in interleaved panels of sixteen positions, values row by row, so that both products of attention
-/// read them in order (see the kernel). Memory grows with the positions.
+/// Keys are stored in interleaved panels of sixteen positions, values row by row, so that both products of attention
+/// read them in order (see the kernel). Memory grows with the number of positions.
 #[derive(Clone, Debug)]
 pub struct KeyValues {
-    pub(super) head_dim: usize,
-    pub(super) positions: usize,
-    pub(super) heads: Heads,
+    head_dim: usize,
+    positions: usize,
+    heads: Heads,
 }
 
 /// The key-value heads, in the format of the cache.
 #[derive(Clone, Debug)]
-pub(super) enum Heads {
+pub(crate) enum Heads {
     F32(Vec<HeadCache<f32>>),
     /// The bits of halves.
     F16(Vec<HeadCache<u16>>),
 }
 
-/// Runs `$body` with `$heads` bound to the heads, whatever their numbers.
+/// Runs `$body` with `$heads` bound to the heads, whatever their number format.
 macro_rules! with_heads {
     ($all:expr, $heads:ident => $body:expr) => {
         match $all {
@@ -34,15 +36,15 @@ macro_rules! with_heads {
         }
     };
 }
-pub(super) use with_heads;
+pub(crate) use with_heads;
 
 /// One head's keys and values.
 #[derive(Clone, Debug, Default)]
-pub(super) struct HeadCache<E> {
+pub(crate) struct HeadCache<E> {
     /// `[⌈positions/64⌉][head_dim][4][16]`
-    pub(super) keys: Vec<[E; LANES]>,
+    pub(crate) keys: Vec<[E; LANES]>,
     /// `[positions][⌈head_dim/16⌉][16]`
-    pub(super) values: Vec<[E; LANES]>,
+    pub(crate) values: Vec<[E; LANES]>,
 }
 
 impl KeyValues {
@@ -60,19 +62,24 @@ impl KeyValues {
         self.positions
     }
 
+    /// Components of a head.
+    pub fn head_dim(&self) -> usize {
+        self.head_dim
+    }
+
     /// How many heads there are.
-    pub(super) fn kv_heads(&self) -> usize {
+    pub fn kv_heads(&self) -> usize {
         with_heads!(&self.heads, heads => heads.len())
     }
 
-    /// Bytes that `positions` positions take.
+    /// Bytes of `positions` cached positions.
     pub fn bytes_for(kv_heads: usize, head_dim: usize, format: CacheFormat, positions: usize) -> usize {
         let keys = positions.next_multiple_of(INTERLEAVED * LANES) * head_dim;
         let values = positions * head_dim.next_multiple_of(LANES);
         kv_heads * (keys + values) * format.bytes()
     }
 
-    /// Makes room for `positions` positions in all, so that appending up to there takes no more memory.
+    /// Reserves memory for `positions` positions in all, so that appending up to there allocates nothing.
     pub fn reserve(&mut self, positions: usize) {
         let head_dim = self.head_dim;
         with_heads!(&mut self.heads, heads => heads.iter_mut().for_each(|head| head.reserve(head_dim, positions)));
@@ -82,21 +89,21 @@ impl KeyValues {
     /// format.
     ///
     /// # Panics
-    /// If the lengths differ or are no whole positions.
+    /// If the lengths differ, or are not a multiple of a position's.
     pub fn append(&mut self, team: &Team<'_>, keys: &[f32], values: &[f32]) {
-        assert_eq!(keys.len(), values.len(), "a value for each key");
+        assert_eq!(keys.len(), values.len(), "append: lengths of keys and values");
         let (head_dim, positions) = (self.head_dim, self.positions);
         let width = self.kv_heads() * head_dim;
-        let added = super::rows_of("the cache", keys.len(), width);
+        let added = crate::shape::rows_of("the cached keys", keys.len(), width);
         with_heads!(&mut self.heads, heads => {
-            // A single position takes less time than sharing out.
+            // Appending a single position is faster than sharing it out.
             let piece = if added == 1 { heads.len().max(1) } else { 1 };
             team.run_on_pieces(heads, piece, |i, heads| {
                 for (h, head) in (i * piece..).zip(heads) {
                     head.grow(head_dim, positions + added);
                     for row in 0..added {
                         let from = row * width + h * head_dim;
-                        head.put(positions + row, &keys[from..][..head_dim], &values[from..][..head_dim]);
+                        head.store(positions + row, &keys[from..][..head_dim], &values[from..][..head_dim]);
                     }
                 }
             });
@@ -104,13 +111,18 @@ impl KeyValues {
         self.positions += added;
     }
 
-    /// The keys of one head, `[positions, head_dim]`, taken out of their panels.
-    pub(super) fn keys(&self, head: usize) -> Vec<f32> {
+    /// The heads, for kernels.
+    pub(crate) fn heads(&self) -> &Heads {
+        &self.heads
+    }
+
+    /// The keys of one head, `[positions, head_dim]`, copied out of their panels.
+    pub(crate) fn keys(&self, head: usize) -> Vec<f32> {
         with_heads!(&self.heads, heads => heads[head].all_keys(self.head_dim, self.positions))
     }
 
     /// The values of one head, `[positions, head_dim]`.
-    pub(super) fn values(&self, head: usize) -> Vec<f32> {
+    pub(crate) fn values(&self, head: usize) -> Vec<f32> {
         with_heads!(&self.heads, heads => heads[head].all_values(self.head_dim))
     }
 
@@ -128,7 +140,7 @@ impl KeyValues {
         KeyValues { head_dim, positions, heads }
     }
 
-    /// Forgets all positions from `positions` on.
+    /// Removes all positions from `positions` on.
     pub fn truncate(&mut self, positions: usize) {
         if positions >= self.positions {
             return;
@@ -146,18 +158,18 @@ impl<E: Element> HeadCache<E> {
         self.values.reserve_exact(values.saturating_sub(self.values.len()));
     }
 
-    /// Lengthens with zeros.
+    /// Grows with zeros.
     fn grow(&mut self, head_dim: usize, positions: usize) {
         let (keys, values) = lengths(head_dim, positions);
         grow(&mut self.keys, keys);
         grow(&mut self.values, values);
     }
 
-    fn put(&mut self, position: usize, key: &[f32], value: &[f32]) {
+    fn store(&mut self, position: usize, key: &[f32], value: &[f32]) {
         let head_dim = key.len();
         let panel = self.keys[first_of_panel(head_dim, position)..].iter_mut().step_by(INTERLEAVED);
-        for (sixteen, &key) in panel.zip(key) {
-            sixteen[position % LANES] = E::narrow(key);
+        for (component, &key) in panel.zip(key) {
+            component[position % LANES] = E::narrow(key);
         }
         let chunks = head_dim.div_ceil(LANES);
         let to = self.values[position * chunks..][..chunks].as_flattened_mut();
@@ -169,7 +181,7 @@ impl<E: Element> HeadCache<E> {
     fn all_keys(&self, head_dim: usize, positions: usize) -> Vec<f32> {
         let key = |position: usize| {
             let panel = self.keys[first_of_panel(head_dim, position)..].iter().step_by(INTERLEAVED);
-            panel.take(head_dim).map(move |sixteen| sixteen[position % LANES].widen())
+            panel.take(head_dim).map(move |component| component[position % LANES].widen())
         };
         (0..positions).flat_map(key).collect()
     }
@@ -191,19 +203,19 @@ impl<E: Element> HeadCache<E> {
     }
 }
 
-/// How many sixteens the keys and the values of `positions` positions are.
+/// Lengths of the keys and of the values of `positions` positions, in vectors of sixteen.
 fn lengths(head_dim: usize, positions: usize) -> (usize, usize) {
     let keys = positions.div_ceil(INTERLEAVED * LANES) * head_dim * INTERLEAVED;
     (keys, positions * head_dim.div_ceil(LANES))
 }
 
-/// Where the first sixteen of the panel with a position's key is; the others follow, [`INTERLEAVED`] apart.
+/// The first vector of the panel with a position's key; the others follow, [`INTERLEAVED`] apart.
 fn first_of_panel(head_dim: usize, position: usize) -> usize {
     let (group, member) = (position / (INTERLEAVED * LANES), position / LANES % INTERLEAVED);
     group * head_dim * INTERLEAVED + member
 }
 
-/// Lengthens with zeros, taking an eighth more memory than asked for, so that most steps take none.
+/// Grows to `len` with zeros, and allocates an eighth more than needed, so that most tokens allocate nothing.
 fn grow<E: Element>(cache: &mut Vec<[E; LANES]>, len: usize) {
     if len > cache.capacity() {
         cache.reserve_exact(len - cache.len() + len / 8);

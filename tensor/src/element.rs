@@ -1,7 +1,7 @@
-//! A number as it lies in memory: `f32` as it is, half precision as the sixteen bits of a `u16`.
+//! A number as it is stored: `f32`, or half precision as the bits of a `u16`.
 //!
 //! A kernel that is generic over its elements is written once and compiled for each format; all it does with them is
-//! to load sixteen, which widens them exactly.
+//! to load a vector of them, which widens them exactly.
 
 use crate::quant::f16::{f16_to_f32, f32_to_f16};
 use crate::simd::{LANES, Lanes};

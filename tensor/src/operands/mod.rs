@@ -1,0 +1,16 @@
+//! Arguments of operations other than slices and packed weights: views of matrices, a layer's cached keys and values, the table
+//! of a rotary embedding, and the numbers that describe an attention layer.
+
+mod activation;
+mod attention;
+mod key_values;
+mod rotation;
+mod view;
+
+pub use self::activation::Activation;
+pub use self::attention::Attention;
+pub(crate) use self::attention::AttentionShape;
+pub use self::key_values::KeyValues;
+pub(crate) use self::key_values::{HeadCache, Heads, INTERLEAVED, with_heads};
+pub use self::rotation::Rotation;
+pub use self::view::{Gemm, Start, View, ViewMut};
