@@ -6,7 +6,7 @@ use std::error::Error;
 use std::path::Path;
 
 use glassbox_model::Checkpoint;
-use glassbox_model::glass::{Intervention, Interventions, Keep, Rows, likeliest};
+use glassbox_model::glass::{Intervention, Interventions, Keep, KeptRows, likeliest};
 use glassbox_model::hooks::HookPoint;
 use glassbox_tensor::{Level, Pool};
 use glassbox_tokenizer::EncodeOptions;
@@ -38,7 +38,7 @@ fn run(path: &Path, from: &str, into: &str) -> Result<Vec<String>, Box<dyn Error
         let point = HookPoint::ResidPost;
         let kept = keep.rows(point, Some(layer)).ok_or("nothing was kept")?;
         let values = kept.at(from.len() - 1).ok_or("the last token was not kept")?.to_vec();
-        let rows = Rows { first_position: into.len() - 1, row_len: values.len(), values };
+        let rows = KeptRows { first_position: into.len() - 1, row_len: values.len(), values };
         let patch = vec![Intervention::Patch { point, layer: Some(layer), rows }];
         let mut patch = Interventions::new(&model.config, patch)?;
         let best = likeliest(model.session(into.len()).feed_observed(&into, &mut patch)?, 1)[0];

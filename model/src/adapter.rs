@@ -1,7 +1,7 @@
-//! A LoRA adapter in memory: beside some linear layers a thin branch, which a sequence runs with or without.
+//! A LoRA adapter in memory: low-rank branches beside some linear layers, chosen per sequence.
 //!
-//! Beside `y = x · Wᵀ` stands `y += scale · (x · Aᵀ) · Bᵀ` with `A` `[rank, inputs]` and `B` `[outputs, rank]`. The weights
-//! are not touched, so sequences with different adapters, or none, run side by side through one model.
+//! A branch adds `scale · (x · Aᵀ) · Bᵀ` to `y = x · Wᵀ`, with `A` `[rank, inputs]` and `B` `[outputs, rank]`. The weights do
+//! not change, so sequences with different adapters, or none, share one model and one forward pass.
 //!
 //! Hu et al., "LoRA: Low-rank adaptation of large language models" (2021).
 
@@ -11,7 +11,7 @@ use glassbox_tensor::{PackedMatrix, Team, ops};
 
 use crate::spec::Site;
 
-/// The branches of an adapter, each beside the linear layer at its site.
+/// The branches of an adapter, by the site of their linear layer.
 pub struct Adapter {
     branches: HashMap<Site, LoraBranch>,
 }
@@ -26,7 +26,7 @@ impl std::fmt::Debug for Adapter {
 pub(crate) struct LoraBranch {
     /// `[rank, inputs]`
     pub(crate) down: PackedMatrix,
-    /// `[outputs, rank]`, the scale multiplied in.
+    /// `[outputs, rank]`, already multiplied by the scale.
     pub(crate) up: PackedMatrix,
 }
 
@@ -34,11 +34,11 @@ impl LoraBranch {
     /// `out += (x · downᵀ) · upᵀ`: `x` is `[rows, inputs]`, `out` is `[rows, outputs]`.
     fn add(&self, team: &Team<'_>, x: &[f32], out: &mut [f32]) {
         let rows = x.len() / self.down.inputs().max(1);
-        let mut narrow = vec![0.0; rows * self.up.inputs()];
-        ops::matmul(team, x, &self.down, &mut narrow);
-        let mut change = vec![0.0; out.len()];
-        ops::matmul(team, &narrow, &self.up, &mut change);
-        ops::add(team, out, &change);
+        let mut low_rank = vec![0.0; rows * self.up.inputs()];
+        ops::matmul(team, x, &self.down, &mut low_rank);
+        let mut update = vec![0.0; out.len()];
+        ops::matmul(team, &low_rank, &self.up, &mut update);
+        ops::add(team, out, &update);
     }
 }
 
@@ -48,7 +48,7 @@ impl Adapter {
     }
 }
 
-/// Which rows of a pass run with which adapter: consecutive rows, in order.
+/// The adapter of each row of a forward pass, as runs of consecutive rows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AdapterRows<'a>(Vec<(usize, Option<&'a Adapter>)>);
 
@@ -60,7 +60,7 @@ impl<'a> AdapterRows<'a> {
         AdapterRows(rows.collect())
     }
 
-    /// Those of some of the rows, given in ascending order.
+    /// The adapters of a subset of the rows, in ascending order.
     pub(crate) fn select(&self, rows: &[usize]) -> AdapterRows<'a> {
         let mut end = 0;
         let selected = self.0.iter().map(|&(count, adapter)| {
@@ -71,7 +71,7 @@ impl<'a> AdapterRows<'a> {
         AdapterRows(selected.collect())
     }
 
-    /// Adds what the adapters' branches at `site` make of `x`, `[rows, inputs]`, to `out`, `[rows, outputs]`.
+    /// Adds the output of the adapters' branches at `site` for `x`, `[rows, inputs]`, to `out`, `[rows, outputs]`.
     pub(crate) fn add(&self, team: &Team<'_>, site: Site, x: &[f32], out: &mut [f32]) {
         let (mut x, mut out) = (x, out);
         let rows: usize = self.0.iter().map(|(rows, _)| rows).sum();

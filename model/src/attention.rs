@@ -1,9 +1,9 @@
 //! Attention: the only layer in which tokens exchange information.
 //!
-//! It works in `n_heads` heads. Each has `head_dim` components of every query, key and value of its own, and computes
-//! `z = softmax(scale · q·kᵀ) · v`, in which a token attends to itself and to those before it. So a token's key and value
-//! never change once computed: they stay in the sequence's cache, and a pass runs new tokens only. Several query heads
-//! may share one key-value head, which makes the cache smaller.
+//! There are `n_heads` independent heads. Each has its own queries, keys and values of `head_dim` components and computes
+//! `z = softmax(scale · q·kᵀ) · v`, where a token attends to itself and to earlier tokens. So a token's key and value never
+//! change once computed: they stay in the sequence's cache, and a pass computes only new tokens. Several query heads may
+//! share one key-value head, which makes the cache smaller.
 //!
 //! Vaswani et al., "Attention is all you need" (2017); Ainslie et al., "GQA" (2023).
 
@@ -25,17 +25,17 @@ pub struct Attention {
     pub k: Linear,
     /// To values: `d_model → n_kv_heads · head_dim`.
     pub v: Linear,
-    /// Norms each head's query, weight `[head_dim]`.
+    /// Norm of each head's query, weight `[head_dim]`.
     pub q_norm: Option<Norm>,
-    /// Norms each head's key, weight `[head_dim]`.
+    /// Norm of each head's key, weight `[head_dim]`.
     pub k_norm: Option<Norm>,
-    /// From the heads' results to the residual stream: `n_heads · head_dim → d_model`.
+    /// From the heads' outputs to the residual stream: `n_heads · head_dim → d_model`.
     pub out: Linear,
-    /// Which rotary embedding turns queries and keys, an index into [`Config::ropes`](crate::Config::ropes).
+    /// The rotary embedding of queries and keys, an index into [`Config::ropes`](crate::Config::ropes).
     pub rope: Option<usize>,
     /// Key-value heads.
     pub n_kv_heads: usize,
-    /// Components of a head.
+    /// Dimension of a head.
     pub head_dim: usize,
     /// Query heads, the scale of the scores, the window.
     pub heads: ops::Attention,
@@ -46,7 +46,7 @@ impl Layer for Attention {
     const BEFORE_POST_NORM: HookPoint = HookPoint::AttentionResult;
     const OUTPUT: HookPoint = HookPoint::AttentionOut;
 
-    /// `scratch.out = W_out · z`, of `scratch.normed`; both are `[tokens, d_model]`.
+    /// Computes `scratch.out` from `scratch.normed`, both `[tokens, d_model]`.
     fn forward<O: Observer>(&self, pass: &mut Pass<'_, '_, O>, scratch: &mut Scratch) {
         // q, z: [tokens, n_heads, head_dim]; k, v: [tokens, n_kv_heads, head_dim]
         let Scratch { positions, normed, q, k, v, z, out, rotations, .. } = scratch;
@@ -55,7 +55,7 @@ impl Layer for Attention {
         let (heads, kv_heads) = ([self.heads.n_heads, head_dim], [self.n_kv_heads, head_dim]);
 
         forward_each(team, adapters, normed, [(&self.q, q), (&self.k, k), (&self.v, v)]);
-        // z is free until the heads fill it.
+        // z serves as scratch until the heads write it.
         if let Some(norm) = &self.q_norm {
             norm.forward_in_place(team, q, z);
         }
@@ -86,8 +86,8 @@ impl Layer for Attention {
 /// The heads: `z = softmax(scale · q·kᵀ) · v` over the cached positions of each token's sequence. `q` and `z` are
 /// `[tokens, n_heads, head_dim]`.
 ///
-/// An observer of the scores or the pattern gets them as matrices and may change them; the same sums in the same order
-/// give the same bits as without one. Only a sequence that runs alone is observed.
+/// An observer that wants the scores or the pattern gets them as matrices and may change them. The order of summation is
+/// the same, so the bits are the same as without an observer. Only a single sequence is observed, never a batch.
 fn attend<O: Observer>(
     team: &Team<'_>,
     heads: ops::Attention,

@@ -1,11 +1,11 @@
-//! Several sequences side by side: a step reads every weight once and gives each of them its next scores.
+//! Batched generation: a step reads every weight once and returns the next logits of several sequences.
 //!
-//! A token generated alone waits for all of the weights to come from memory, for the sake of one row of numbers. With
-//! eight sequences they come once for eight rows. What a sequence gets is, bit for bit, what it would get alone in a
-//! [`Session`](crate::Session), whoever is beside it, comes later or ends earlier.
+//! Generating one token of one sequence reads all weights from memory for a single row. With eight sequences the same read
+//! serves eight rows. The logits of a sequence are bit-identical to those of a [`Session`](crate::Session) with the same
+//! tokens, whatever other sequences the batch has.
 //!
-//! A sequence that begins as another one did, as prompts of one task do, takes over the keys and values of what they
-//! share, also from a sequence that has ended and whose slot is still free.
+//! A new sequence that shares a prefix with another one, as prompts of the same task do, reuses the keys and values of that
+//! prefix. The other sequence may have ended, if its slot is still free.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ use crate::scratch::Scratch;
 use crate::sequences::Sequence;
 use crate::session::{PROMPT_CHUNK, prefill, reserved_for};
 
-/// Sequences in progress, at most as many as there are slots.
+/// Several sequences that are computed together. Each occupies a slot.
 ///
 /// ```no_run
 /// use glassbox_model::Checkpoint;
@@ -29,64 +29,66 @@ use crate::session::{PROMPT_CHUNK, prefill, reserved_for};
 /// let model = Checkpoint::open("model.gguf")?.run_on(Pool::new(2, Level::detect())?)?;
 /// let mut batch = model.batch(2, 1024);
 /// let first = batch.add(&[1, 2, 3])?.slot;
-/// let second = batch.add(&[1, 2, 4, 5])?; // the keys and values of 1 and 2 are there already
+/// let second = batch.add(&[1, 2, 4, 5])?; // the keys and values of 1 and 2 are reused
 /// assert_eq!(second.reused, 2);
 /// let second = second.slot;
 /// for logits in batch.step(&[(first, &[7]), (second, &[8, 9])])? {
-///     println!("{} scores", logits.len());
+///     println!("{} logits", logits.len());
 /// }
 /// # Ok::<(), glassbox_model::Error>(())
 /// ```
 pub struct Batch {
     runtime: Runtime,
-    /// Tells the slots of this batch from those of others.
+    /// Distinguishes the slots of this batch from those of other batches.
     number: u64,
     context: usize,
     chunk: usize,
-    places: Vec<Place>,
+    slots: Vec<SlotState>,
     scratch: Scratch,
     /// `[sequences of the last step, vocab_size]`
     logits: Vec<f32>,
 }
 
-/// Room for one sequence.
-struct Place {
-    /// All tokens fed, those of a sequence that has ended until another takes its place.
+/// The state of a slot, with the sequence in it or the last one.
+struct SlotState {
+    /// All tokens fed; those of an ended sequence stay until the slot is taken again.
     ids: Vec<u32>,
     cache: KvCache,
     /// The adapter that `ids` were fed with.
     adapter: Option<Arc<Adapter>>,
     taken: bool,
-    /// How many sequences have had this place.
+    /// The number of sequences that the slot has had so far.
     generation: u64,
 }
 
-/// A sequence of a batch, until it ends. A slot of a sequence that has ended, or of another batch, is an error.
+/// A handle of a sequence in a batch, valid until the sequence ends. A slot whose sequence has ended, or of another batch,
+/// is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Slot {
     batch: u64,
-    place: usize,
+    index: usize,
     generation: u64,
 }
 
-/// A sequence that has entered a batch.
+/// A sequence that was added to a batch.
 #[derive(Debug)]
 pub struct Added<'b> {
     /// Its slot.
     pub slot: Slot,
-    /// How many of its first tokens another sequence had been fed, so that they were not computed again.
+    /// The number of its first tokens that were reused from another sequence instead of computed.
     pub reused: usize,
-    /// The scores of the token after its prompt, `[vocab_size]`.
+    /// The logits of the token after its prompt, `[vocab_size]`.
     pub logits: &'b [f32],
 }
 
-/// Numbers the batches of this process.
+/// The next batch number.
 static BATCHES: AtomicU64 = AtomicU64::new(0);
 
 impl Runtime {
-    /// A batch of at most `slots` sequences, each of at most `context` tokens and at most the model's own context length.
+    /// Creates a batch of at most `slots` sequences, each of at most `context` tokens. The model's context length also limits
+    /// each sequence.
     pub fn batch(&self, slots: usize, context: usize) -> Batch {
-        let place = |_| Place {
+        let state = |_| SlotState {
             ids: Vec::new(),
             cache: KvCache::new(&self.config, self.cache_format),
             adapter: None,
@@ -97,7 +99,7 @@ impl Runtime {
             number: BATCHES.fetch_add(1, Ordering::Relaxed),
             context: context.min(self.config.context_length),
             chunk: PROMPT_CHUNK,
-            places: (0..slots).map(place).collect(),
+            slots: (0..slots).map(state).collect(),
             scratch: Scratch::new(&self.config),
             logits: Vec::new(),
             runtime: self.clone(),
@@ -107,115 +109,115 @@ impl Runtime {
 
 impl std::fmt::Debug for Batch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (slots, free) = (self.places.len(), self.free());
+        let (slots, free) = (self.slots.len(), self.free());
         f.debug_struct("Batch").field("slots", &slots).field("free", &free).finish_non_exhaustive()
     }
 }
 
 impl Batch {
-    /// Feeds prompts in chunks of `chunk` tokens, as [`Session::with_chunk`](crate::Session::with_chunk).
+    /// Sets the number of prompt tokens per forward pass, as [`Session::with_chunk`](crate::Session::with_chunk).
     pub fn with_chunk(mut self, chunk: usize) -> Batch {
         self.chunk = chunk.max(1);
         self
     }
 
-    /// How many slots are free.
+    /// The number of free slots.
     pub fn free(&self) -> usize {
-        self.places.iter().filter(|place| !place.taken).count()
+        self.slots.iter().filter(|state| !state.taken).count()
     }
 
-    /// How many tokens fit in each sequence.
+    /// The maximum number of tokens per sequence.
     pub fn context(&self) -> usize {
         self.context
     }
 
-    /// How many tokens the sequence has been fed.
+    /// The number of tokens that the sequence has been fed.
     ///
     /// # Errors
     /// [`Error::UnknownSlot`]
     pub fn positions(&self, slot: Slot) -> Result<usize, Error> {
-        Ok(self.places[self.find(slot)?].ids.len())
+        Ok(self.slots[self.find(slot)?].ids.len())
     }
 
     /// Takes a free slot for a sequence and feeds its prompt.
     ///
     /// # Errors
-    /// [`Error::BatchFull`] if no slot is free, else as [`Session::feed`](crate::Session::feed). The batch is then as
-    /// before.
+    /// [`Error::BatchFull`] if no slot is free, otherwise as [`Session::feed`](crate::Session::feed). After an error the
+    /// batch is unchanged.
     pub fn add(&mut self, prompt: &[u32]) -> Result<Added<'_>, Error> {
         self.add_with(prompt, self.runtime.adapter.clone())
     }
 
-    /// As [`Batch::add`], with an adapter of the sequence's own, or `None` for the model as it is.
+    /// As [`Batch::add`], with the sequence's own adapter, or `None` for the model without one.
     ///
     /// # Errors
     /// As [`Batch::add`].
     pub fn add_with(&mut self, prompt: &[u32], adapter: Option<Arc<Adapter>>) -> Result<Added<'_>, Error> {
         self.runtime.check(prompt, 0, self.context)?;
-        let taken = self.take_place(prompt, adapter);
-        let (at, reused) = taken.ok_or(Error::BatchFull { slots: self.places.len() })?;
-        let Batch { runtime, number, context, chunk, places, scratch, logits } = self;
-        let place = &mut places[at];
-        place.cache.reserve(reserved_for(prompt.len(), *context));
-        place.ids.extend_from_slice(&prompt[reused..]);
+        let taken = self.claim_slot(prompt, adapter);
+        let (at, reused) = taken.ok_or(Error::BatchFull { slots: self.slots.len() })?;
+        let Batch { runtime, number, context, chunk, slots, scratch, logits } = self;
+        let state = &mut slots[at];
+        state.cache.reserve(reserved_for(prompt.len(), *context));
+        state.ids.extend_from_slice(&prompt[reused..]);
         logits.resize(runtime.config.vocab_size, 0.0);
-        let runtime = runtime.clone().with_adapter(place.adapter.clone());
-        prefill(&runtime, &prompt[reused..], *chunk, &mut place.cache, scratch, logits, &mut NoObserver);
-        let slot = Slot { batch: *number, place: at, generation: place.generation };
+        let runtime = runtime.clone().with_adapter(state.adapter.clone());
+        prefill(&runtime, &prompt[reused..], *chunk, &mut state.cache, scratch, logits, &mut NoObserver);
+        let slot = Slot { batch: *number, index: at, generation: state.generation };
         Ok(Added { slot, reused, logits })
     }
 
-    /// Takes the place in which most of a sequence is already, or else copies as much as any other sequence shares with it
-    /// into a free one. Returns the place and the number of tokens in its cache: never all, since the scores after the last
-    /// are wanted.
-    fn take_place(&mut self, prompt: &[u32], adapter: Option<Arc<Adapter>>) -> Option<(usize, usize)> {
-        let shared = |place: &Place| {
-            let same_adapter = place.adapter.as_ref().map(Arc::as_ptr) == adapter.as_ref().map(Arc::as_ptr);
-            if same_adapter { common(&place.ids, prompt) } else { 0 }
+    /// Claims the free slot whose cache shares the longest prefix with `prompt`; if another slot shares more, copies that
+    /// prefix first. Returns the slot's index and the number of tokens in its cache, which is less than the prompt's length,
+    /// since the last token must be computed for its logits.
+    fn claim_slot(&mut self, prompt: &[u32], adapter: Option<Arc<Adapter>>) -> Option<(usize, usize)> {
+        let shared = |state: &SlotState| {
+            let same_adapter = state.adapter.as_ref().map(Arc::as_ptr) == adapter.as_ref().map(Arc::as_ptr);
+            if same_adapter { common(&state.ids, prompt) } else { 0 }
         };
-        let shared: Vec<usize> = self.places.iter().map(shared).collect();
+        let shared: Vec<usize> = self.slots.iter().map(shared).collect();
         let all = || (0..shared.len()).rev();
-        let free = all().filter(|&place| !self.places[place].taken).max_by_key(|&place| shared[place])?;
-        let richest = all().max_by_key(|&place| shared[place])?;
-        let reused = shared[richest];
+        let free = all().filter(|&index| !self.slots[index].taken).max_by_key(|&index| shared[index])?;
+        let longest = all().max_by_key(|&index| shared[index])?;
+        let reused = shared[longest];
         if shared[free] < reused {
-            self.places[free].cache = self.places[richest].cache.prefix(reused);
+            self.slots[free].cache = self.slots[longest].cache.prefix(reused);
         }
-        let place = &mut self.places[free];
-        place.cache.truncate(reused);
-        place.ids.clear();
-        place.ids.extend_from_slice(&prompt[..reused]);
-        place.adapter = adapter;
-        place.taken = true;
-        place.generation += 1;
+        let state = &mut self.slots[free];
+        state.cache.truncate(reused);
+        state.ids.clear();
+        state.ids.extend_from_slice(&prompt[..reused]);
+        state.adapter = adapter;
+        state.taken = true;
+        state.generation += 1;
         Some((free, reused))
     }
 
-    /// Feeds some sequences their next tokens, one or several each, in one pass. Returns the scores of the token after each
-    /// sequence's last, `[vocab_size]` each, in the order of `next`.
+    /// Feeds sequences their next tokens, one or several each, in one forward pass. Returns the logits of the token after
+    /// each sequence's last, `[vocab_size]` each, in the order of `next`.
     ///
     /// # Errors
-    /// As [`Session::feed`](crate::Session::feed), for any of them; [`Error::UnknownSlot`]; [`Error::SlotTwice`]. The batch
-    /// is then as before.
+    /// As [`Session::feed`](crate::Session::feed), for any of them; [`Error::UnknownSlot`]; [`Error::SlotTwice`]. After an
+    /// error the batch is unchanged.
     pub fn step<'b>(
         &'b mut self,
         next: &[(Slot, &[u32])],
     ) -> Result<impl Iterator<Item = &'b [f32]> + use<'b>, Error> {
-        let mut rows: Vec<Option<usize>> = vec![None; self.places.len()];
+        let mut rows: Vec<Option<usize>> = vec![None; self.slots.len()];
         for (i, &(slot, ids)) in next.iter().enumerate() {
             let at = self.find(slot)?;
-            self.runtime.check(ids, self.places[at].ids.len(), self.context)?;
+            self.runtime.check(ids, self.slots[at].ids.len(), self.context)?;
             if rows[at].replace(i).is_some() {
                 return Err(Error::SlotTwice);
             }
         }
-        let Batch { runtime, places, scratch, logits, .. } = self;
+        let Batch { runtime, slots, scratch, logits, .. } = self;
         let model = &runtime.model;
         let vocab_size = model.config.vocab_size;
         let mut sequences: Vec<(usize, Sequence<'_>)> = Vec::with_capacity(next.len());
-        for (place, i) in places.iter_mut().zip(&rows) {
+        for (state, i) in slots.iter_mut().zip(&rows) {
             if let &Some(i) = i {
-                let (cache, adapter) = (&mut place.cache, place.adapter.as_deref());
+                let (cache, adapter) = (&mut state.cache, state.adapter.as_deref());
                 sequences.push((i, Sequence { cache, adapter, rows: next[i].1.len() }));
             }
         }
@@ -230,46 +232,46 @@ impl Batch {
             });
         }
         for &(slot, ids) in next {
-            places[slot.place].ids.extend_from_slice(ids);
+            slots[slot.index].ids.extend_from_slice(ids);
         }
         Ok(logits.chunks_exact(vocab_size))
     }
 
-    /// Lets a sequence forget all tokens from position `positions` on.
+    /// Removes all tokens of a sequence from position `positions` on.
     ///
     /// # Errors
     /// [`Error::UnknownSlot`]
     pub fn truncate(&mut self, slot: Slot, positions: usize) -> Result<(), Error> {
         let at = self.find(slot)?;
-        self.places[at].cache.truncate(positions);
-        self.places[at].ids.truncate(positions);
+        self.slots[at].cache.truncate(positions);
+        self.slots[at].ids.truncate(positions);
         Ok(())
     }
 
-    /// Ends a sequence, whose slot is then free. Its keys and values stay until another sequence takes the slot.
+    /// Ends a sequence and frees its slot. Its keys and values stay for reuse until the slot is taken again.
     ///
     /// # Errors
     /// [`Error::UnknownSlot`]
     pub fn end(&mut self, slot: Slot) -> Result<(), Error> {
         let at = self.find(slot)?;
-        self.places[at].taken = false;
+        self.slots[at].taken = false;
         Ok(())
     }
 
-    /// The place of a sequence.
+    /// The index of a sequence's slot.
     fn find(&self, slot: Slot) -> Result<usize, Error> {
         if slot.batch != self.number {
             return Err(Error::UnknownSlot { why: "it belongs to another batch" });
         }
-        match self.places.get(slot.place) {
-            Some(place) if place.taken && place.generation == slot.generation => Ok(slot.place),
+        match self.slots.get(slot.index) {
+            Some(state) if state.taken && state.generation == slot.generation => Ok(slot.index),
             _ => Err(Error::UnknownSlot { why: "its sequence has ended" }),
         }
     }
 }
 
-/// How many of a prompt's tokens, but for its last, a sequence also begins with.
+/// The length of the common prefix of a sequence and a prompt without its last token.
 fn common(ids: &[u32], prompt: &[u32]) -> usize {
-    let but_last = &prompt[..prompt.len() - 1];
-    ids.iter().zip(but_last).take_while(|(a, b)| a == b).count()
+    let without_last = &prompt[..prompt.len() - 1];
+    ids.iter().zip(without_last).take_while(|(a, b)| a == b).count()
 }

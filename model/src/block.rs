@@ -1,7 +1,7 @@
-//! A block: attention, then feed-forward, each added to the residual stream.
+//! A block: attention and an MLP, each added to the residual stream.
 //!
-//! Nothing in the stream is ever overwritten, only added to: one vector per token runs through the whole model like a
-//! stream, and every layer reads a normed copy of it. Elhage et al., "A mathematical framework for transformer circuits"
+//! One vector per token runs through the whole model like a stream. Layers never overwrite it: each reads a normed copy and
+//! adds its output. Elhage et al., "A mathematical framework for transformer circuits"
 //! (2021).
 
 use glassbox_tensor::{Team, ops};
@@ -17,9 +17,9 @@ use crate::sequences::Sequences;
 
 /// Two branches, and how they join the residual stream.
 pub struct Block {
-    /// Tokens exchange information.
+    /// In which tokens exchange information.
     pub attention: Branch<Attention>,
-    /// Each token alone.
+    /// Which transforms each token alone.
     pub mlp: Branch<Mlp>,
     /// How the branches join the stream.
     pub residual: Residual,
@@ -27,36 +27,36 @@ pub struct Block {
 
 /// A layer with its norms: `post(layer(pre(x)))`.
 pub struct Branch<L> {
-    /// In front of the layer.
+    /// The norm before the layer.
     pub pre: Option<Norm>,
     /// The layer.
     pub layer: L,
-    /// Behind the layer.
+    /// The norm after the layer (post norm).
     pub post: Option<Norm>,
 }
 
-/// What a branch may hold.
+/// A layer of a branch: attention or MLP.
 pub(crate) trait Layer {
-    /// What the layer reads, `[tokens, d_model]`.
+    /// The layer's input, `[tokens, d_model]`.
     const INPUT: HookPoint;
-    /// The layer's result in front of the branch's post norm, `[tokens, d_model]`; observed only if there is one.
+    /// The layer's output before the post norm, `[tokens, d_model]`; observed only if there is a post norm.
     const BEFORE_POST_NORM: HookPoint;
-    /// What the branch adds to the residual stream, `[tokens, d_model]`.
+    /// The branch's output, which is added to the residual stream, `[tokens, d_model]`.
     const OUTPUT: HookPoint;
 
     /// Computes `scratch.out` from `scratch.normed`, both `[tokens, d_model]`.
     fn forward<O: Observer>(&self, pass: &mut Pass<'_, '_, O>, scratch: &mut Scratch);
 }
 
-/// A forward pass under way.
+/// The state of a forward pass.
 pub(crate) struct Pass<'p, 's, O> {
     pub(crate) team: &'p Team<'p>,
-    /// Which rows run with which adapter.
+    /// The adapter of each row.
     pub(crate) adapters: AdapterRows<'p>,
-    /// Which rows are whose, and the caches.
+    /// The sequences of the rows, with their caches.
     pub(crate) sequences: Sequences<'p, 's>,
     pub(crate) hooks: Hooks<'p, O>,
-    /// Rows of the pass, of all sequences.
+    /// Number of rows, of all sequences together.
     pub(crate) tokens: usize,
 }
 
@@ -103,7 +103,7 @@ impl<L> Branch<L> {
 }
 
 impl<O: Observer> Pass<'_, '_, O> {
-    /// Shows values of shape `[tokens, d_model]`.
+    /// Shows values of shape `[tokens, d_model]` to the observer.
     #[inline(always)]
     pub(crate) fn see_stream(&mut self, point: HookPoint, values: &mut [f32]) {
         let row = values.len() / self.tokens.max(1);

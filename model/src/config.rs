@@ -1,6 +1,6 @@
-//! The shape of a decoder and the choices its family makes, whatever file they come from.
+//! The configuration of a decoder: its sizes, and the choices of its family.
 //!
-//! The same numbers have other names elsewhere:
+//! The sizes have other names elsewhere:
 //!
 //! | here | nanoGPT | llama2.c | Hugging Face (GPT-2; Llama) | GGUF |
 //! |---|---|---|---|---|
@@ -18,41 +18,41 @@ use glassbox_tensor::ops::{Activation, KeyValues};
 
 use crate::rope::RopeConfig;
 
-/// Far more layers than any model has, and few enough that a list of them is small.
+/// A limit far above any model, so that a list with an entry per layer stays small.
 pub(crate) const MAX_LAYERS: usize = 1 << 12;
 
-/// The shape of a decoder. Families differ in the values of these fields and in nothing else.
+/// The configuration of a decoder. Families differ only in the values of these fields.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The family's name, one of [`families::ALL`](crate::families::ALL).
     pub family: &'static str,
-    /// Tokens in the vocabulary.
+    /// Number of tokens in the vocabulary.
     pub vocab_size: usize,
-    /// The longest sequence the model was made for, in tokens.
+    /// Maximum sequence length in tokens.
     pub context_length: usize,
-    /// Components of the residual stream.
+    /// Width of the residual stream.
     pub d_model: usize,
-    /// Blocks.
+    /// Number of blocks.
     pub n_layers: usize,
     /// Query heads per block.
     pub n_heads: usize,
     /// Key-value heads per block; each serves `n_heads / n_kv_heads` query heads.
     pub n_kv_heads: usize,
-    /// Components of a head's query, key and value.
+    /// Dimension of a head's query, key and value.
     pub head_dim: usize,
-    /// Neurons of a feed-forward layer; with experts, of each expert.
+    /// Hidden width of the MLP; with experts, of each expert.
     pub d_ff: usize,
-    /// What embeddings are multiplied by (Gemma: `√d_model`).
+    /// Factor of the embeddings (Gemma: `√d_model`).
     pub embedding_scale: f32,
-    /// Whether the vector of a learned position is added to each embedding (GPT-2).
+    /// Whether a learned position embedding is added to each token's embedding (GPT-2).
     pub learned_positions: bool,
-    /// Whether the unembedding is the embedding.
+    /// Whether the unembedding is tied to the embedding.
     pub tied: bool,
     /// The kind of all norms.
     pub norm: NormKind,
-    /// What the norms add to the variance.
+    /// The norms' ε, added to the variance.
     pub norm_epsilon: f32,
-    /// Where the norms of a block stand.
+    /// The placement of the norms in a block.
     pub norm_placement: NormPlacement,
     /// How a block's two branches join the residual stream.
     pub residual: Residual,
@@ -60,27 +60,27 @@ pub struct Config {
     pub qkv_bias: bool,
     /// Whether attention's output projection has a bias.
     pub attention_out_bias: bool,
-    /// Whether queries and keys are normed, head by head.
+    /// Whether each head's queries and keys are normed.
     pub qk_norm: bool,
-    /// What scores are divided by, usually `√head_dim`.
+    /// Divisor of the scores, usually `√head_dim`.
     pub score_divisor: f32,
-    /// Whether scores are also divided by the layer's number, counted from 1 (some GPT-2s).
+    /// Whether scores are also divided by the layer's number, counted from 1 (some GPT-2 models).
     pub scale_scores_by_layer: bool,
-    /// For each layer how many positions a query attends to, its own included; `None`: all before it.
+    /// For each layer, the attention window in positions, including the query's own; `None`: all earlier positions.
     pub windows: Vec<Option<usize>>,
     /// The rotary embeddings; empty with learned positions.
     pub ropes: Vec<RopeConfig>,
-    /// For each layer which of [`Config::ropes`] turns its queries and keys.
+    /// For each layer, the index in [`Config::ropes`] of its rotary embedding.
     pub rope_of_layer: Vec<Option<usize>>,
-    /// The feed-forward layer's kind.
+    /// The kind of MLP.
     pub mlp: MlpKind,
-    /// Whether the feed-forward layer's projections have biases.
+    /// Whether the MLP's linear layers have biases.
     pub mlp_bias: bool,
-    /// The feed-forward layer's activation function.
+    /// The MLP's activation function.
     pub activation: Activation,
 }
 
-/// The numbers that every decoder has.
+/// The sizes of a decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// As [`Config::vocab_size`].
@@ -104,48 +104,48 @@ pub struct Sizes {
 /// A kind of norm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NormKind {
-    /// Root mean square 1, then a weight for each component.
+    /// RMS norm: scales to root mean square 1, then applies a weight.
     Rms,
-    /// Mean 0 and variance 1, then a weight and a bias for each component.
+    /// Layer norm: scales to mean 0 and variance 1, then applies a weight and a bias.
     Layer,
 }
 
-/// Where the norms of a block stand.
+/// The placement of the norms in a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NormPlacement {
-    /// In front of each layer: `x + layer(norm(x))`.
+    /// Before each layer: `x + layer(norm(x))`.
     Before,
-    /// In front of each layer and behind it: `x + norm(layer(norm(x)))`.
+    /// Before and after each layer: `x + norm(layer(norm(x)))`.
     Around,
 }
 
 /// How a block's two branches join the residual stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Residual {
-    /// The feed-forward layer reads what attention has added to: `x += attention(x); x += mlp(x)`.
+    /// The MLP reads the stream after attention: `x += attention(x); x += mlp(x)`.
     Sequential,
     /// Both read the same stream: `x += attention(x) + mlp(x)`.
     Parallel,
 }
 
-/// A kind of feed-forward layer.
+/// A kind of MLP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MlpKind {
     /// `down(activation(up(x)))`
     Plain,
     /// `down(activation(gate(x)) · up(x))`
     Gated,
-    /// Several gated layers, of which a router picks some for each token.
+    /// A mixture of experts: several gated MLPs, of which a router selects `top_k` for each token.
     Experts {
-        /// How many there are.
+        /// Number of experts.
         count: usize,
-        /// How many a token uses.
+        /// Experts per token.
         top_k: usize,
     },
 }
 
 impl Config {
-    /// What scores are multiplied by in layer `layer`.
+    /// The factor of the scores in layer `layer`.
     pub fn score_scale(&self, layer: usize) -> f32 {
         let by_layer = if self.scale_scores_by_layer { (layer + 1) as f32 } else { 1.0 };
         1.0 / (self.score_divisor * by_layer)
@@ -156,13 +156,13 @@ impl Config {
         self.ropes.get((*self.rope_of_layer.get(layer)?)?)
     }
 
-    /// Bytes that the key-value cache takes when it holds `positions` positions.
+    /// Size of a KV cache of `positions` positions, in bytes.
     pub fn cache_bytes(&self, format: CacheFormat, positions: usize) -> usize {
         let layer = KeyValues::bytes_for(self.n_kv_heads, self.head_dim, format, positions);
         self.n_layers.saturating_mul(layer)
     }
 
-    /// Every relation between the numbers that must hold and does not, a sentence each.
+    /// Checks the values and their relations; returns one sentence per problem.
     pub fn contradictions(&self) -> Vec<String> {
         let sizes = [
             ("vocab_size", self.vocab_size),
@@ -174,7 +174,7 @@ impl Config {
             ("head_dim", self.head_dim),
             ("d_ff", self.d_ff),
         ];
-        // Far above any model there is, and low enough that no product of two of them overflows.
+        // Far above any model, and low enough that no product of two sizes overflows.
         let limit = 1 << 28;
         let query_len = self.n_heads.saturating_mul(self.head_dim);
         let mut wrong: Vec<String> = sizes
@@ -187,40 +187,40 @@ impl Config {
         }
         if query_len > limit {
             wrong.push(format!(
-                "{} heads of {} components, expected at most {limit} in all",
+                "{} heads of dimension {}: expected at most {limit} components together",
                 self.n_heads, self.head_dim
             ));
         }
         if !self.n_heads.is_multiple_of(self.n_kv_heads.max(1)) {
             wrong.push(format!(
-                "{} query heads cannot share {} key-value heads evenly",
+                "n_heads {} is not a multiple of n_kv_heads {}",
                 self.n_heads, self.n_kv_heads
             ));
         }
         if !(self.norm_epsilon > 0.0 && self.norm_epsilon < 1.0) {
-            wrong.push(format!("the norms' epsilon is {}, expected 0 to 1", self.norm_epsilon));
+            wrong.push(format!("norm_epsilon is {}, expected between 0 and 1", self.norm_epsilon));
         }
         if !(self.score_divisor > 0.0 && self.score_divisor.is_finite()) {
-            wrong.push(format!("scores are divided by {}, expected a positive number", self.score_divisor));
+            wrong.push(format!("score_divisor is {}, expected a positive number", self.score_divisor));
         }
         for rope in &self.ropes {
             let (dims, head_dim) = (rope.dims, self.head_dim);
             if dims == head_dim && !dims.is_multiple_of(2) {
-                wrong.push(format!("rotary positions need an even head_dim, found {head_dim}"));
+                wrong.push(format!("rotary embedding: expected an even head_dim, found {head_dim}"));
             } else if !dims.is_multiple_of(2) || !(2..=head_dim).contains(&dims) {
                 wrong.push(format!(
-                    "rotary positions turn {dims} of {head_dim} components, expected an even number of them"
+                    "rotary embedding: expected an even number of rotated components up to {head_dim}, found {dims}"
                 ));
             }
         }
         if let MlpKind::Experts { count, top_k } = self.mlp
             && !(1..=MAX_EXPERTS).contains(&count) | !(1..=count).contains(&top_k)
         {
-            wrong.push(format!("{top_k} of {count} experts for each token, expected 1 to {MAX_EXPERTS}"));
+            wrong.push(format!("{top_k} of {count} experts per token: expected 1 to {MAX_EXPERTS} experts, of which each token uses at most all"));
         }
         wrong
     }
 }
 
-/// More experts than any model has, and few enough that a list of them is small.
+/// A limit far above any model, so that a list of experts stays small.
 const MAX_EXPERTS: usize = 1 << 10;

@@ -1,18 +1,18 @@
-//! What a pass costs: bytes read and multiply-adds done, to hold a speed against what the machine allows.
+//! The cost of a forward pass in bytes and operations, to compare measured speed with the machine's limits.
 
 use crate::config::{Config, MlpKind};
 use crate::model::Model;
 use crate::spec;
 
 impl Model {
-    /// Bytes of weights that a generated token needs: every linear layer it uses, and the unembedding.
+    /// Bytes of weights read per generated token: the linear layers that it uses, and the unembedding.
     pub fn weight_bytes_per_token(&self) -> usize {
         let layers = self.decoder.linears().map(|(linear, share)| linear.size_bytes() as f64 * share);
         self.vocabulary().unembedding().size_bytes() + layers.sum::<f64>() as usize
     }
 
-    /// Floating-point operations of a prompt of `tokens` tokens behind `depth` others: the products with all weights that
-    /// a token uses, for the last token with the unembedding, and attention's two products with the visible positions.
+    /// Floating-point operations of a prompt of `tokens` tokens after `depth` others: the products with the weights that each
+    /// token uses, with the unembedding for the last token, and attention's two products with the visible positions.
     pub fn prompt_flops(&self, depth: usize, tokens: usize) -> f64 {
         let Config { n_heads, head_dim, d_model, vocab_size, mlp, .. } = self.config;
         let share = |expert: Option<usize>| match (expert, mlp) {

@@ -1,10 +1,10 @@
-//! The decoder, from token ids to the vectors that the next tokens are read from.
+//! The decoder: from token ids to the final normed vectors, `[tokens, d_model]`.
 //!
-//! Tokens enter as ids and are looked up as one vector each. Each block adds to these vectors twice. At the end the last
-//! vector is compared with the vector of every token in the vocabulary, and the best match is the likeliest next token:
-//! the *unembedding*, which comes after this pass ([`Vocabulary::unembed`]).
+//! Each token id selects a row of the embedding matrix: the start of its residual stream. Each block adds to the stream
+//! twice, once from attention and once from the MLP. After the final norm, the *unembedding* ([`Vocabulary::unembed`])
+//! takes the dot product with a vector for every token of the vocabulary: the logits.
 //!
-//! Every family is this one loop; [`families`](crate::families) says how each fills it in.
+//! All families share this loop; [`families`](crate::families) describes their differences.
 
 use glassbox_tensor::{PackedMatrix, ops};
 
@@ -17,19 +17,19 @@ use crate::vocabulary::Vocabulary;
 
 /// The parameters of a decoder.
 pub struct Decoder {
-    /// The vectors of the tokens.
+    /// Embedding and unembedding.
     pub vocabulary: Vocabulary,
-    /// `[context_length, d_model]`: a vector for each position, with learned positions.
+    /// Position embeddings, `[context_length, d_model]`, if they are learned.
     pub positions: Option<PackedMatrix>,
     /// The blocks, in order.
     pub blocks: Vec<Block>,
-    /// The norm in front of the unembedding.
+    /// The norm before the unembedding.
     pub final_norm: Norm,
 }
 
 impl Decoder {
-    /// Runs the tokens `ids`, each following those in the cache of its sequence. Leaves the normed final vectors
-    /// `[tokens, d_model]` in `scratch.normed`.
+    /// Runs the tokens `ids`, which follow those in the caches of their sequences. Leaves the final normed vectors,
+    /// `[tokens, d_model]`, in `scratch.normed`.
     pub(crate) fn forward<O: Observer>(
         &self,
         pass: &mut Pass<'_, '_, O>,
@@ -38,7 +38,7 @@ impl Decoder {
     ) {
         scratch.fit(pass.sequences.positions());
 
-        // x [tokens, d_model] = what each token is (+ where it stands)
+        // x [tokens, d_model] = embedding (+ position embedding)
         self.vocabulary.embed(ids, &mut scratch.x);
         pass.see_stream(HookPoint::Embed, &mut scratch.x);
         if let Some(table) = &self.positions {
@@ -58,7 +58,7 @@ impl Decoder {
         pass.see_stream(HookPoint::FinalNorm, &mut scratch.normed);
     }
 
-    /// The linear layers of all blocks, with the share of the tokens that use each.
+    /// The linear layers of all blocks, each with the fraction of tokens that use it.
     pub(crate) fn linears(&self) -> impl Iterator<Item = (&Linear, f64)> {
         self.blocks.iter().flat_map(|block| {
             let Block { attention, mlp, .. } = block;

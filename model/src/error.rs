@@ -1,4 +1,4 @@
-//! Everything that can go wrong between a path and a token.
+//! Errors of the model crate.
 
 use std::fmt;
 use std::io;
@@ -12,113 +12,113 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// The I/O error.
         source: io::Error,
     },
-    /// A file that is no JSON.
+    /// A file is not valid JSON.
     Json {
         /// The file.
         path: PathBuf,
         /// The parser's error, with line and column.
         source: serde_json::Error,
     },
-    /// A directory or file in which no checkpoint is to be found.
+    /// A directory or file is not a checkpoint.
     NotACheckpoint {
-        /// The path that was given.
+        /// The path given.
         path: PathBuf,
-        /// What is missing there.
+        /// What is missing.
         missing: &'static str,
     },
-    /// A value of the configuration that is missing or cannot be what it says.
+    /// A value of the configuration is missing or invalid.
     Config {
         /// The file.
         path: PathBuf,
         /// The key.
         key: String,
-        /// What is needed.
+        /// The expected value.
         expected: String,
-        /// What is there.
+        /// The value found.
         found: String,
     },
-    /// Values of the configuration that contradict each other.
+    /// Values of the configuration are inconsistent.
     Contradiction {
         /// The file.
         path: PathBuf,
-        /// One sentence each.
+        /// One sentence per problem.
         problems: Vec<String>,
     },
-    /// A family of models that does not run here.
+    /// The model's family is not supported.
     UnknownFamily {
         /// The file.
         path: PathBuf,
-        /// What it says it is.
+        /// The name found.
         found: String,
-        /// What it could say.
+        /// The supported names.
         known: Vec<&'static str>,
     },
-    /// A model of a known family with parts that do not run here.
+    /// A model of a supported family has unsupported parts.
     Unsupported {
         /// The file.
         path: PathBuf,
-        /// All of them.
+        /// The unsupported parts.
         parts: Vec<String>,
     },
-    /// Tensors that are missing, have the wrong shape or an unknown format, or have no place in the model.
+    /// Tensors are missing, have a wrong shape or an unknown format, or do not belong to the model.
     Tensors {
         /// The file.
         path: PathBuf,
-        /// All of them, one sentence each.
+        /// One sentence per problem.
         problems: Vec<String>,
     },
-    /// A tensor whose values another number format cannot hold.
+    /// A tensor has values that the new number format cannot represent.
     Unconvertible {
-        /// The tensor, under the name it was to have.
+        /// The tensor's new name.
         tensor: String,
-        /// What is wrong with its values.
+        /// The problem with its values.
         source: glassbox_tensor::Error,
     },
-    /// The container or its tensors.
+    /// An error of a tensor file.
     Tensor(glassbox_tensor::Error),
-    /// The tokenizer.
+    /// An error of the tokenizer.
     Tokenizer {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The tokenizer crate's error.
         source: glassbox_tokenizer::Error,
     },
-    /// The chat template.
+    /// An error of the chat template.
     Template {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The template's error.
         source: crate::chat::Error,
     },
-    /// Nothing to feed.
+    /// An empty list of tokens.
     NoTokens,
-    /// A token id that the vocabulary does not have.
+    /// A token id is outside the vocabulary.
     TokenOutOfRange {
         /// The id.
         id: u32,
-        /// Ids are below this.
+        /// The vocabulary's size.
         vocab_size: usize,
     },
-    /// A sequence for a batch without a free slot.
+    /// The batch has no free slot.
     BatchFull {
-        /// How many slots there are.
+        /// The number of slots.
         slots: usize,
     },
-    /// A slot that is not in use in this batch.
+    /// The slot is not in use in this batch.
     UnknownSlot {
-        /// What is wrong with it.
+        /// The reason.
         why: &'static str,
     },
-    /// A slot named twice in one step.
+    /// A slot occurs twice in one step.
     SlotTwice,
-    /// More tokens than fit the context.
+    /// The tokens exceed the context.
     ContextFull {
-        /// Tokens there would be.
+        /// Tokens required.
         needed: usize,
-        /// Tokens that fit.
+        /// Maximum number of tokens.
         context: usize,
     },
 }
@@ -129,24 +129,24 @@ impl fmt::Display for Error {
             Error::Io { path, source } => write!(f, "{}: {source}", path.display()),
             Error::Json { path, source } => write!(f, "{}: not valid JSON: {source}", path.display()),
             Error::NotACheckpoint { path, missing } => {
-                write!(f, "{} is no checkpoint: {missing}", path.display())
+                write!(f, "{} is not a checkpoint: {missing}", path.display())
             }
             Error::Config { path, key, expected, found } => {
-                write!(f, "{}: {key} must be {expected}, found {found}", path.display())
+                write!(f, "{}: {key}: expected {expected}, found {found}", path.display())
             }
             Error::Contradiction { path, problems } => {
                 write!(f, "{}: {}", path.display(), problems.join("; "))
             }
             Error::UnknownFamily { path, found, known } => {
-                write!(f, "{}: models of type {found:?} do not run here; ", path.display())?;
-                write!(f, "the families that do: {}", known.join(", "))
+                write!(f, "{}: unsupported model type {found:?}; ", path.display())?;
+                write!(f, "supported: {}", known.join(", "))
             }
             Error::Unsupported { path, parts } => {
                 write!(f, "{}: not supported: {}", path.display(), parts.join("; "))
             }
             Error::Tensors { path, problems } => {
-                write!(f, "{}: the tensors do not fit the configuration:", path.display())?;
-                // A checkpoint of the wrong kind has hundreds of wrong tensors; the first tell enough.
+                write!(f, "{}: the tensors do not match the configuration:", path.display())?;
+                // A checkpoint of the wrong family has hundreds of wrong tensors; the first ones suffice.
                 let shown = problems.len().min(40);
                 for problem in &problems[..shown] {
                     write!(f, "\n  {problem}")?;
@@ -160,15 +160,15 @@ impl fmt::Display for Error {
             Error::Tensor(source) => source.fmt(f),
             Error::Tokenizer { path, source } => write!(f, "{}: {source}", path.display()),
             Error::Template { path, source } => write!(f, "{}: {source}", path.display()),
-            Error::NoTokens => f.write_str("there are no tokens to feed: the prompt is empty"),
+            Error::NoTokens => f.write_str("no tokens to feed: the prompt is empty"),
             Error::TokenOutOfRange { id, vocab_size } => {
                 write!(f, "token id {id} is outside the vocabulary of {vocab_size} tokens")
             }
             Error::BatchFull { slots } => write!(f, "all {slots} slots of the batch are taken"),
-            Error::UnknownSlot { why } => write!(f, "the slot cannot be used: {why}"),
-            Error::SlotTwice => f.write_str("a slot is named twice in one step"),
+            Error::UnknownSlot { why } => write!(f, "invalid slot: {why}"),
+            Error::SlotTwice => f.write_str("a slot occurs twice in one step"),
             Error::ContextFull { needed, context } => {
-                write!(f, "{needed} tokens do not fit a context of {context}")
+                write!(f, "{needed} tokens exceed the context of {context} tokens")
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Reading JSON files whose authors meant well: numbers as integers or floats, `null` as "not said".
+//! Reads JSON files leniently: integers may be written as floats, and `null` counts as missing.
 
 use std::path::{Path, PathBuf};
 
@@ -10,16 +10,16 @@ use crate::error::Error;
 #[derive(Clone, Debug)]
 pub(crate) struct Fields {
     pub(crate) path: PathBuf,
-    /// What stands in front of the keys in errors, such as `rope_scaling.`.
+    /// Prefix of keys in errors, such as `rope_scaling.`.
     prefix: String,
     map: Map<String, Value>,
 }
 
-/// JSON files beside a checkpoint are small; a larger one is a mistake.
+/// Limit of a JSON file's size: those of a checkpoint are far smaller.
 const MAX_BYTES: u64 = 64 << 20;
 
 impl Fields {
-    /// Reads a file that holds one object.
+    /// Reads a file with one object.
     pub(crate) fn open(path: &Path) -> Result<Fields, Error> {
         let text = read_text(path)?;
         let value =
@@ -45,17 +45,17 @@ impl Fields {
         self.map.get(key).filter(|value| !value.is_null())
     }
 
-    /// Whether the key is there, were it null.
+    /// Whether the key is present, even if null.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.map.contains_key(key)
     }
 
-    /// Whether any value is an object itself.
+    /// Whether any value is an object.
     pub(crate) fn has_objects(&self) -> bool {
         self.map.values().any(Value::is_object)
     }
 
-    /// The first of `keys` that is there, read by `read`.
+    /// The value of the first of `keys` that is present, converted by `read`.
     fn read<T>(
         &self,
         keys: &[&str],
@@ -83,41 +83,41 @@ impl Fields {
         }
     }
 
-    /// A size that has to be there under one of the names.
+    /// A required size, under any of the names.
     pub(crate) fn size(&self, keys: &[&str]) -> Result<usize, Error> {
-        self.maybe_size(keys)?.ok_or_else(|| self.wrong(keys[0], "a positive whole number", "nothing"))
+        self.maybe_size(keys)?.ok_or_else(|| self.wrong(keys[0], "a positive integer", "nothing"))
     }
 
-    /// A size, if it is there under one of the names.
+    /// An optional size, under any of the names.
     pub(crate) fn maybe_size(&self, keys: &[&str]) -> Result<Option<usize>, Error> {
-        self.read(keys, "a positive whole number", |value| whole(value).filter(|&x| x > 0))
+        self.read(keys, "a positive integer", |value| whole(value).filter(|&x| x > 0))
     }
 
-    /// A number of things, zero allowed, if it is there.
+    /// An optional count, which may be zero.
     pub(crate) fn maybe_count(&self, key: &str) -> Result<Option<usize>, Error> {
-        self.read(&[key], "a whole number", whole)
+        self.read(&[key], "an integer of at least 0", whole)
     }
 
-    /// A finite number, if it is there.
+    /// An optional finite number.
     pub(crate) fn number(&self, key: &str) -> Result<Option<f32>, Error> {
         self.read(&[key], "a number", |value| value.as_f64().map(|x| x as f32).filter(|x| x.is_finite()))
     }
 
-    /// Yes or no, if it is there.
+    /// An optional boolean.
     pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>, Error> {
         self.read(&[key], "true or false", Value::as_bool)
     }
 
-    /// A text, if it is there.
+    /// An optional string.
     pub(crate) fn text(&self, key: &str) -> Result<Option<&str>, Error> {
         match self.get(key) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(other) => Err(self.wrong(key, "a text", &short(other))),
+            Some(other) => Err(self.wrong(key, "a string", &short(other))),
         }
     }
 
-    /// A nested object, if it is there and not empty.
+    /// An optional nested object; `None` if empty.
     pub(crate) fn object(&self, key: &str) -> Result<Option<Fields>, Error> {
         match self.get(key) {
             None => Ok(None),
@@ -131,7 +131,7 @@ impl Fields {
         }
     }
 
-    /// One token id or a list of them, if they are there.
+    /// An optional token id or list of ids.
     pub(crate) fn ids(&self, key: &str) -> Result<Option<Vec<u32>>, Error> {
         let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
         self.read(&[key], "a token id or a list of them", |value| match value {
@@ -141,25 +141,23 @@ impl Fields {
     }
 }
 
-/// A whole number, whether it is written `8` or `8.0`.
+/// An integer, written as `8` or `8.0`.
 fn whole(value: &Value) -> Option<usize> {
     let float = || value.as_f64().filter(|x| x.fract() == 0.0 && *x >= 0.0).map(|x| x as u64);
     value.as_u64().or_else(float).and_then(|x| usize::try_from(x).ok())
 }
 
-/// The text of a file that is not absurdly large.
+/// Reads a text file of at most [`MAX_BYTES`] bytes.
 pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
     let io = |source| Error::Io { path: path.to_path_buf(), source };
     let size = std::fs::metadata(path).map_err(io)?.len();
     if size > MAX_BYTES {
-        return Err(io(std::io::Error::other(format!(
-            "{size} bytes are more than the {MAX_BYTES} expected at most"
-        ))));
+        return Err(io(std::io::Error::other(format!("expected at most {MAX_BYTES} bytes, found {size}"))));
     }
     std::fs::read_to_string(path).map_err(io)
 }
 
-/// A value as it stands in the file, cut to a line.
+/// A value as JSON, truncated to a line.
 fn short(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(60) {

@@ -1,23 +1,23 @@
-//! Text, one token at a time: feed the prompt, pick a token from the scores, feed it, repeat.
+//! Generation, one token at a time: feed the prompt, choose a token from the logits, feed it, repeat.
 
 use crate::error::Error;
 use crate::session::Session;
 
-/// Why a text ended.
+/// Why generation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// The model gave a token that ends a text.
+    /// An end-of-sequence token was chosen.
     EndOfText,
-    /// As many tokens as were asked for.
+    /// The requested number of tokens was generated.
     Length,
     /// The context is full.
     ContextFull,
 }
 
-/// Generated tokens, an iterator.
+/// An iterator over generated tokens.
 ///
-/// A token is fed when the next one is asked for: after [`Stop::EndOfText`] all tokens given have been fed to
-/// the session, after [`Stop::Length`] and [`Stop::ContextFull`] all but the last.
+/// A token is fed only when the next one is requested. So after [`Stop::EndOfText`] all returned tokens have been fed to the
+/// session, and after [`Stop::Length`] and [`Stop::ContextFull`] all but the last.
 ///
 /// ```no_run
 /// use glassbox_model::{Checkpoint, Generation};
@@ -26,12 +26,12 @@ pub enum Stop {
 /// let checkpoint = Checkpoint::open("model.gguf")?;
 /// let model = checkpoint.run_on(Pool::new(2, Level::detect())?)?;
 /// let mut session = model.session(1024);
-/// // The likeliest token each time; a sampler of `glassbox-sampler` is bolder.
-/// let likeliest = |logits: &[f32]| {
+/// // Greedy; `glassbox-sampler` has samplers.
+/// let greedy = |logits: &[f32]| {
 ///     let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
 ///     Ok::<u32, std::convert::Infallible>(best.unwrap_or(0) as u32)
 /// };
-/// for id in Generation::new(&mut session, &[1, 2, 3], 20, &[0], likeliest)? {
+/// for id in Generation::new(&mut session, &[1, 2, 3], 20, &[0], greedy)? {
 ///     println!("{}", id.unwrap());
 /// }
 /// # Ok::<(), glassbox_model::Error>(())
@@ -40,15 +40,15 @@ pub struct Generation<'s, P> {
     session: &'s mut Session,
     pick: P,
     logits: Vec<f32>,
-    growth: Growth,
+    state: GenerationState,
 }
 
-/// An error while generating: the model's, or that of whoever picks the tokens.
+/// An error of the model, or of the closure that chooses tokens.
 #[derive(Debug)]
 pub enum GenerateError<E> {
-    /// The model's.
+    /// The model's error.
     Model(Error),
-    /// The picker's.
+    /// The closure's error.
     Pick(E),
 }
 
@@ -67,8 +67,8 @@ impl<'s, P, E> Generation<'s, P>
 where
     P: FnMut(&[f32]) -> Result<u32, E>,
 {
-    /// Feeds `prompt` to the session; the iterator then gives at most `limit` tokens picked by `pick`, and
-    /// ends in front of any of `ends`, which is not given.
+    /// Feeds `prompt` to the session. The iterator then returns at most `limit` tokens chosen by `pick`. It ends when `pick`
+    /// chooses one of `ends`, which is not returned.
     ///
     /// # Errors
     /// As [`Session::feed`].
@@ -80,76 +80,76 @@ where
         pick: P,
     ) -> Result<Generation<'s, P>, Error> {
         let logits = session.feed(prompt)?.to_vec();
-        Ok(Generation { session, pick, logits, growth: Growth::new(limit, ends) })
+        Ok(Generation { session, pick, logits, state: GenerationState::new(limit, ends) })
     }
 
-    /// Why the text ended, once the iterator has.
+    /// Why generation ended; `None` until the iterator has ended.
     pub fn stop(&self) -> Option<Stop> {
-        self.growth.stop
+        self.state.stop
     }
 
     fn step(&mut self) -> Result<Option<u32>, GenerateError<E>> {
-        match self.growth.turn(self.session.positions() < self.session.context()) {
-            Turn::Ended(_) => return Ok(None),
-            Turn::Feed(id) => {
+        match self.state.next_action(self.session.positions() < self.session.context()) {
+            NextAction::Ended(_) => return Ok(None),
+            NextAction::Feed(id) => {
                 let logits = self.session.feed(&[id]).map_err(GenerateError::Model)?;
                 self.logits.copy_from_slice(logits);
             }
-            Turn::Pick => {}
+            NextAction::Pick => {}
         }
         let id = (self.pick)(&self.logits).map_err(GenerateError::Pick)?;
-        Ok(self.growth.take(id))
+        Ok(self.state.accept(id))
     }
 }
 
-/// A text between two tokens: how many may still come, which ones end it, what is to be done next. [`Generation`] is this
-/// with a session; with a [`Batch`](crate::Batch) there is one for each text.
+/// The state of a generation between two tokens: how many may follow, which ones end it, and what to do next.
+/// [`Generation`] combines it with a session; with a [`Batch`](crate::Batch) there is one per sequence.
 #[derive(Clone, Debug)]
-pub struct Growth {
+pub struct GenerationState {
     ends: Vec<u32>,
     left: usize,
-    /// The token picked last, not yet fed.
+    /// The token chosen last, not yet fed.
     pending: Option<u32>,
     stop: Option<Stop>,
 }
 
-/// What a text needs next.
+/// The next action of a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// A token picked from the scores at hand, handed to [`Growth::take`].
+pub enum NextAction {
+    /// Choose a token from the current logits and pass it to [`GenerationState::accept`].
     Pick,
-    /// This token fed, then one picked from the scores after it.
+    /// Feed this token, then choose one from the logits after it.
     Feed(u32),
-    /// Nothing: it has ended.
+    /// None: generation has ended.
     Ended(Stop),
 }
 
-impl Growth {
-    /// A text whose prompt has been fed, to get at most `limit` tokens and to end in front of any of `ends`.
-    pub fn new(limit: usize, ends: &[u32]) -> Growth {
-        Growth { ends: ends.to_vec(), left: limit, pending: None, stop: None }
+impl GenerationState {
+    /// The state after the prompt was fed: at most `limit` tokens follow, and any of `ends` ends generation.
+    pub fn new(limit: usize, ends: &[u32]) -> GenerationState {
+        GenerationState { ends: ends.to_vec(), left: limit, pending: None, stop: None }
     }
 
-    /// What comes next; `room` is whether the context has room for another token.
-    pub fn turn(&mut self, room: bool) -> Turn {
+    /// The next action; `has_space` is whether the context has space for another token.
+    pub fn next_action(&mut self, has_space: bool) -> NextAction {
         if let Some(stop) = self.stop {
-            return Turn::Ended(stop);
+            return NextAction::Ended(stop);
         }
         let stop = match self.pending {
             _ if self.left == 0 => Stop::Length,
-            Some(_) if !room => Stop::ContextFull,
-            None => return Turn::Pick,
+            Some(_) if !has_space => Stop::ContextFull,
+            None => return NextAction::Pick,
             Some(id) => {
                 self.pending = None;
-                return Turn::Feed(id);
+                return NextAction::Feed(id);
             }
         };
         self.stop = Some(stop);
-        Turn::Ended(stop)
+        NextAction::Ended(stop)
     }
 
-    /// Takes the token that was picked; gives it back unless it ends the text.
-    pub fn take(&mut self, id: u32) -> Option<u32> {
+    /// Accepts the chosen token; returns it unless it ends generation.
+    pub fn accept(&mut self, id: u32) -> Option<u32> {
         if self.ends.contains(&id) {
             self.stop = Some(Stop::EndOfText);
             return None;

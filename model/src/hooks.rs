@@ -1,21 +1,21 @@
-//! Hooks: every named value of the forward pass, from the very code that generates.
+//! Hooks: every named intermediate value of the forward pass, from the same code that generates.
 //!
-//! The forward pass takes an [`Observer`] and hands it each intermediate value as soon as it is computed. The observer is a
-//! generic parameter, so with [`NoObserver`] nothing of it is left in the machine code. What an observer writes into a
-//! value, the rest of the pass computes with.
+//! The forward pass takes an [`Observer`] and passes it each intermediate value when it is computed. The observer is a generic
+//! parameter, so with [`NoObserver`] the calls disappear from the machine code. An observer may change a value; the rest of
+//! the pass uses the changed value.
 
 use std::fmt;
 
 /// A point in the forward pass, by TransformerLens's names (without `hook_`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HookPoint {
-    /// `embed`: the tokens' vectors, `[tokens, d_model]`.
+    /// `embed`: token embeddings, `[tokens, d_model]`.
     Embed,
-    /// `pos_embed`: the positions' vectors, `[tokens, d_model]` (learned positions only).
+    /// `pos_embed`: position embeddings, `[tokens, d_model]` (learned positions only).
     PositionEmbed,
     /// `resid_pre`: the residual stream entering a block, `[tokens, d_model]`.
     ResidPre,
-    /// `ln1.normalized`: what attention reads, `[tokens, d_model]`.
+    /// `ln1.normalized`: the input of attention, `[tokens, d_model]`.
     Norm1,
     /// `attn.q`: queries before rotation, `[tokens, n_heads, head_dim]`.
     Q,
@@ -23,9 +23,9 @@ pub enum HookPoint {
     K,
     /// `attn.v`: values, `[tokens, n_kv_heads, head_dim]`.
     V,
-    /// `attn.rot_q`: queries turned by their position (rotary positions only).
+    /// `attn.rot_q`: queries after rotation, same shape (rotary embedding only).
     RotQ,
-    /// `attn.rot_k`: keys turned by their position (rotary positions only).
+    /// `attn.rot_k`: keys after rotation, same shape (rotary embedding only).
     RotK,
     /// `attn.scores`: scaled dot products of queries and keys, `[n_heads, tokens, positions]`; −∞ where masked.
     Scores,
@@ -33,40 +33,40 @@ pub enum HookPoint {
     Pattern,
     /// `attn.z`: each head's weighted sum of values, `[tokens, n_heads, head_dim]`.
     Z,
-    /// `attn.out`: attention's result in front of its post norm, `[tokens, d_model]` (only with such a norm).
+    /// `attn.out`: attention's output before its post norm, `[tokens, d_model]` (only with a post norm).
     AttentionResult,
-    /// `attn_out`: what attention adds to the residual stream, `[tokens, d_model]`.
+    /// `attn_out`: attention's output, which is added to the residual stream, `[tokens, d_model]`.
     AttentionOut,
-    /// `resid_mid`: the residual stream between attention and feed-forward, `[tokens, d_model]` (not with a
-    /// parallel residual).
+    /// `resid_mid`: the residual stream between attention and MLP, `[tokens, d_model]` (not with a parallel
+    /// residual).
     ResidMid,
-    /// `ln2.normalized`: what the feed-forward layer reads, `[tokens, d_model]`.
+    /// `ln2.normalized`: the input of the MLP, `[tokens, d_model]`.
     Norm2,
-    /// `mlp.pre`: its neurons before the activation function, `[tokens, d_ff]` (not with experts).
+    /// `mlp.pre`: hidden values before the activation function, `[tokens, d_ff]` (not with experts).
     MlpPre,
-    /// `mlp.pre_linear`: the ungated half of a gated layer, `[tokens, d_ff]`.
+    /// `mlp.pre_linear`: the linear factor of a gated MLP, `[tokens, d_ff]`.
     MlpPreLinear,
-    /// `mlp.post`: its neurons, `[tokens, d_ff]` (not with experts).
+    /// `mlp.post`: hidden values after activation and gate, `[tokens, d_ff]` (not with experts).
     MlpPost,
-    /// `mlp.router_logits`: a score for each expert, `[tokens, experts]` (experts only).
+    /// `mlp.router_logits`: a logit for each expert, `[tokens, experts]` (experts only).
     RouterLogits,
-    /// `mlp.expert_weights`: what each expert's result is multiplied by, 0 for those not chosen, `[tokens, experts]`
-    /// (experts only). A weight set to 0 by an observer turns the expert off.
+    /// `mlp.expert_weights`: the factor of each expert's output, 0 for those not selected, `[tokens, experts]` (experts
+    /// only). An observer can disable an expert by setting its weight to 0.
     ExpertWeights,
-    /// `mlp.out`: the feed-forward layer's result in front of its post norm, `[tokens, d_model]` (only with such a norm).
+    /// `mlp.out`: the MLP's output before its post norm, `[tokens, d_model]` (only with a post norm).
     MlpResult,
-    /// `mlp_out`: what the feed-forward layer adds to the residual stream, `[tokens, d_model]`.
+    /// `mlp_out`: the MLP's output, which is added to the residual stream, `[tokens, d_model]`.
     MlpOut,
     /// `resid_post`: the residual stream leaving a block, `[tokens, d_model]`.
     ResidPost,
-    /// `ln_final.normalized`: what the unembedding reads, `[tokens, d_model]`.
+    /// `ln_final.normalized`: the input of the unembedding, `[tokens, d_model]`.
     FinalNorm,
-    /// `logits`: a score for every possible next token, `[tokens, vocab_size]`.
+    /// `logits`: the logits of the next token, `[tokens, vocab_size]`.
     Logits,
 }
 
 impl HookPoint {
-    /// The name, without the block.
+    /// The name without the block.
     pub fn name(self) -> &'static str {
         match self {
             HookPoint::Embed => "embed",
@@ -99,17 +99,17 @@ impl HookPoint {
     }
 }
 
-/// A value of the forward pass, lent to an observer.
+/// An intermediate value, passed to an observer.
 pub struct Observed<'a> {
-    /// Where in the pass.
+    /// The hook point.
     pub point: HookPoint,
-    /// In which block, counted from 0; `None` outside the blocks.
+    /// The block, counted from 0; `None` outside the blocks.
     pub layer: Option<usize>,
     /// The position of the first token of this pass.
     pub first_position: usize,
-    /// The dimensions of `values`, row-major; one of 1 fills up at the end.
+    /// The dimensions of `values`, row-major; trailing dimensions of 1 fill up to three.
     pub shape: [usize; 3],
-    /// The numbers. What is written here is computed with from here on.
+    /// The values. The rest of the pass uses what an observer writes here.
     pub values: &'a mut [f32],
 }
 
@@ -123,15 +123,15 @@ impl fmt::Display for Observed<'_> {
     }
 }
 
-/// Receives values of a forward pass.
+/// Receives intermediate values of a forward pass.
 pub trait Observer: Send {
-    /// Whether the value at this point is wanted. One that is not is not even prepared.
+    /// Whether the value at this point is wanted. Values that are not wanted are not prepared.
     fn wants(&self, point: HookPoint, layer: Option<usize>) -> bool;
     /// Receives a wanted value. It must not feed a session of the same thread pool: that panics.
     fn see(&mut self, observed: Observed<'_>);
 }
 
-/// Receives nothing.
+/// Wants no values and costs nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoObserver;
 
@@ -144,7 +144,7 @@ impl Observer for NoObserver {
     fn see(&mut self, _: Observed<'_>) {}
 }
 
-/// A closure receives everything.
+/// A closure receives all values.
 impl<F: FnMut(Observed<'_>) + Send> Observer for F {
     fn wants(&self, _: HookPoint, _: Option<usize>) -> bool {
         true
@@ -154,7 +154,7 @@ impl<F: FnMut(Observed<'_>) + Send> Observer for F {
     }
 }
 
-/// An observer together with where the pass is: what the layers call.
+/// An observer, and the current position in the pass.
 pub(crate) struct Hooks<'a, O> {
     pub(crate) observer: &'a mut O,
     pub(crate) first_position: usize,
@@ -168,7 +168,7 @@ impl<O: Observer> Hooks<'_, O> {
         self.observer.wants(point, self.layer)
     }
 
-    /// Shows `values`, `rows` rows of which each is `[shape[0], shape[1]]`.
+    /// Shows `values`: `rows` rows of shape `[shape[0], shape[1]]`.
     #[inline(always)]
     pub(crate) fn rows(&mut self, point: HookPoint, rows: usize, shape: [usize; 2], values: &mut [f32]) {
         self.see(point, [rows, shape[0], shape[1]], values);

@@ -1,7 +1,7 @@
 //! The key-value cache: the keys and values of every token so far, for every layer.
 //!
-//! A token's key and value never change once computed, since no token looks ahead. Keeping them turns the
-//! cost of a new token from the whole text's into one token's.
+//! A token's key and value never change once computed, since attention is causal. With the cache a new token costs one
+//! token's computation instead of the whole sequence's.
 
 use glassbox_tensor::CacheFormat;
 use glassbox_tensor::ops::KeyValues;
@@ -11,7 +11,7 @@ use crate::config::Config;
 /// The cached keys and values of all layers.
 #[derive(Clone, Debug)]
 pub struct KvCache {
-    /// One for each layer, all with the same number of positions between two forward passes.
+    /// One per layer; all have the same number of positions between forward passes.
     pub layers: Vec<KeyValues>,
 }
 
@@ -22,12 +22,12 @@ impl KvCache {
         KvCache { layers: vec![layer; config.n_layers] }
     }
 
-    /// How many tokens' keys and values it holds.
+    /// Number of tokens in the cache.
     pub fn positions(&self) -> usize {
         self.layers.first().map_or(0, KeyValues::positions)
     }
 
-    /// Reserves memory for `positions` tokens in all.
+    /// Reserves memory for `positions` tokens in total.
     pub fn reserve(&mut self, positions: usize) {
         self.layers.iter_mut().for_each(|layer| layer.reserve(positions));
     }
@@ -37,7 +37,7 @@ impl KvCache {
         KvCache { layers: self.layers.iter().map(|layer| layer.prefix(positions)).collect() }
     }
 
-    /// Forgets all tokens from position `positions` on.
+    /// Removes all tokens from position `positions` on.
     pub fn truncate(&mut self, positions: usize) {
         self.layers.iter_mut().for_each(|layer| layer.truncate(positions));
     }

@@ -1,4 +1,9 @@
-//! Decoder-only transformers from typed parts: checkpoints, key-value cache, observers, generation, chat.
+//! Decoder-only transformers from typed parts: checkpoints, KV cache, observers, generation, chat.
+//!
+//! [`Checkpoint`] opens a GGUF or a Hugging Face directory and loads it as a [`Model`]; a [`Runtime`] is a model with a
+//! thread pool. A [`Session`] runs one sequence, a [`Batch`] several at once; [`Generation`] iterates over new tokens.
+//! To read how a forward pass works, start with [`decoder`], then [`block`], [`attention`], [`mlp`], [`norm`] and [`rope`];
+//! [`families`] has one page per family, and [`spec`] the list of parameters. [`glass`] has the views inside.
 #![forbid(unsafe_code)]
 
 mod adapter;
@@ -37,7 +42,7 @@ pub use adapter::Adapter;
 pub use batch::{Added, Batch, Slot};
 pub use config::Config;
 pub use error::Error;
-pub use generate::{GenerateError, Generation, Growth, Stop, Turn};
+pub use generate::{GenerateError, Generation, GenerationState, NextAction, Stop};
 pub use kv_cache::KvCache;
 pub use load::{Checkpoint, GenerationConfig, Named, tokenizer_of_gguf};
 pub use lora::Lora;

@@ -5,9 +5,9 @@ use glassbox_tensor::{PackedMatrix, Team, ops};
 use crate::adapter::AdapterRows;
 use crate::spec::Site;
 
-/// `y = x · Wᵀ + b`: `outputs` dot products with each vector.
+/// `y = x · Wᵀ + b`: a dot product per output.
 pub struct Linear {
-    /// Where in the model it is.
+    /// Its site in the model.
     pub site: Site,
     /// `[outputs, inputs]`
     pub weight: PackedMatrix,
@@ -27,7 +27,7 @@ impl Linear {
     }
 }
 
-/// Several layers' [`Linear::forward`] of the same `x` as one piece of work, with the rows' adapters.
+/// [`Linear::forward`] of several layers on the same `x`, distributed over the threads together, with the rows' adapters.
 pub(crate) fn forward_each<const N: usize>(
     team: &Team<'_>,
     adapters: &AdapterRows<'_>,

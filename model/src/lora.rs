@@ -1,4 +1,4 @@
-//! LoRA adapters on disk, in the layout of Hugging Face's PEFT: `adapter_config.json` and `adapter_model.safetensors`.
+//! LoRA adapters on disk, in the format of Hugging Face's PEFT: `adapter_config.json` and `adapter_model.safetensors`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::fields::Fields;
 use crate::load::Named;
 use crate::spec::{self, Parameter};
 
-/// What PEFT puts in front of every name.
+/// PEFT's prefix of every tensor name.
 pub const NAME_PREFIX: &str = "base_model.model.";
 
 /// Adapters in a folder.
@@ -30,12 +30,12 @@ impl Lora {
     /// Opens a folder with `adapter_config.json` and `adapter_model.safetensors`.
     ///
     /// # Errors
-    /// If they are missing or broken, or adapters of another kind.
+    /// If they are missing or invalid, or adapters of another kind.
     pub fn open(folder: impl AsRef<Path>) -> Result<Lora, Error> {
         let path = folder.as_ref().to_path_buf();
         let config = path.join("adapter_config.json");
         if !config.is_file() {
-            return Err(Error::NotACheckpoint { path, missing: "there is no adapter_config.json" });
+            return Err(Error::NotACheckpoint { path, missing: "adapter_config.json is missing" });
         }
         let fields = Fields::open(&config)?;
         let parts = unsupported_parts(&fields)?;
@@ -64,22 +64,22 @@ impl Lora {
         &self.path
     }
 
-    /// Components between the two matrices of a branch.
+    /// The inner dimension of `B · A`.
     pub fn rank(&self) -> usize {
         self.rank
     }
 
-    /// What a branch's result is multiplied by.
+    /// The factor of `B · A`.
     pub fn scale(&self) -> f64 {
         self.scale
     }
 
-    /// The last parts of the names of the layers that have a branch, as far as the folder lists them.
+    /// The layers that have a branch, by the last component of their names, if the folder lists them.
     pub fn targets(&self) -> &[String] {
         &self.targets
     }
 
-    /// Every matrix: name, shape, numbers.
+    /// All matrices: name, shape, values.
     ///
     /// # Errors
     /// If one cannot be read.
@@ -92,11 +92,11 @@ impl Lora {
     }
 }
 
-/// Settings that would change the results and are not followed.
+/// Unsupported settings that would change the results.
 fn unsupported_parts(fields: &Fields) -> Result<Vec<String>, Error> {
     let mut parts = Vec::new();
     if let Some(kind) = fields.text("peft_type")?.filter(|kind| *kind != "LORA") {
-        parts.push(format!("adapters of type {kind:?} (there is LORA)"));
+        parts.push(format!("adapters of type {kind:?} (supported: LORA)"));
     }
     if fields.flag("use_dora")?.unwrap_or(false) {
         parts.push("use_dora".to_owned());
@@ -120,10 +120,10 @@ fn unsupported_parts(fields: &Fields) -> Result<Vec<String>, Error> {
 }
 
 impl Adapter {
-    /// Reads an adapter for a model of this shape.
+    /// Reads an adapter for a model of this configuration.
     ///
     /// # Errors
-    /// [`Error::Tensors`] naming every matrix that has no place in such a model, or another shape.
+    /// [`Error::Tensors`] with every matrix that does not belong to the model or has another shape.
     pub fn load(config: &Config, lora: &Lora, pool: &Pool) -> Result<Adapter, Error> {
         let (mut used, mut problems) = (BTreeSet::new(), Vec::new());
         let mut branches = HashMap::new();
@@ -141,11 +141,11 @@ impl Adapter {
             let mut read = |name: String, shape: [usize; 2]| -> Result<Option<Tensor>, Error> {
                 used.insert(name.clone());
                 let Some(info) = lora.tensors.tensor_info(&name) else {
-                    problems.push(format!("{name}: missing, should be {shape:?}"));
+                    problems.push(format!("{name}: missing, expected shape {shape:?}"));
                     return Ok(None);
                 };
                 if info.shape.dims() != shape {
-                    problems.push(format!("{name}: shape {:?}, should be {shape:?}", info.shape.dims()));
+                    problems.push(format!("{name}: expected shape {shape:?}, found {:?}", info.shape.dims()));
                     return Ok(None);
                 }
                 Ok(Some(lora.tensors.tensor(&name)?))
@@ -160,10 +160,10 @@ impl Adapter {
             })?;
             branches.insert(parameter.site, branch);
         }
-        // Fused layers have one adapter, which problems name once.
+        // A fused tensor has one adapter; report it once.
         problems.dedup();
         for info in lora.tensors.tensors().iter().filter(|info| !used.contains(&info.name)) {
-            problems.push(format!("{}: has no place in this model", info.name));
+            problems.push(format!("{}: unexpected tensor, the model has no such layer", info.name));
         }
         if problems.is_empty() {
             Ok(Adapter::new(branches))

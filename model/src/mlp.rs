@@ -1,7 +1,7 @@
-//! The feed-forward layer: each token alone, through `d_ff` neurons.
+//! The MLP (feed-forward layer): transforms each token alone, through `d_ff` hidden neurons.
 //!
-//! A neuron's input weights are a direction it responds to; its output weights are what it then adds to the residual
-//! stream. Geva et al., "Transformer feed-forward layers are key-value memories" (2021).
+//! A neuron's input weights are a direction that it responds to; its output weights are the vector that it then adds to the
+//! residual stream. Geva et al., "Transformer feed-forward layers are key-value memories" (2021).
 
 mod experts;
 
@@ -13,24 +13,24 @@ use crate::linear::{Linear, forward_each};
 use crate::scratch::Scratch;
 pub use experts::Experts;
 
-/// The parameters of a feed-forward layer.
+/// The parameters of an MLP.
 pub enum Mlp {
     /// `down(activation(up(x)))`
     Plain {
         /// `d_model → d_ff`
         up: Linear,
-        /// The neurons' activation function.
+        /// The activation function.
         activation: Activation,
         /// `d_ff → d_model`
         down: Linear,
     },
     /// `down(activation(gate(x)) · up(x))`
     Gated(GatedMlp),
-    /// Several gated layers, of which a router picks some for each token.
+    /// Several gated MLPs, of which a router selects a few for each token.
     Experts(Experts),
 }
 
-/// A gated feed-forward layer: `down(activation(gate(x)) · up(x))`.
+/// A gated MLP: `down(activation(gate(x)) · up(x))`.
 ///
 /// Shazeer, "GLU variants improve transformer" (2020).
 pub struct GatedMlp {
@@ -79,7 +79,7 @@ impl Layer for Mlp {
 }
 
 impl Mlp {
-    /// Its linear layers, in the order of use, with the share of the tokens that use each.
+    /// Its linear layers in order of use, each with the fraction of tokens that use it.
     pub(crate) fn linears(&self) -> Vec<(&Linear, f64)> {
         match self {
             Mlp::Plain { up, down, .. } => vec![(up, 1.0), (down, 1.0)],

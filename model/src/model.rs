@@ -1,4 +1,4 @@
-//! A model in memory: its configuration and its parameters, packed for this machine.
+//! A model in memory: configuration and packed parameters, and the forward pass to the logits.
 
 use glassbox_tensor::Team;
 
@@ -11,11 +11,11 @@ use crate::scratch::Scratch;
 use crate::sequences::{Sequence, Sequences};
 use crate::vocabulary::Vocabulary;
 
-/// A model: what it computes is decided by this alone. A [`Runtime`](crate::Runtime) is a model with threads.
+/// A model's configuration and parameters. A [`Runtime`](crate::Runtime) combines it with threads.
 pub struct Model {
-    /// Its shape.
+    /// The configuration.
     pub config: Config,
-    /// Its parameters.
+    /// The parameters.
     pub decoder: Decoder,
 }
 
@@ -25,27 +25,27 @@ impl std::fmt::Debug for Model {
     }
 }
 
-/// Rows of logits computed at a time when all are wanted: enough to share one read of the vocabulary, few enough that a
-/// large vocabulary stays small in memory.
+/// Rows of logits computed at a time if all are wanted: enough to amortise reading the unembedding, few enough to need
+/// little memory with a large vocabulary.
 const LOGIT_ROWS: usize = 32;
 
-/// Which rows' logits a pass is for.
+/// The rows whose logits a pass computes.
 pub(crate) enum Wanted<'l> {
-    /// Nobody's: the pass only fills the caches.
+    /// None: the pass only fills the caches.
     None,
-    /// Those of each sequence's last row, `[sequences, vocab_size]`.
+    /// Each sequence's last row, `[sequences, vocab_size]`.
     Last(&'l mut [f32]),
-    /// Those of every row: `each(row, logits)` is called in turn.
+    /// Every row: calls `each(row, logits)` in order.
     All(&'l mut (dyn FnMut(usize, &[f32]) + Send)),
 }
 
 impl Model {
-    /// The vectors of the vocabulary.
+    /// Embedding and unembedding.
     pub fn vocabulary(&self) -> &Vocabulary {
         &self.decoder.vocabulary
     }
 
-    /// One forward pass of the tokens `ids`, the rows of each of `sequences` in turn.
+    /// One forward pass of the tokens `ids`: the rows of the sequences, one sequence after the other.
     pub(crate) fn forward<O: Observer>(
         &self,
         team: &Team<'_>,
@@ -75,7 +75,7 @@ impl Model {
         };
         match wanted {
             Wanted::None => {}
-            // Nothing to gather where one sequence is alone, or where each has one row.
+            // With a single sequence, or one row per sequence, the rows need not be gathered.
             Wanted::Last(logits) if sequences.0.len() == 1 => {
                 let last = ids.len() - 1;
                 unembed(last, &scratch.normed[last * d_model..], logits);
@@ -103,7 +103,7 @@ impl Model {
         }
     }
 
-    /// Whether `ids` can be fed behind `positions` others in a context of `context` tokens.
+    /// Checks that `ids` can be fed after `positions` tokens in a context of `context` tokens.
     pub(crate) fn check(&self, ids: &[u32], positions: usize, context: usize) -> Result<(), Error> {
         if ids.is_empty() {
             return Err(Error::NoTokens);

@@ -1,8 +1,8 @@
-//! Norms: each vector scaled to one size, then each component by a learned weight.
+//! Norms: each vector is normalised, then each component is scaled by a learned weight.
 
 use glassbox_tensor::{Team, ops};
 
-/// A norm over vectors of `d` components.
+/// A norm of vectors with `d` components.
 pub enum Norm {
     /// RMS norm: `w · x / √(mean(x²) + ε)`.
     ///
@@ -27,7 +27,7 @@ pub enum Norm {
 }
 
 impl Norm {
-    /// Norms every row of `x` into `out`, both `[rows, d]`.
+    /// Applies the norm to every row of `x`; `x` and `out` are `[rows, d]`.
     pub fn forward(&self, team: &Team<'_>, x: &[f32], out: &mut [f32]) {
         match self {
             Norm::Rms { weight, epsilon } => ops::rms_norm(team, x, weight, *epsilon, out),
@@ -35,15 +35,15 @@ impl Norm {
         }
     }
 
-    /// Norms every row of `x` in place. `spare` is a buffer at least as long as `x`.
+    /// Applies the norm to every row of `x` in place. `spare` is a scratch buffer at least as long as `x`.
     pub(crate) fn forward_in_place(&self, team: &Team<'_>, x: &mut [f32], spare: &mut [f32]) {
         let spare = &mut spare[..x.len()];
         self.forward(team, x, spare);
         x.copy_from_slice(spare);
     }
 
-    /// The norm as a linear map at `x`, its scale held fixed: the direction `d'` and the number `b` for which
-    /// `direction · norm(y) = d' · y + b`, for every `y` that the scale of `x` is taken for. All are `[d]`.
+    /// Linearises the norm at `x` with its scale held constant: returns the direction `d'` and the number `b` such that
+    /// `direction · norm(y) = d' · y + b` for every `y`, if the scale of `x` is used. All vectors are `[d]`.
     pub fn linearised(&self, x: &[f32], direction: &[f64]) -> (Vec<f64>, f64) {
         let count = x.len() as f64;
         let weighted = |weight: &[f32], scale: f64| -> Vec<f64> {

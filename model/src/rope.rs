@@ -1,9 +1,9 @@
-//! How fast each pair of components turns: the rotary embedding's frequencies and the ways to stretch them.
+//! Rotary embeddings: the frequency of each pair of components, and the scalings for long contexts.
 //!
-//! Pair `i` of `d/2` turns by `theta^(-2i/d)` radians a position. A model made for short texts reads longer
-//! ones if its angles are squeezed: *linear* divides all of them (Chen et al., 2023); *llama3* and *YaRN*
-//! (Peng et al., 2023) leave fast pairs alone, divide slow ones and blend in between. All numbers are
-//! computed in `f32`, as the reference does.
+//! Pair `i` of `d/2` rotates by `theta^(-2i/d)` radians per position (Su et al., "RoFormer", 2021). Dividing frequencies
+//! extends the context of a trained model: *linear* scaling divides all of them (Chen et al., 2023); *llama3* and *YaRN* (Peng
+//! et al., 2023) keep high frequencies, divide low ones and interpolate in between. All values are computed in `f32`, as in
+//! HF transformers.
 
 use std::f32::consts::PI;
 
@@ -12,58 +12,58 @@ use glassbox_tensor::ops::Rotation;
 /// The rotary embedding of a checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RopeConfig {
-    /// The base: the slowest pair turns `theta` times more slowly than the fastest.
+    /// The base of the frequencies `theta^(-2i/dims)`.
     pub theta: f32,
-    /// How many of a head's components are turned: all, or with partial rotary positions the first `dims`.
+    /// Number of rotated components of a head: all, or with a partial rotary embedding the first `dims`.
     pub dims: usize,
-    /// How frequencies are stretched.
+    /// The scaling of the frequencies.
     pub scaling: RopeScaling,
 }
 
-/// A way to stretch the frequencies over longer texts.
+/// A scaling of the frequencies for longer contexts.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RopeScaling {
-    /// As they are.
+    /// No scaling.
     Default,
     /// All divided by `factor`.
     Linear {
-        /// The stretch.
+        /// The factor.
         factor: f32,
     },
-    /// Llama 3.1's: wavelengths above `original / low_freq_factor` stretched, below
-    /// `original / high_freq_factor` kept, blended in between.
+    /// Llama 3.1's: frequencies with wavelengths above `original_context / low_freq_factor` are divided by `factor`, those
+    /// below `original_context / high_freq_factor` are kept, with interpolation in between.
     Llama3 {
-        /// The stretch of slow pairs.
+        /// The divisor of low frequencies.
         factor: f32,
-        /// Sets the wavelength above which a pair is stretched.
+        /// Sets the wavelength above which frequencies are divided.
         low_freq_factor: f32,
-        /// Sets the wavelength below which a pair is kept.
+        /// Sets the wavelength below which frequencies are kept.
         high_freq_factor: f32,
-        /// The context length before stretching.
+        /// The context length before scaling.
         original_context: f32,
     },
-    /// YaRN: pairs that turn more than `beta_fast` times in the original context kept, less than
-    /// `beta_slow` times stretched, blended in between; attention sharpened by `attention_factor`.
+    /// YaRN: pairs with more than `beta_fast` rotations in the original context are kept, those with fewer than `beta_slow`
+    /// are divided by `factor`, with interpolation in between; `attention_factor` scales queries and keys.
     Yarn {
-        /// The stretch of slow pairs.
+        /// The divisor of low frequencies.
         factor: f32,
-        /// The context length before stretching.
+        /// The context length before scaling.
         original_context: f32,
-        /// Turns above which a pair is kept.
+        /// Rotations above which a pair is kept.
         beta_fast: f32,
-        /// Turns below which a pair is stretched.
+        /// Rotations below which a pair's frequency is divided.
         beta_slow: f32,
-        /// Whether the ends of the blend are rounded outwards to whole pairs.
+        /// Whether the ends of the interpolation are rounded outwards to whole pairs.
         truncate: bool,
-        /// What cosines and sines are multiplied by.
+        /// Factor of cosines and sines.
         attention_factor: f32,
     },
-    /// Each pair's frequency divided by a number of its own, as GGUF files store stretching.
+    /// A divisor for each pair, as GGUF files store the scaling.
     Divisors(Vec<f32>),
 }
 
 impl RopeConfig {
-    /// The table of angles, its positions yet to be computed.
+    /// The table of angles, with no positions computed yet.
     pub fn rotation(&self) -> Rotation {
         let dims = self.dims;
         let mut frequencies = plain_frequencies(self.theta, dims);
@@ -98,8 +98,8 @@ impl RopeConfig {
                     high += 0.001;
                 }
                 for (i, f) in frequencies.iter_mut().enumerate() {
-                    let stretched = ((i as f32 - low) / (high - low)).clamp(0.0, 1.0);
-                    *f = *f / factor * stretched + *f * (1.0 - stretched);
+                    let scaled = ((i as f32 - low) / (high - low)).clamp(0.0, 1.0);
+                    *f = *f / factor * scaled + *f * (1.0 - scaled);
                 }
             }
             RopeScaling::Divisors(divisors) => {
@@ -111,21 +111,21 @@ impl RopeConfig {
 }
 
 impl RopeConfig {
-    /// What each pair's frequency is divided by, `[dims / 2]`; `None` for a scaling that is not a list of divisors.
+    /// The divisor of each pair's frequency, `[dims / 2]`; `None` for other scalings.
     pub(crate) fn divisors(&self) -> Option<Vec<f32>> {
         match &self.scaling {
             RopeScaling::Divisors(divisors) => Some(divisors.clone()),
             RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
-                let stretched =
+                let scaled =
                     |f: f32| f / llama3(f, *factor, *low_freq_factor, *high_freq_factor, *original_context);
-                Some(plain_frequencies(self.theta, self.dims).into_iter().map(stretched).collect())
+                Some(plain_frequencies(self.theta, self.dims).into_iter().map(scaled).collect())
             }
             _ => None,
         }
     }
 }
 
-/// Radians per position, for each pair of `dims` components, before any stretching.
+/// Radians per position, for each pair of `dims` components, before scaling.
 fn plain_frequencies(theta: f32, dims: usize) -> Vec<f32> {
     (0..dims / 2).map(|i| 1.0 / theta.powf((2 * i) as f32 / dims as f32)).collect()
 }
@@ -142,7 +142,7 @@ fn llama3(frequency: f32, factor: f32, low_freq_factor: f32, high_freq_factor: f
     }
 }
 
-/// YaRN's sharpening of attention for a stretch: `0.1·mscale·ln(factor) + 1`.
+/// YaRN's attention factor: `0.1·mscale·ln(factor) + 1`.
 pub(crate) fn yarn_magnitude(factor: f32, mscale: f32) -> f32 {
     if factor <= 1.0 { 1.0 } else { 0.1 * mscale * factor.ln() + 1.0 }
 }

@@ -1,4 +1,4 @@
-//! A model with the threads that compute it: what sessions and batches are made from.
+//! A model with a thread pool: the factory of sessions and batches.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,24 +8,24 @@ use glassbox_tensor::{CacheFormat, Pool};
 use crate::adapter::Adapter;
 use crate::model::Model;
 
-/// A model, the threads that compute it, and how its sequences run unless they say otherwise.
+/// A model, a thread pool, and the defaults of new sequences.
 ///
-/// All parts are shared: cloning is cheap, and sessions and batches may live in any thread and outlive the handle they
-/// were made from. It dereferences to the [`Model`].
+/// All parts are reference-counted: cloning is cheap, and sessions and batches can be moved to any thread and outlive the
+/// handle that they were created from. It dereferences to the [`Model`].
 #[derive(Clone)]
 pub struct Runtime {
     /// The model.
     pub model: Arc<Model>,
-    /// The threads.
+    /// The thread pool.
     pub pool: Arc<Pool>,
     /// The number format of cached keys and values.
     pub cache_format: CacheFormat,
-    /// The adapter that sequences run with.
+    /// The adapter of new sequences, if any.
     pub adapter: Option<Arc<Adapter>>,
 }
 
 impl Runtime {
-    /// Runs `model` on `pool`: the cache in `f32`, no adapter.
+    /// Combines `model` and `pool`, with a cache in `f32` and no adapter.
     pub fn new(model: Arc<Model>, pool: impl Into<Arc<Pool>>) -> Runtime {
         Runtime { model, pool: pool.into(), cache_format: CacheFormat::F32, adapter: None }
     }
@@ -36,7 +36,7 @@ impl Runtime {
         self
     }
 
-    /// The same with an adapter; `None` for the model as it is.
+    /// The same with another adapter; `None` for the model without one.
     pub fn with_adapter(mut self, adapter: Option<Arc<Adapter>>) -> Runtime {
         self.adapter = adapter;
         self

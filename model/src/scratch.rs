@@ -1,17 +1,17 @@
-//! The buffers of a forward pass, kept from one to the next.
+//! The scratch buffers of a forward pass, reused from pass to pass.
 
 use glassbox_tensor::ops::Rotation;
 
 use crate::config::{Config, MlpKind, Residual};
 
-/// Scratch buffers for the activations of some tokens. The layers say which value is in which.
+/// Scratch buffers for the activations of the tokens of a pass.
 pub(crate) struct Scratch {
-    sizes: Sizes,
-    /// Where each token stands in its sequence, `[tokens]`.
+    sizes: RowSizes,
+    /// The position of each token in its sequence, `[tokens]`.
     pub(crate) positions: Vec<usize>,
     /// The residual stream, `[tokens, d_model]`.
     pub(crate) x: Vec<f32>,
-    /// What a layer reads: the normed residual stream, `[tokens, d_model]`.
+    /// The input of a layer: the normed residual stream, `[tokens, d_model]`.
     pub(crate) normed: Vec<f32>,
     /// `[tokens, n_heads, head_dim]`
     pub(crate) q: Vec<f32>,
@@ -21,20 +21,20 @@ pub(crate) struct Scratch {
     pub(crate) v: Vec<f32>,
     /// `[tokens, n_heads, head_dim]`
     pub(crate) z: Vec<f32>,
-    /// What a layer adds to the residual stream, `[tokens, d_model]`.
+    /// The output of a branch, `[tokens, d_model]`.
     pub(crate) out: Vec<f32>,
-    /// What attention adds with a parallel residual, `[tokens, d_model]`.
+    /// The output of attention, with a parallel residual, `[tokens, d_model]`.
     pub(crate) attention_out: Vec<f32>,
-    /// The feed-forward layer's neurons, `[tokens, d_ff]`.
+    /// The hidden vector of the MLP, `[tokens, d_ff]`.
     pub(crate) hidden: Vec<f32>,
-    /// What a gated layer multiplies its gate by, `[tokens, d_ff]`.
+    /// The linear factor of a gated MLP, `[tokens, d_ff]`.
     pub(crate) gated: Vec<f32>,
     /// The angles of each rotary embedding.
     pub(crate) rotations: Vec<Rotation>,
 }
 
-/// Numbers per token.
-struct Sizes {
+/// Elements per token of each buffer.
+struct RowSizes {
     d_model: usize,
     attention_out: usize,
     queries: usize,
@@ -46,7 +46,7 @@ struct Sizes {
 impl Scratch {
     pub(crate) fn new(config: &Config) -> Scratch {
         let parallel = config.residual == Residual::Parallel;
-        let sizes = Sizes {
+        let sizes = RowSizes {
             d_model: config.d_model,
             attention_out: if parallel { config.d_model } else { 0 },
             queries: config.n_heads * config.head_dim,
@@ -71,7 +71,7 @@ impl Scratch {
         }
     }
 
-    /// Makes every buffer as long as tokens at these positions need.
+    /// Resizes every buffer for tokens at these positions.
     pub(crate) fn fit(&mut self, positions: impl Iterator<Item = usize>) {
         self.positions.clear();
         self.positions.extend(positions);

@@ -1,8 +1,7 @@
-//! Which rows are whose: a forward pass runs the next tokens of one sequence or of several, each with a cache of its own.
+//! The sequences of a forward pass: it computes the next tokens of one or several sequences, each with its own cache.
 //!
-//! A row meets other rows only in attention, and attention reads one sequence's cache. So embedding, norms, matrix products
-//! and feed-forward layers take all rows together, reading every weight once for all sequences, and no sequence's result
-//! depends on the others.
+//! Rows interact only in attention, and attention reads only the cache of the row's sequence. So embedding, norms and linear
+//! layers process all rows together and read every weight once, and no sequence's result depends on the others.
 
 use glassbox_tensor::Team;
 use glassbox_tensor::ops::KeyValues;
@@ -10,13 +9,13 @@ use glassbox_tensor::ops::KeyValues;
 use crate::adapter::{Adapter, AdapterRows};
 use crate::kv_cache::KvCache;
 
-/// A sequence's share of a forward pass.
+/// A sequence in a forward pass.
 pub(crate) struct Sequence<'a> {
     /// Its keys and values so far.
     pub(crate) cache: &'a mut KvCache,
-    /// The adapter it runs with.
+    /// Its adapter, if any.
     pub(crate) adapter: Option<&'a Adapter>,
-    /// How many tokens are new.
+    /// Number of new tokens.
     pub(crate) rows: usize,
 }
 
@@ -24,7 +23,7 @@ pub(crate) struct Sequence<'a> {
 pub(crate) struct Sequences<'p, 's>(pub(crate) &'p mut [Sequence<'s>]);
 
 impl<'s> Sequences<'_, 's> {
-    /// Where each row stands in its sequence, `[rows]`.
+    /// The position of each row in its sequence, `[rows]`.
     pub(crate) fn positions(&self) -> impl Iterator<Item = usize> {
         self.0.iter().flat_map(|sequence| {
             let first = sequence.cache.positions();
@@ -32,7 +31,7 @@ impl<'s> Sequences<'_, 's> {
         })
     }
 
-    /// Which rows run with which adapter.
+    /// The adapter of each row.
     pub(crate) fn adapters(&self) -> AdapterRows<'s> {
         AdapterRows::new(self.0.iter().map(|sequence| (sequence.rows, sequence.adapter)))
     }
@@ -61,7 +60,7 @@ impl LayerCaches<'_, '_> {
         }
     }
 
-    /// The cache, if there is one sequence only.
+    /// The cache, if there is only one sequence.
     pub(crate) fn only(&self) -> Option<&KeyValues> {
         match &*self.sequences {
             [sequence] => Some(&sequence.cache.layers[self.layer]),
@@ -69,7 +68,7 @@ impl LayerCaches<'_, '_> {
         }
     }
 
-    /// Each sequence's cache and how many of the rows are its own.
+    /// Each sequence's cache and number of rows.
     pub(crate) fn each(&self) -> Vec<(&KeyValues, usize)> {
         let layer = self.layer;
         self.sequences.iter().map(|sequence| (&sequence.cache.layers[layer], sequence.rows)).collect()

@@ -1,4 +1,4 @@
-//! A session: one sequence, fed token by token.
+//! A session: one sequence with its KV cache.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::runtime::Runtime;
 use crate::scratch::Scratch;
 use crate::sequences::Sequence;
 
-/// A sequence in progress: the tokens fed so far, and the scores of what may come next.
+/// A sequence: the KV cache of the tokens fed so far, and the logits of the next token.
 pub struct Session {
     runtime: Runtime,
     context: usize,
@@ -20,15 +20,15 @@ pub struct Session {
     logits: Vec<f32>,
 }
 
-/// Tokens of a prompt that are fed at a time by default: enough that unpacking a weight is shared by many rows, few enough
-/// that the activations stay small.
+/// Default number of prompt tokens per forward pass: enough to amortise unpacking the weights, few enough to keep the
+/// activations small.
 pub const PROMPT_CHUNK: usize = 512;
 
-/// Tokens after a prompt for which the cache is reserved along with it.
+/// Number of tokens after a prompt for which the cache is reserved in advance.
 const RESERVE_AHEAD: usize = 256;
 
 impl Runtime {
-    /// A session for at most `context` tokens, and at most the model's own context length.
+    /// Creates a session for at most `context` tokens; the model's context length is a limit too.
     pub fn session(&self, context: usize) -> Session {
         Session {
             context: context.min(self.config.context_length),
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// Feeds prompts in chunks of `chunk` tokens. The result does not depend on it, bit for bit; memory does.
+    /// Sets the number of prompt tokens per forward pass. It affects memory, but not a bit of the results.
     pub fn with_chunk(mut self, chunk: usize) -> Session {
         self.chunk = chunk.max(1);
         self
@@ -62,31 +62,32 @@ impl Session {
         &self.runtime.model
     }
 
-    /// How many tokens have been fed.
+    /// Number of tokens fed so far.
     pub fn positions(&self) -> usize {
         self.cache.positions()
     }
 
-    /// How many tokens fit in all.
+    /// Maximum number of tokens.
     pub fn context(&self) -> usize {
         self.context
     }
 
-    /// Forgets all tokens from position `positions` on.
+    /// Removes all tokens from position `positions` on.
     pub fn truncate(&mut self, positions: usize) {
         self.cache.truncate(positions);
     }
 
-    /// Feeds `ids` and returns the scores of the token after the last, `[vocab_size]`.
+    /// Feeds `ids` and returns the logits of the token after the last, `[vocab_size]`.
     ///
     /// # Errors
-    /// [`Error::NoTokens`] without ids, [`Error::TokenOutOfRange`], [`Error::ContextFull`]. The session is then as before.
+    /// [`Error::NoTokens`] without ids, [`Error::TokenOutOfRange`], [`Error::ContextFull`]. After an error the session is
+    /// unchanged.
     pub fn feed(&mut self, ids: &[u32]) -> Result<&[f32], Error> {
         self.feed_observed(ids, &mut NoObserver)
     }
 
-    /// As [`Session::feed`], with an observer, which receives the values of each chunk of the prompt in turn
-    /// ([`Session::with_chunk`]), and logits only of the last token.
+    /// As [`Session::feed`], with an observer. It receives the values of each chunk of the prompt in order
+    /// ([`Session::with_chunk`]), and the logits of the last token only.
     ///
     /// # Errors
     /// As [`Session::feed`].
@@ -98,8 +99,7 @@ impl Session {
         Ok(logits)
     }
 
-    /// Feeds `ids` and calls `each(i, logits)` with the scores after every one of them, `i` counted from the first of
-    /// `ids`.
+    /// Feeds `ids` and calls `each(i, logits)` with the logits after each of them; `i` is the index in `ids`.
     ///
     /// # Errors
     /// As [`Session::feed`].
@@ -132,8 +132,8 @@ impl Session {
         Ok(())
     }
 
-    /// Checks `ids` and reserves the cache for a prompt at once, with some more for what follows it: memory that is not
-    /// used yet costs nothing, moving what is there does. Later the cache grows by steps of its own.
+    /// Checks `ids`, and for a prompt reserves the cache with some space for generation: reserved memory costs nothing until
+    /// it is used, but growing the cache copies it.
     fn prepare(&mut self, ids: &[u32]) -> Result<(), Error> {
         self.runtime.check(ids, self.positions(), self.context)?;
         if ids.len() > 1 {
@@ -143,8 +143,8 @@ impl Session {
     }
 }
 
-/// Feeds `ids`, which follow those in the cache, in chunks of `chunk` tokens; leaves the scores of the token after the last
-/// in `logits`, `[vocab_size]`.
+/// Feeds `ids` after those in the cache, in chunks of `chunk` tokens. Leaves the logits of the token after the last in
+/// `logits`, `[vocab_size]`.
 pub(crate) fn prefill<O: Observer>(
     runtime: &Runtime,
     ids: &[u32],

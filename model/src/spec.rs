@@ -1,22 +1,21 @@
-//! The one list of a decoder's parameters: what each is for, its shape, and where a file keeps it.
+//! The one list of a decoder's parameters: role, shape, and storage in files.
 //!
-//! [`parameters`] lists them for a [`Config`]; [`Names`] says how one kind of file stores them. The loader, `inspect`,
-//! the quantiser, LoRA, the cost of a pass, attribution and the training plan all walk this list, so a parameter is
-//! described once.
+//! [`parameters`] lists them for a [`Config`]; [`Names`] describes how a kind of file stores them. The loader, `inspect`, the
+//! quantiser, LoRA, the cost of a pass and the training plan all walk this list, so each parameter is described once.
 //!
-//! A file may fuse parameters: GPT-2 keeps queries, keys and values in one matrix. [`Source`] says which rows of the
-//! stored tensor are a parameter's own.
+//! Files may fuse parameters: GPT-2 stores the projections to queries, keys and values as one matrix. [`Source`] gives the rows of
+//! the stored tensor that belong to a parameter.
 
 use crate::config::{Config, MlpKind, NormKind, NormPlacement};
 
-/// What a parameter is to the model.
+/// The role of a parameter in the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
-    /// A vector for each token, `[vocab_size, d_model]`.
+    /// The embedding, `[vocab_size, d_model]`.
     Embedding,
-    /// A vector for each position, `[context_length, d_model]`.
+    /// The position embedding, `[context_length, d_model]`.
     Positions,
-    /// The norm in front of attention.
+    /// The norm before attention, `[d_model]`.
     AttentionNorm,
     /// The projection to queries, `[n_heads · head_dim, d_model]`.
     Q,
@@ -28,32 +27,32 @@ pub enum Role {
     QNorm,
     /// The norm of each head's key, `[head_dim]`.
     KNorm,
-    /// From the heads' results to the residual stream, `[d_model, n_heads · head_dim]`.
+    /// The output projection of attention, `[d_model, n_heads · head_dim]`.
     AttentionOut,
-    /// The norm behind attention.
+    /// The norm after attention, `[d_model]`.
     AttentionPostNorm,
-    /// The norm in front of the feed-forward layer.
+    /// The norm before the MLP, `[d_model]`.
     MlpNorm,
-    /// What picks a token's experts, `[experts, d_model]`.
+    /// The router of a mixture of experts, `[experts, d_model]`.
     Router,
-    /// The gate of a gated layer, `[d_ff, d_model]`.
+    /// The gate of a gated MLP, `[d_ff, d_model]`.
     Gate,
-    /// From the residual stream to the neurons, `[d_ff, d_model]`.
+    /// From the residual stream to the hidden vector, `[d_ff, d_model]`.
     Up,
-    /// From the neurons to the residual stream, `[d_model, d_ff]`.
+    /// From the hidden vector to the residual stream, `[d_model, d_ff]`.
     Down,
-    /// The norm behind the feed-forward layer.
+    /// The norm after the MLP, `[d_model]`.
     MlpPostNorm,
-    /// The norm in front of the unembedding.
+    /// The norm before the unembedding, `[d_model]`.
     FinalNorm,
-    /// A direction for each token, `[vocab_size, d_model]`.
+    /// The unembedding, `[vocab_size, d_model]`; only if it is not tied.
     Unembedding,
 }
 
-/// How a parameter starts, decays and is stored.
+/// The kind of a parameter, which decides its initial values, weight decay and storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A vector for each token or position.
+pub enum ParameterKind {
+    /// An embedding or unembedding.
     Embedding,
     /// A linear layer's matrix.
     Weight,
@@ -64,20 +63,20 @@ pub enum Kind {
 }
 
 impl Role {
-    /// The kind of this role's matrix or vector of weights.
-    fn kind(self) -> Kind {
+    /// The kind of this role's weight.
+    fn kind(self) -> ParameterKind {
         match self {
-            Role::Embedding | Role::Positions | Role::Unembedding => Kind::Embedding,
-            Role::AttentionNorm | Role::QNorm | Role::KNorm | Role::AttentionPostNorm => Kind::Norm,
-            Role::MlpNorm | Role::MlpPostNorm | Role::FinalNorm => Kind::Norm,
-            Role::Q | Role::K | Role::V | Role::AttentionOut => Kind::Weight,
-            Role::Router | Role::Gate | Role::Up | Role::Down => Kind::Weight,
+            Role::Embedding | Role::Positions | Role::Unembedding => ParameterKind::Embedding,
+            Role::AttentionNorm | Role::QNorm | Role::KNorm | Role::AttentionPostNorm => ParameterKind::Norm,
+            Role::MlpNorm | Role::MlpPostNorm | Role::FinalNorm => ParameterKind::Norm,
+            Role::Q | Role::K | Role::V | Role::AttentionOut => ParameterKind::Weight,
+            Role::Router | Role::Gate | Role::Up | Role::Down => ParameterKind::Weight,
         }
     }
 
-    /// Whether this is a linear layer's matrix, with which every token is multiplied.
+    /// Whether this is the matrix of a linear layer inside the blocks.
     pub fn is_linear(self) -> bool {
-        self.kind() == Kind::Weight
+        self.kind() == ParameterKind::Weight
     }
 
     /// Whether this linear layer adds to the residual stream.
@@ -86,14 +85,14 @@ impl Role {
     }
 }
 
-/// Where a parameter is in the model: the role, in which block, of which expert.
+/// The site of a parameter in the model: role, block and expert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Site {
-    /// What it is to the model.
+    /// Its role.
     pub role: Role,
-    /// In which block, counted from 0; `None` outside the blocks.
+    /// Its block, counted from 0; `None` outside the blocks.
     pub layer: Option<usize>,
-    /// Of which expert, counted from 0; `None` if the layer has none.
+    /// Its expert, counted from 0; `None` without experts.
     pub expert: Option<usize>,
 }
 
@@ -112,24 +111,24 @@ impl Site {
 /// A parameter of a decoder.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Parameter {
-    /// Where it is.
+    /// Its site.
     pub site: Site,
-    /// Whether it is the bias of its layer or norm, not the weight.
+    /// Whether it is the bias of its layer or norm, rather than the weight.
     pub is_bias: bool,
     /// `[rows, columns]` of a matrix, `[len]` of a vector.
     pub shape: Vec<usize>,
 }
 
 impl Parameter {
-    /// How it starts, decays and is stored.
-    pub fn kind(&self) -> Kind {
+    /// Its kind.
+    pub fn kind(&self) -> ParameterKind {
         match self.site.role.kind() {
-            Kind::Weight if self.is_bias => Kind::Bias,
+            ParameterKind::Weight if self.is_bias => ParameterKind::Bias,
             kind => kind,
         }
     }
 
-    /// Numbers of the parameter.
+    /// Number of elements.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
     }
@@ -214,69 +213,69 @@ impl Parameters<'_> {
     }
 }
 
-/// What tensors are called.
+/// Tensor names by role.
 pub type NameList = &'static [(Role, &'static str)];
 
 /// How one kind of file stores a family's parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Names {
-    /// The tensors' names without `.weight` or `.bias`; `{layer}` and `{expert}` stand for numbers. Of several lists an
-    /// earlier one wins. Nothing is appended to a name that ends with `$`, which is not part of it.
+    /// The tensors' names without `.weight` or `.bias`; `{layer}` and `{expert}` are replaced by numbers. Earlier lists take
+    /// precedence. If a name ends with `$`, the `$` is removed and no suffix is appended.
     pub lists: &'static [NameList],
-    /// What some files leave out at the head of every name.
+    /// A prefix of all names that some files omit.
     pub prefix: &'static str,
-    /// The parameters that share a tensor.
+    /// The groups of parameters that share a tensor.
     pub fused: &'static [Fused],
     /// Whether linear layers of the blocks are stored as `[inputs, outputs]`.
     pub transposed: bool,
     /// Whether all experts' matrices of a role are one tensor `[experts, rows, columns]`.
     pub stacked_experts: bool,
-    /// Whether the two halves of each query and key head are interleaved, as llama.cpp's rotation for `llama` wants them.
+    /// Whether the two halves of each query and key head are interleaved, as llama.cpp's rotation for `llama` requires.
     pub interleaved_heads: bool,
-    /// What must be added to the stored weights of norms: Gemma stores `w − 1`.
+    /// Added to the stored weights of norms: Gemma stores `w − 1`.
     pub norm_offset: f32,
-    /// Endings of names that hold no parameter: tables that are computed.
+    /// Name endings of tensors that are not parameters but computed tables.
     pub tables: &'static [&'static str],
 }
 
 /// Parameters that share a tensor.
 #[derive(Clone, Copy, Debug)]
 pub struct Fused {
-    /// Which ones, in order.
+    /// Their roles, in order.
     pub roles: &'static [Role],
-    /// Whether they alternate head by head (`q₀ k₀ v₀ q₁ k₁ v₁ …`) instead of standing one behind the other.
+    /// Whether they alternate head by head (`q₀ k₀ v₀ q₁ k₁ v₁ …`) instead of following one another.
     pub by_head: bool,
 }
 
-/// Where a file keeps a parameter.
+/// The storage of a parameter in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// The tensor's name.
     pub name: String,
-    /// Its shape, as stored.
+    /// Its stored shape.
     pub shape: Vec<usize>,
     /// Whether it is stored as `[columns, rows]`.
     pub transposed: bool,
-    /// Which of its rows are the parameter's. A tensor of three dimensions counts as `[experts · rows, columns]`.
-    pub rows: Rows,
+    /// The rows that belong to the parameter. A tensor of three dimensions counts as `[experts · rows, columns]`.
+    pub rows: RowMap,
 }
 
-/// Which rows of a tensor are a parameter's: row `i` is the tensor's row [`Rows::at`]`(i)`.
+/// Maps a parameter's rows to a tensor's rows: row `i` is the tensor's row [`RowMap::at`]`(i)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rows {
+pub struct RowMap {
     first: usize,
-    /// Rows that stand together.
+    /// Consecutive rows per run.
     run: usize,
-    /// From the start of one run to the start of the next.
+    /// Distance between the starts of consecutive runs.
     stride: usize,
     /// Whether the two halves of each run are interleaved.
     interleaved: bool,
 }
 
-impl Rows {
-    /// `count` rows from `first` on.
-    fn together(first: usize, count: usize) -> Rows {
-        Rows { first, run: count.max(1), stride: count.max(1), interleaved: false }
+impl RowMap {
+    /// `count` consecutive rows from `first` on.
+    fn together(first: usize, count: usize) -> RowMap {
+        RowMap { first, run: count.max(1), stride: count.max(1), interleaved: false }
     }
 
     /// The tensor's row that is row `i` of the parameter.
@@ -287,14 +286,14 @@ impl Rows {
         self.first + run * self.stride + within
     }
 
-    /// The first row, if the rows stand together in order.
+    /// The first row, if the rows are consecutive and in order.
     pub fn in_order(self) -> Option<usize> {
         (self.run == self.stride && !self.interleaved).then_some(self.first)
     }
 }
 
 impl Names {
-    /// Nothing but names.
+    /// Names only: nothing fused, transposed or offset.
     pub const fn plain(lists: &'static [NameList]) -> Names {
         Names {
             lists,
@@ -308,36 +307,36 @@ impl Names {
         }
     }
 
-    /// Where such a file keeps a parameter of a decoder of this shape; `None` if it has no place for it.
+    /// The storage of a parameter of this decoder in such a file; `None` if the file format has no name for it.
     pub fn source(&self, config: &Config, parameter: &Parameter) -> Option<Source> {
         let Site { role, layer, expert } = parameter.site;
         let template = self.lists.iter().copied().flatten().find(|(named, _)| *named == role)?.1;
         let mut name = template.to_owned();
-        for (hole, number) in [("{layer}", layer), ("{expert}", expert)] {
+        for (placeholder, number) in [("{layer}", layer), ("{expert}", expert)] {
             if let Some(number) = number {
-                name = name.replace(hole, &number.to_string());
+                name = name.replace(placeholder, &number.to_string());
             }
         }
         match name.strip_suffix('$') {
             Some(whole) => name = whole.to_owned(),
             None => name.push_str(if parameter.is_bias { ".bias" } else { ".weight" }),
         }
-        let transposed = self.transposed && parameter.kind() == Kind::Weight;
+        let transposed = self.transposed && parameter.kind() == ParameterKind::Weight;
         let mut shape = parameter.shape.clone();
-        let mut rows = Rows::together(0, shape[0]);
+        let mut rows = RowMap::together(0, shape[0]);
         if self.interleaved_heads && matches!(role, Role::Q | Role::K) {
-            rows = Rows { first: 0, run: config.head_dim, stride: config.head_dim, interleaved: true };
+            rows = RowMap { first: 0, run: config.head_dim, stride: config.head_dim, interleaved: true };
         }
         for fused in self.fused {
-            let Some(place) = fused.roles.iter().position(|fused| *fused == role) else { continue };
-            let before: usize = fused.roles[..place].iter().map(|role| rows_of(*role, config)).sum();
+            let Some(index) = fused.roles.iter().position(|fused| *fused == role) else { continue };
+            let before: usize = fused.roles[..index].iter().map(|role| rows_of(*role, config)).sum();
             shape[0] = fused.roles.iter().map(|role| rows_of(*role, config)).sum();
             rows = if fused.by_head {
                 let head_dim = config.head_dim;
                 let stride = fused.roles.len() * head_dim;
-                Rows { first: place * head_dim, run: head_dim, stride, interleaved: false }
+                RowMap { first: index * head_dim, run: head_dim, stride, interleaved: false }
             } else {
-                Rows::together(before, parameter.shape[0])
+                RowMap::together(before, parameter.shape[0])
             };
         }
         if self.stacked_experts
@@ -352,19 +351,19 @@ impl Names {
         Some(Source { name, shape, transposed, rows })
     }
 
-    /// What to add to the stored numbers of a parameter.
+    /// The number to add to the stored values of a parameter.
     pub fn offset(&self, parameter: &Parameter) -> f32 {
-        let weight_of_norm = parameter.kind() == Kind::Norm && !parameter.is_bias;
+        let weight_of_norm = parameter.kind() == ParameterKind::Norm && !parameter.is_bias;
         if weight_of_norm { self.norm_offset } else { 0.0 }
     }
 
-    /// Whether a tensor holds nothing that a forward pass needs: tables that old files stored along.
+    /// Whether a tensor is not a parameter but a computed table, which old files store too.
     pub fn is_table(&self, name: &str) -> bool {
         self.tables.iter().any(|table| name.ends_with(table))
     }
 }
 
-/// Rows of a matrix that may share a tensor with others.
+/// Number of rows of a matrix that may share a tensor.
 fn rows_of(role: Role, config: &Config) -> usize {
     match role {
         Role::Q => config.n_heads * config.head_dim,
@@ -379,15 +378,15 @@ fn rows_of(role: Role, config: &Config) -> usize {
 pub struct StoredTensor {
     /// Its name.
     pub name: String,
-    /// Its shape, as stored.
+    /// Its stored shape.
     pub shape: Vec<usize>,
     /// Whether it is stored as `[columns, rows]`.
     pub transposed: bool,
     /// The parameters, each with its rows.
-    pub parts: Vec<(Parameter, Rows)>,
+    pub parts: Vec<(Parameter, RowMap)>,
 }
 
-/// The tensors in which a file keeps a decoder's parameters, in the order of the forward pass.
+/// The tensors of a file with a decoder's parameters, in the order of the forward pass.
 pub fn tensors(config: &Config, names: &Names) -> Vec<StoredTensor> {
     let mut tensors: Vec<StoredTensor> = Vec::new();
     let mut index = std::collections::HashMap::new();

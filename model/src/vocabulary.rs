@@ -1,4 +1,4 @@
-//! The vocabulary's vectors: a token's row enters the model, and at its end every row is scored.
+//! Embedding and unembedding: the vectors of all tokens at the input and the output of the model.
 
 use glassbox_tensor::{PackedMatrix, Team, ops};
 
@@ -6,14 +6,14 @@ use glassbox_tensor::{PackedMatrix, Team, ops};
 pub struct Vocabulary {
     /// `[vocab_size, d_model]`: row `id` is the vector of token `id`.
     pub embedding: PackedMatrix,
-    /// `[vocab_size, d_model]`; `None` if it is the embedding.
+    /// `[vocab_size, d_model]`; `None` if tied to the embedding.
     pub unembedding: Option<PackedMatrix>,
-    /// What the rows of the embedding are multiplied by.
+    /// Factor of the embedding's rows.
     pub scale: f32,
 }
 
 impl Vocabulary {
-    /// Writes the vectors of `ids` to `out`, `[ids.len(), d_model]`.
+    /// Writes the embeddings of `ids` to `out`, `[ids.len(), d_model]`.
     pub fn embed(&self, ids: &[u32], out: &mut [f32]) {
         for (&id, out) in ids.iter().zip(out.chunks_exact_mut(self.embedding.inputs())) {
             self.embedding.row(id as usize, out);
@@ -23,12 +23,12 @@ impl Vocabulary {
         }
     }
 
-    /// One score for every token: `x` is `[rows, d_model]`, `logits` is `[rows, vocab_size]`.
+    /// Computes the logits: `x` is `[rows, d_model]`, `logits` is `[rows, vocab_size]`.
     pub fn unembed(&self, team: &Team<'_>, x: &[f32], logits: &mut [f32]) {
         ops::matmul(team, x, self.unembedding(), logits);
     }
 
-    /// The matrix that scores every token, `[vocab_size, d_model]`.
+    /// The unembedding matrix, `[vocab_size, d_model]`.
     pub fn unembedding(&self) -> &PackedMatrix {
         self.unembedding.as_ref().unwrap_or(&self.embedding)
     }

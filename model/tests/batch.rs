@@ -4,7 +4,7 @@ mod random_model;
 
 use std::path::{Path, PathBuf};
 
-use glassbox_model::{Batch, Checkpoint, Error, Growth, Runtime, Slot, Stop, Turn};
+use glassbox_model::{Batch, Checkpoint, Error, GenerationState, NextAction, Runtime, Slot, Stop};
 use glassbox_tensor::{Activations, Format, Level, Pool};
 use proptest::prelude::*;
 
@@ -161,13 +161,13 @@ fn a_batch_refuses_what_a_session_refuses_and_stays_as_it_was() {
 
 #[test]
 fn a_text_grows_as_a_generation_does() {
-    let mut growth = Growth::new(2, &[9]);
-    assert_eq!(growth.turn(false), Turn::Pick, "the scores after the prompt need no room");
-    assert_eq!((growth.take(5), growth.turn(true)), (Some(5), Turn::Feed(5)));
-    assert_eq!((growth.take(6), growth.turn(true)), (Some(6), Turn::Ended(Stop::Length)));
-    let mut growth = Growth::new(9, &[9]);
-    assert_eq!((growth.take(9), growth.turn(true)), (None, Turn::Ended(Stop::EndOfText)));
-    let mut growth = Growth::new(9, &[]);
-    assert_eq!((growth.take(9), growth.turn(false)), (Some(9), Turn::Ended(Stop::ContextFull)));
-    assert_eq!(growth.turn(true), Turn::Ended(Stop::ContextFull), "what has ended stays so");
+    let mut state = GenerationState::new(2, &[9]);
+    assert_eq!(state.next_action(false), NextAction::Pick, "the scores after the prompt need no room");
+    assert_eq!((state.accept(5), state.next_action(true)), (Some(5), NextAction::Feed(5)));
+    assert_eq!((state.accept(6), state.next_action(true)), (Some(6), NextAction::Ended(Stop::Length)));
+    let mut state = GenerationState::new(9, &[9]);
+    assert_eq!((state.accept(9), state.next_action(true)), (None, NextAction::Ended(Stop::EndOfText)));
+    let mut state = GenerationState::new(9, &[]);
+    assert_eq!((state.accept(9), state.next_action(false)), (Some(9), NextAction::Ended(Stop::ContextFull)));
+    assert_eq!(state.next_action(true), NextAction::Ended(Stop::ContextFull), "what has ended stays so");
 }

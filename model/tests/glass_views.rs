@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use glassbox_model::glass::{
-    AttentionPattern, EdgeOptions, Intervention, Interventions, Keep, LensOptions, Part, Then, ViewError,
-    attribute, compare_in_context, lens, likeliest, neighbors_in_context, strongest_edges,
+    AttentionPattern, Component, EdgeOptions, Intervention, Interventions, Keep, LensOptions, Then,
+    ViewError, attribute, compare_in_context, lens, likeliest, neighbors_in_context, strongest_edges,
 };
 use glassbox_model::hooks::{HookPoint, Observed, Observer};
 use glassbox_model::{Checkpoint, Runtime};
@@ -148,7 +148,7 @@ fn a_heads_share_is_its_columns_of_the_projection() {
     };
     let attribution = attribute(&model, &ids, Some(token as u32)).unwrap();
     let found = |part| attribution.contributions.iter().find(|found| found.part == part).unwrap().logit;
-    assert!((found(Part::Embedding) - share(at_end(HookPoint::Embed, None))).abs() < 1e-9);
+    assert!((found(Component::Embedding) - share(at_end(HookPoint::Embed, None))).abs() < 1e-9);
     let projection = tensor("model.layers.1.self_attn.o_proj.weight");
     let width = model.config.n_heads * head_dim;
     let z = at_end(HookPoint::Z, Some(1));
@@ -160,7 +160,7 @@ fn a_heads_share_is_its_columns_of_the_projection() {
                     as f32
             })
             .collect();
-        let (found, expected) = (found(Part::Head { layer: 1, head }), share(&brought));
+        let (found, expected) = (found(Component::Head { layer: 1, head }), share(&brought));
         assert!((found - expected).abs() < 1e-6 && found != 0.0, "head {head}: {found} and {expected}");
     }
 }
@@ -556,7 +556,7 @@ fn questions_without_an_answer_are_errors() {
 fn interventions_must_fit_the_model() {
     let model = load(&fixtures().join("llama-text"));
     let config = &model.config;
-    let rows = |values: usize, row_len| glassbox_model::glass::Rows {
+    let rows = |values: usize, row_len| glassbox_model::glass::KeptRows {
         first_position: 0,
         row_len,
         values: vec![0.0; values],

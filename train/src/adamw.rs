@@ -1,24 +1,24 @@
-//! AdamW: each parameter moves at its own pace, and decays apart from its gradient.
+//! AdamW: an adaptive step size for each parameter, and weight decay decoupled from the gradient.
 //!
 //! Loshchilov and Hutter, "Decoupled weight decay regularization" (2019), after Kingma and Ba, "Adam" (2015).
 
 use glassbox_tensor::Pool;
 
 use crate::error::Error;
-use crate::tensors::{Gradients, Kind, PIECE, Parameters, Tensors};
+use crate::tensors::{Gradients, PIECE, ParameterKind, Parameters, Tensors};
 
-/// The settings that stay the same over a run.
+/// The hyperparameters that are constant over a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamWConfig {
-    /// How much of the mean gradient is kept from step to step.
+    /// Decay rate of the running mean of the gradient (first moment).
     pub beta1: f64,
-    /// How much of the mean squared gradient is kept.
+    /// Decay rate of the running mean of the squared gradient (second moment).
     pub beta2: f64,
-    /// Added to the root of the mean squared gradient.
+    /// Added to the square root of the second moment, against division by zero.
     pub epsilon: f64,
-    /// What part of a parameter is taken away per unit of learning rate.
+    /// Each step multiplies parameters by `1 − learning rate · weight_decay`.
     pub weight_decay: f64,
-    /// Whether norms, biases and embeddings decay too.
+    /// Whether norms, biases and embeddings decay too, not only weight matrices.
     pub decay_all: bool,
 }
 
@@ -28,7 +28,7 @@ impl Default for AdamWConfig {
     }
 }
 
-/// The optimiser with its state: all that a checkpoint needs besides the parameters.
+/// The optimiser and its state, which a checkpoint stores beside the parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdamW {
     config: AdamWConfig,
@@ -38,18 +38,20 @@ pub struct AdamW {
 }
 
 impl AdamW {
-    /// At the start of a run that trains `parameters`.
+    /// A new optimiser for `parameters`: step 0, both moments zero.
     pub fn new(config: AdamWConfig, parameters: &Parameters) -> AdamW {
         AdamW { config, steps: 0, first: parameters.zeros_like(), second: parameters.zeros_like() }
     }
 
-    /// As it was after `steps` steps.
+    /// Restores the state after `steps` steps.
     ///
     /// # Errors
-    /// [`Error::Contradiction`] if the two moments are not of the same tensors.
+    /// [`Error::Contradiction`] if the two moments have different layouts.
     pub fn restore(config: AdamWConfig, steps: u64, first: Tensors, second: Tensors) -> Result<AdamW, Error> {
         if first.layout() != second.layout() {
-            return Err(Error::Contradiction { problem: "AdamW's two moments have other tensors".into() });
+            return Err(Error::Contradiction {
+                problem: "AdamW's two moments have different tensors".into(),
+            });
         }
         Ok(AdamW { config, steps, first, second })
     }
@@ -64,17 +66,17 @@ impl AdamW {
         self.steps
     }
 
-    /// The running mean of the gradient.
+    /// The first moment: the running mean of the gradient.
     pub fn first_moment(&self) -> &Tensors {
         &self.first
     }
 
-    /// The running mean of the squared gradient.
+    /// The second moment: the running mean of the squared gradient.
     pub fn second_moment(&self) -> &Tensors {
         &self.second
     }
 
-    /// One step downhill. With `g` the gradient and `t` the steps taken with this one:
+    /// One update. With the gradient `g` and `t` the number of steps including this one:
     ///
     /// ```text
     /// m ← β₁·m + (1 − β₁)·g          v ← β₂·v + (1 − β₂)·g²
@@ -82,11 +84,11 @@ impl AdamW {
     /// ```
     ///
     /// # Panics
-    /// If parameters and gradients are not of the tensors this optimiser was made for.
+    /// If parameters or gradients have another layout than this optimiser was created with.
     pub fn step(&mut self, pool: &Pool, parameters: &mut Parameters, gradients: &Gradients, rate: f64) {
         assert!(
             parameters.layout() == self.first.layout() && gradients.layout() == self.first.layout(),
-            "an optimiser steps the parameters it was made for"
+            "AdamW::step: parameters or gradients have another layout than the optimiser"
         );
         self.steps += 1;
         let AdamWConfig { beta1, beta2, epsilon, weight_decay, decay_all } = self.config;
@@ -104,13 +106,13 @@ impl AdamW {
         };
         let layout = self.first.layout().clone();
         for slot in layout.slots() {
-            let decays = decay_all || slot.kind == Kind::Weight;
+            let decays = decay_all || slot.kind == ParameterKind::Weight;
             update.keep = if decays { (1.0 - rate * weight_decay) as f32 } else { 1.0 };
             let p = &mut parameters.values_mut()[slot.range.clone()];
             let m = &mut self.first.values_mut()[slot.range.clone()];
             let v = &mut self.second.values_mut()[slot.range.clone()];
             let g = &gradients.values()[slot.range.clone()];
-            // Each element on its own: how it is shared out does not matter.
+            // Elementwise, so the split among threads does not change the result.
             let mut pieces: Vec<_> = p
                 .chunks_mut(PIECE)
                 .zip(m.chunks_mut(PIECE))
@@ -149,8 +151,8 @@ impl Update {
     }
 }
 
-/// Scales all gradients so that their norm together is at most `limit` (Pascanu et al., 2013). Returns the
-/// norm before.
+/// Scales all gradients so that their global L2 norm is at most `limit` (Pascanu et al., 2013). Returns the norm
+/// before scaling.
 pub fn clip_by_global_norm(pool: &Pool, gradients: &mut Gradients, limit: f64) -> f64 {
     pool.enter(|team| {
         let norm = gradients.norm(team);
@@ -169,10 +171,10 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn the_first_step_is_the_rate_whatever_the_gradient_and_only_weights_decay() {
+    fn the_first_step_has_size_of_the_rate_and_only_weights_decay() {
         let mut layout = Layout::default();
-        layout.push("w", &[2], Kind::Weight);
-        layout.push("b", &[2], Kind::Bias);
+        layout.push("w", &[2], ParameterKind::Weight);
+        layout.push("b", &[2], ParameterKind::Bias);
         let mut parameters = Tensors::zeros(Arc::new(layout));
         parameters.values_mut().fill(1.0);
         let mut gradients = parameters.zeros_like();
@@ -188,7 +190,7 @@ mod tests {
     #[test]
     fn clipping_keeps_the_direction() {
         let mut layout = Layout::default();
-        layout.push("w", &[2], Kind::Weight);
+        layout.push("w", &[2], ParameterKind::Weight);
         let mut gradients = Tensors::zeros(Arc::new(layout));
         gradients.values_mut().copy_from_slice(&[3.0, 4.0]);
         let pool = Pool::new(1, Level::Scalar).unwrap();

@@ -1,24 +1,25 @@
-//! LoRA: beside a frozen matrix, a thin detour that is learnt.
+//! LoRA adapters: a trainable low-rank product beside each frozen weight matrix.
 //!
 //! Hu et al., "LoRA: Low-rank adaptation of large language models" (2021): a linear layer's
 //! `y = x · Wᵀ` becomes `y = x · Wᵀ + alpha/rank · (x · Aᵀ) · Bᵀ` with `A` `[rank, inputs]` and `B`
-//! `[outputs, rank]`. `B` starts at zero, so at first the adapter changes nothing.
+//! `[outputs, rank]`. `B` starts at zero, so a new adapter does not change the output.
 
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::plan::{Linear, Plan};
+use crate::plan::{LinearPlan, Plan};
 use crate::random::Random;
-use crate::tensors::{Kind, Layout, Parameters, Tensors};
+use crate::tensors::{Layout, ParameterKind, Parameters, Tensors};
 
-/// How wide the detours are and which layers have one.
+/// Rank and scale of the adapters, and the layers that get one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoraConfig {
-    /// Components of a detour.
+    /// The inner dimension of `B · A`.
     pub rank: usize,
-    /// Its results are multiplied by `alpha / rank`.
+    /// The product is scaled by `alpha / rank`.
     pub alpha: f64,
-    /// The last part of the layers' names (`q_proj`, `c_attn`, …) that have one; empty: all linear layers.
+    /// The layers that get an adapter, by the last component of their names, such as `q_proj` or `c_attn`; empty: all
+    /// linear layers.
     pub targets: Vec<String>,
 }
 
@@ -27,11 +28,11 @@ pub struct LoraConfig {
 pub struct Adapters {
     config: LoraConfig,
     pub(crate) tensors: Parameters,
-    /// For each base tensor the indices of its A and B.
+    /// For each base tensor, the indices of its A and B.
     pairs: Vec<Option<[usize; 2]>>,
 }
 
-/// One layer's adapter: the indices of its tensors and the factor.
+/// One layer's adapter: the indices of its tensors, and its scale.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pair {
     pub(crate) a: usize,
@@ -41,14 +42,18 @@ pub(crate) struct Pair {
 }
 
 impl Adapters {
-    /// Adapters for a network's layers: A uniform in ±1/√inputs, B zero.
+    /// Initialises the adapters of a network's layers: A uniform in ±1/√inputs, B zero.
     pub(crate) fn new(plan: &Plan, base: &Layout, config: LoraConfig, seed: u64) -> Result<Adapters, Error> {
         if config.rank == 0 || config.rank > 1 << 16 {
             let found = config.rank as f64;
             return Err(Error::Setting { name: "the LoRA rank", expected: "1 to 65536", found });
         }
         if !config.alpha.is_finite() {
-            return Err(Error::Setting { name: "LoRA's alpha", expected: "a number", found: config.alpha });
+            return Err(Error::Setting {
+                name: "LoRA's alpha",
+                expected: "a finite number",
+                found: config.alpha,
+            });
         }
         let mut layout = Layout::default();
         let mut pairs = vec![None; base.slots().len()];
@@ -59,14 +64,14 @@ impl Adapters {
                 continue;
             }
             let mut push = |kind: &str, shape: [usize; 2]| {
-                layout.push(format!("base_model.model.{name}.{kind}.weight"), &shape, Kind::Weight)
+                layout.push(format!("base_model.model.{name}.{kind}.weight"), &shape, ParameterKind::Weight)
             };
             let a = push("lora_A", [config.rank, linear.shape.inputs]);
             let b = push("lora_B", [linear.shape.outputs, config.rank]);
             pairs[linear.weight] = Some([a, b]);
         }
         if layout.is_empty() {
-            let problem = format!("no linear layer is called one of {:?}", config.targets);
+            let problem = format!("no linear layer matches the LoRA targets {:?}", config.targets);
             return Err(Error::Contradiction { problem });
         }
         let mut tensors = Tensors::zeros(Arc::new(layout));
@@ -84,7 +89,7 @@ impl Adapters {
         &self.config
     }
 
-    /// The matrices, `base_model.model.….lora_A.weight` and `….lora_B.weight` of each layer in turn.
+    /// The matrices, `base_model.model.….lora_A.weight` and `….lora_B.weight` of each layer, in the order of the layers.
     pub fn tensors(&self) -> &Parameters {
         &self.tensors
     }
@@ -110,7 +115,7 @@ impl Adapters {
     }
 
     /// The adapter of a layer, if it has one.
-    pub(crate) fn pair(&self, linear: &Linear) -> Option<Pair> {
+    pub(crate) fn pair(&self, linear: &LinearPlan) -> Option<Pair> {
         let [a, b] = self.pairs[linear.weight]?;
         let scale = (self.config.alpha / self.config.rank as f64) as f32;
         Some(Pair { a, b, rank: self.config.rank, scale })

@@ -1,4 +1,4 @@
-//! What can be wrong with what a network is made of or fed with.
+//! Errors of configurations, parameters and batches.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
-    /// A configuration with a part that cannot be trained here.
+    /// A configuration with a part that has no backward pass here.
     Unsupported {
         /// The family.
         family: &'static str,
-        /// The part.
+        /// The part without a backward pass.
         what: &'static str,
     },
     /// A configuration whose numbers contradict each other.
@@ -18,21 +18,21 @@ pub enum Error {
         /// One sentence.
         problem: String,
     },
-    /// A tensor the network needs is not there.
+    /// A tensor of the network is missing.
     MissingTensor {
         /// Its name.
         name: String,
     },
-    /// A tensor has another shape than the network needs.
+    /// A tensor has an unexpected shape.
     Shape {
         /// Its name.
         name: String,
-        /// The shape that is needed.
+        /// The expected shape.
         expected: Vec<usize>,
-        /// The shape that is there.
+        /// The shape found.
         found: Vec<usize>,
     },
-    /// A tensor the network does not know.
+    /// A tensor that the network does not have.
     SuperfluousTensor {
         /// Its name.
         name: String,
@@ -41,16 +41,16 @@ pub enum Error {
     BatchLength {
         /// `ids`, `targets` or `weights`.
         what: &'static str,
-        /// Rows times tokens.
+        /// Sequences times tokens.
         expected: usize,
-        /// What was given.
+        /// The value given.
         found: usize,
     },
-    /// A batch with longer texts than the model has positions for.
+    /// A batch whose sequences are longer than the context.
     TooLong {
-        /// Tokens a row.
+        /// Tokens per sequence.
         tokens: usize,
-        /// The model's context length.
+        /// The model's context length, or its shortest attention window.
         context_length: usize,
     },
     /// A token id outside the vocabulary.
@@ -60,18 +60,18 @@ pub enum Error {
         /// The vocabulary's size.
         vocab_size: usize,
     },
-    /// A loss that is no number, so that a step would ruin the parameters.
+    /// A loss is infinite or NaN, so a step would destroy the parameters.
     NotANumber {
-        /// The first row of the batch that has one.
+        /// The index of the first such sequence of the batch.
         row: usize,
     },
     /// A setting outside its range.
     Setting {
         /// Its name.
         name: &'static str,
-        /// What is allowed.
+        /// The allowed values.
         expected: &'static str,
-        /// What was given.
+        /// The value given.
         found: f64,
     },
 }
@@ -79,25 +79,27 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Unsupported { family, what } => write!(f, "a {family} with {what} cannot be trained here"),
+            Error::Unsupported { family, what } => {
+                write!(f, "training {family}: {what} has no backward pass here")
+            }
             Error::Contradiction { problem } => f.write_str(problem),
             Error::MissingTensor { name } => write!(f, "the tensor {name} is missing"),
             Error::Shape { name, expected, found } => {
                 write!(f, "the tensor {name} has shape {found:?}, expected {expected:?}")
             }
             Error::SuperfluousTensor { name } => {
-                write!(f, "the tensor {name} belongs to no part of the model")
+                write!(f, "unexpected tensor {name}: the model has no such parameter")
             }
             Error::BatchLength { what, expected, found } => {
-                write!(f, "a batch of {expected} tokens has {found} {what}")
+                write!(f, "batch: expected {expected} {what}, one per token, found {found}")
             }
             Error::TooLong { tokens, context_length } => {
-                write!(f, "rows of {tokens} tokens, but the model has {context_length} positions")
+                write!(f, "batch: sequences of {tokens} tokens exceed the context length of {context_length}")
             }
             Error::UnknownToken { id, vocab_size } => {
-                write!(f, "token id {id} in a vocabulary of {vocab_size}")
+                write!(f, "token id {id} is outside the vocabulary of {vocab_size} tokens")
             }
-            Error::NotANumber { row } => write!(f, "the loss of row {row} is not a number"),
+            Error::NotANumber { row } => write!(f, "the loss of sequence {row} of the batch is not finite"),
             Error::Setting { name, expected, found } => {
                 write!(f, "{name} is {found}, expected {expected}")
             }

@@ -1,4 +1,4 @@
-//! From parameters to a model that other programs load: Hugging Face's directory.
+//! Writes a model as a Hugging Face directory, which other programs can load.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,18 +14,18 @@ use crate::files;
 use crate::run::RunError;
 use crate::run::checkpoint::named;
 
-/// What goes with the parameters.
+/// What a model directory contains besides the parameters.
 pub struct Description<'a> {
     /// The tokenizer.
     pub tokenizer: &'a Tokenizer,
-    /// The template that makes one text of a chat.
+    /// The Jinja template that renders a chat as one text.
     pub chat_template: Option<&'a str>,
-    /// The tokens that end a text.
+    /// The end-of-sequence tokens.
     pub eos_ids: &'a [u32],
 }
 
-/// Writes `config.json`, `generation_config.json`, `tokenizer.json`, `tokenizer_config.json` and `model.safetensors`, each
-/// whole or not at all, the weights last.
+/// Writes `config.json`, `generation_config.json`, `tokenizer.json`, `tokenizer_config.json` and `model.safetensors`.
+/// Each file is replaced atomically; the weights are written last.
 ///
 /// # Errors
 /// [`RunError::File`] or [`RunError::Tensor`] if the folder cannot be written.
@@ -65,7 +65,7 @@ pub fn write_directory(
     Ok(safetensors::write(folder.join("model.safetensors"), &metadata, tensors)?)
 }
 
-/// The parameters as a checkpoint's file, in memory.
+/// The parameters as a safetensors file in memory.
 pub(crate) fn in_memory(network: &Network) -> Result<SafeTensors, RunError> {
     let mut bytes = Vec::new();
     safetensors::write_to(&mut bytes, "the parameters", &BTreeMap::new(), named("", network.parameters())?)?;
@@ -76,7 +76,7 @@ fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }
 
-/// One id, several, or none.
+/// JSON for one id, several, or none.
 fn ids(ids: &[u32]) -> Value {
     match ids {
         [] => Value::Null,
@@ -85,7 +85,7 @@ fn ids(ids: &[u32]) -> Value {
     }
 }
 
-/// `config.json` in the keys of the family.
+/// `config.json` with the family's keys.
 fn config_json(config: &Config, tokenizer: &Tokenizer, eos_ids: &[u32]) -> Value {
     let mut keys = families::to_hf(config);
     for (key, value) in [
@@ -99,7 +99,7 @@ fn config_json(config: &Config, tokenizer: &Tokenizer, eos_ids: &[u32]) -> Value
     Value::Object(keys)
 }
 
-/// Whether [`write_directory`] can say all that this configuration says.
+/// Whether `config.json` can express this configuration, so that [`write_directory`] can write it.
 pub fn can_export(config: &Config) -> bool {
     families::can_write_hf(config)
 }

@@ -1,11 +1,11 @@
-//! Files that are whole or not there: written under another name, then renamed.
+//! Atomic replacement of files: written under a temporary name, then renamed.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-/// Creates or replaces a file with what `content` writes. If that fails, what was there before is as it was.
+/// Creates or replaces a file with what `content` writes. On failure the previous file is unchanged.
 pub(crate) fn replace(
     path: &Path,
     content: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
@@ -24,7 +24,7 @@ pub(crate) fn replace(
     };
     let written = write();
     if written.is_err() {
-        // The first error is the one to report.
+        // Report the first error, not one of the clean-up.
         let _ = fs::remove_file(&temporary);
     }
     written

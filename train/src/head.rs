@@ -1,7 +1,7 @@
-//! The last step and the first back: final norm, logits, loss, and the derivative by the stream.
+//! Final norm, unembedding and loss, with their backward pass.
 //!
-//! Logits are the largest thing of all (a whole vocabulary for each token), so they exist for a chunk of
-//! tokens at a time, forward and backward in one go. Tokens that do not count have none.
+//! Logits are the largest intermediate value (a vocabulary per token), so they are computed for a chunk of tokens at a
+//! time, forward and backward together. Tokens with weight 0 are skipped.
 
 use glassbox_tensor::ops::{self, Gemm, View, ViewMut};
 
@@ -9,10 +9,10 @@ use crate::pass::Pass;
 use crate::tensors::Gradients;
 use crate::workspace::{Scratch, Workspace};
 
-/// Logits of a chunk, at most: 64 MiB.
+/// Maximum number of logits in a chunk: 64 MiB.
 const CHUNK: usize = 1 << 24;
 
-/// Tokens of a chunk, at most: enough for each product to be worth bringing its matrix into order.
+/// Maximum number of tokens in a chunk: enough to repay the packing of the matrix for each product.
 const TOKENS: usize = 1024;
 
 /// The loss of each position, 0 where the weight is 0.
@@ -20,7 +20,7 @@ pub(crate) fn forward(pass: Pass<'_>, work: &mut Workspace) -> Vec<f32> {
     chunks(pass, work, 1.0, None)
 }
 
-/// The same; leaves the derivative by the stream behind the last block in `work.scratch.dx`.
+/// The same; leaves the gradient with respect to the stream after the last block in `work.scratch.dx`.
 pub(crate) fn forward_and_backward(
     pass: Pass<'_>,
     work: &mut Workspace,

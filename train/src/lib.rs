@@ -1,20 +1,20 @@
-//! Training a GPT: where parameters come from.
+//! Training a GPT: loss, gradients and optimiser.
 //!
 //! The core of the crate is a loss and its gradient:
 //!
 //! - [`Tensors`]: named `f32` tensors in one allocation. [`Parameters`], [`Gradients`] and the two moments of
-//!   [`AdamW`] all are such, in the same order, so a checkpoint is three times the same list of names.
+//!   [`AdamW`] are of this type, in the same order, so a checkpoint has the same list of names three times.
 //!   Names, shapes and storage order are those of Hugging Face (GPT-2's `Conv1D` weights are
-//!   `[inputs, outputs]`, Llama's `[outputs, inputs]`): what is trained is what is written to a file.
-//! - [`Network`]: GPT-2 or Llama over such parameters. [`Network::loss`] and
-//!   [`Network::loss_and_gradients`] run a [`Batch`] through it.
-//! - [`AdamW`], [`Schedule`], [`clip_by_global_norm`]: how a gradient becomes a step.
-//! - [`Adapters`]: LoRA. With adapters the parameters are frozen, and [`Network::trained`] and the
-//!   gradients are the adapters' alone.
+//!   `[inputs, outputs]`, Llama's `[outputs, inputs]`), so parameters are written to files as they are.
+//! - [`Network`]: a decoder with such parameters, of any family whose parts all have a backward pass.
+//!   [`Network::loss`] and [`Network::loss_and_gradients`] run a [`Batch`] through it.
+//! - [`AdamW`], [`Schedule`], [`clip_by_global_norm`]: from a gradient to an update of the parameters.
+//! - [`Adapters`]: LoRA. With adapters the parameters are frozen; [`Network::trained`] and the
+//!   gradients hold only the adapters.
 //! - [`plain`]: every layer's forward and backward as plain loops over `f32` or `f64`. **Read it first.**
 //!
-//! Around it stands all that makes a run of it: [`mod@data`] (from texts to batches), [`mod@recipe`] (what decides the
-//! result), [`mod@run`] (the loop, checkpoints, going on after an interruption) and [`mod@export`].
+//! The rest makes it a training run: [`mod@data`] (from text files to batches), [`mod@recipe`] (all settings),
+//! [`mod@run`] (the training loop, checkpoints, resuming), [`mod@finetune`] and [`mod@export`].
 //!
 //! # A step
 //!
@@ -33,7 +33,7 @@
 //! let mut losses = Vec::new();
 //! for _ in 0..20 {
 //!     gradients.zero();
-//!     // Of several micro-batches, each would be divided by the weight of all.
+//!     // With several micro-batches, pass the total weight of all of them to each call.
 //!     let loss = network.loss_and_gradients(&pool, &batch, batch.total_weight(), &mut gradients)?;
 //!     clip_by_global_norm(&pool, &mut gradients, 1.0);
 //!     optimizer.step(&pool, network.trained_mut(), &gradients, 1e-2);
@@ -43,10 +43,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # The same bits again
+//! # Reproducible bits
 //!
-//! Parameters after any number of steps depend on the parameters before, the batches and the settings
-//! alone: not on the number of threads nor on the instruction set.
+//! The parameters after any number of steps depend only on the initial parameters, the batches and the settings,
+//! not on the number of threads or the instruction set.
 #![forbid(unsafe_code)]
 
 mod adamw;
@@ -85,4 +85,4 @@ pub use random::Random;
 pub use recipe::Recipe;
 pub use run::{Run, RunError};
 pub use schedule::Schedule;
-pub use tensors::{Gradients, Kind, Layout, Parameters, Slot, Tensors};
+pub use tensors::{Gradients, Layout, ParameterKind, Parameters, TensorSlot, Tensors};

@@ -1,4 +1,4 @@
-//! The linear layer on vectors and threads, with its adapter. The plain version is in
+//! The linear layer on kernels and threads, with its LoRA branch. The plain version is
 //! [`plain::linear`](crate::plain::linear).
 
 use glassbox_tensor::Team;
@@ -7,24 +7,24 @@ use glassbox_tensor::ops::{self, Gemm, Start, View, ViewMut};
 use crate::adapters::Pair;
 use crate::network::Network;
 use crate::pass::Pass;
-use crate::plain::linear::Order;
-use crate::plan::Linear;
+use crate::plain::linear::WeightOrder;
+use crate::plan::LinearPlan;
 use crate::tensors::Gradients;
 
-/// The matrix as `[inputs, outputs]`, whichever way it is stored.
-fn matrix<'a>(part: &Linear, values: &'a [f32]) -> View<'a> {
+/// The weight matrix as an `[inputs, outputs]` view, whatever its storage order.
+fn matrix<'a>(part: &LinearPlan, values: &'a [f32]) -> View<'a> {
     let shape = part.shape;
     match shape.order {
-        Order::InputsOutputs => View::new(values, shape.inputs, shape.outputs),
-        Order::OutputsInputs => View::new(values, shape.outputs, shape.inputs).transposed(),
+        WeightOrder::InputsOutputs => View::new(values, shape.inputs, shape.outputs),
+        WeightOrder::OutputsInputs => View::new(values, shape.outputs, shape.inputs).transposed(),
     }
 }
 
 /// `out = start + x · Wᵀ + b`, and with an adapter `+ scale · (x · Aᵀ) · Bᵀ`. `x` is `[rows, inputs]`; rows of
-/// `out` begin `out_step` apart.
+/// `out` start `out_step` apart.
 pub(crate) fn forward(
     pass: Pass<'_>,
-    part: &Linear,
+    part: &LinearPlan,
     x: &[f32],
     start: Start<'_>,
     out: &mut [f32],
@@ -38,15 +38,15 @@ pub(crate) fn forward(
     let mut out = ViewMut::strided(out, out_shape, out_step).expect("rows of outputs");
     let b = matrix(part, parameters.at(part.weight));
     ops::gemm(team, Gemm { a: x, b, start, bias }, out.reborrow());
-    if let Some(detour) = Detour::of(network, part) {
-        let u = detour.enter(team, x);
-        let scaled = detour.scaled_b();
-        let b = View::new(&scaled, part.shape.outputs, detour.pair.rank).transposed();
-        ops::gemm(team, Gemm::new(View::new(&u, rows, detour.pair.rank), b).accumulate(), out);
+    if let Some(lora) = LoraBranch::of(network, part) {
+        let u = lora.down(team, x);
+        let scaled = lora.scaled_b();
+        let b = View::new(&scaled, part.shape.outputs, lora.pair.rank).transposed();
+        ops::gemm(team, Gemm::new(View::new(&u, rows, lora.pair.rank), b).accumulate(), out);
     }
 }
 
-/// `dx = start + dy · W`, and to the gradients of what is trained
+/// `dx = start + dy · W`, and adds to the gradients of the trained tensors
 ///
 /// ```text
 /// dW += dyᵀ · x        db += Σ_rows dy
@@ -54,7 +54,7 @@ pub(crate) fn forward(
 /// ```
 pub(crate) fn backward(
     pass: Pass<'_>,
-    part: &Linear,
+    part: &LinearPlan,
     x: &[f32],
     dy: View<'_>,
     start: Start<'_>,
@@ -67,19 +67,19 @@ pub(crate) fn backward(
     let x = View::new(x, rows, inputs);
     let b = matrix(part, parameters.at(part.weight)).transposed();
     ops::gemm(team, Gemm { a: dy, b, start, bias: None }, ViewMut::new(dx, rows, inputs));
-    if let Some(detour) = Detour::of(network, part) {
-        let rank = detour.pair.rank;
-        let mut u = detour.enter(team, x);
-        u.iter_mut().for_each(|u| *u *= detour.pair.scale);
-        let db = ViewMut::new(gradients.at_mut(detour.pair.b), part.shape.outputs, rank);
+    if let Some(lora) = LoraBranch::of(network, part) {
+        let rank = lora.pair.rank;
+        let mut u = lora.down(team, x);
+        u.iter_mut().for_each(|u| *u *= lora.pair.scale);
+        let db = ViewMut::new(gradients.at_mut(lora.pair.b), part.shape.outputs, rank);
         ops::gemm(team, Gemm::new(dy.transposed(), View::new(&u, rows, rank)).accumulate(), db);
-        let scaled = detour.scaled_b();
+        let scaled = lora.scaled_b();
         let mut du = u;
         let b = View::new(&scaled, part.shape.outputs, rank);
         ops::gemm(team, Gemm::new(dy, b), ViewMut::new(&mut du, rows, rank));
-        let (du, a) = (View::new(&du, rows, rank), View::new(detour.a, rank, inputs));
+        let (du, a) = (View::new(&du, rows, rank), View::new(lora.a, rank, inputs));
         ops::gemm(team, Gemm::new(du, a).accumulate(), ViewMut::new(dx, rows, inputs));
-        let da = ViewMut::new(gradients.at_mut(detour.pair.a), rank, inputs);
+        let da = ViewMut::new(gradients.at_mut(lora.pair.a), rank, inputs);
         ops::gemm(team, Gemm::new(du.transposed(), x).accumulate(), da);
     }
     if network.adapters().is_some() {
@@ -87,8 +87,8 @@ pub(crate) fn backward(
     }
     let dw = gradients.at_mut(part.weight);
     let (a, b) = match part.shape.order {
-        Order::InputsOutputs => (x.transposed(), dy),
-        Order::OutputsInputs => (dy.transposed(), x),
+        WeightOrder::InputsOutputs => (x.transposed(), dy),
+        WeightOrder::OutputsInputs => (dy.transposed(), x),
     };
     ops::gemm(team, Gemm::new(a, b).accumulate(), ViewMut::new(dw, a.shape()[0], b.shape()[1]));
     if let Some(bias) = part.bias {
@@ -96,8 +96,8 @@ pub(crate) fn backward(
     }
 }
 
-/// A layer's adapter with its numbers.
-struct Detour<'a> {
+/// A layer's adapter with its matrices.
+struct LoraBranch<'a> {
     pair: Pair,
     /// `[rank, inputs]`
     a: &'a [f32],
@@ -105,15 +105,15 @@ struct Detour<'a> {
     b: &'a [f32],
 }
 
-impl<'a> Detour<'a> {
-    fn of(network: &'a Network, part: &Linear) -> Option<Detour<'a>> {
+impl<'a> LoraBranch<'a> {
+    fn of(network: &'a Network, part: &LinearPlan) -> Option<LoraBranch<'a>> {
         let adapters = network.adapters()?;
         let pair = adapters.pair(part)?;
-        Some(Detour { pair, a: adapters.tensors().at(pair.a), b: adapters.tensors().at(pair.b) })
+        Some(LoraBranch { pair, a: adapters.tensors().at(pair.a), b: adapters.tensors().at(pair.b) })
     }
 
     /// `u = x · Aᵀ`, `[rows, rank]`.
-    fn enter(&self, team: &Team<'_>, x: View<'_>) -> Vec<f32> {
+    fn down(&self, team: &Team<'_>, x: View<'_>) -> Vec<f32> {
         let mut u = vec![0.0; x.rows() * self.pair.rank];
         let a = View::new(self.a, self.pair.rank, self.a.len() / self.pair.rank).transposed();
         ops::gemm(team, Gemm::new(x, a), ViewMut::new(&mut u, x.rows(), self.pair.rank));

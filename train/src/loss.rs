@@ -10,7 +10,7 @@ use crate::tensors::Gradients;
 use crate::workspace::Workspace;
 
 impl Network {
-    /// How well the network predicts a batch, without dropout.
+    /// The loss of a batch, without dropout.
     ///
     /// # Errors
     /// [`Error::BatchLength`], [`Error::TooLong`] or [`Error::UnknownToken`] if the batch does not fit,
@@ -21,15 +21,15 @@ impl Network {
         Loss::of(batch, losses)
     }
 
-    /// The loss of a batch, and *added* to `gradients` the gradient of `Σ weight · loss / total_weight`.
+    /// Returns the loss of a batch, and *adds* the gradient of `Σ weight · loss / total_weight` to `gradients`.
     ///
-    /// `total_weight` is [`Batch::total_weight`]; of a step made of several batches, the sum of theirs.
+    /// `total_weight` is [`Batch::total_weight`], or the sum over all micro-batches of a step.
     ///
     /// # Errors
-    /// As [`Network::loss`]; then the gradients are unusable.
+    /// As [`Network::loss`]; the gradients are unusable after an error.
     ///
     /// # Panics
-    /// If `gradients` are not of what is trained (see [`Network::gradients`]).
+    /// If `gradients` has another layout than the trained tensors (see [`Network::gradients`]).
     pub fn loss_and_gradients(
         &mut self,
         pool: &Pool,
@@ -38,7 +38,11 @@ impl Network {
         gradients: &mut Gradients,
     ) -> Result<Loss, Error> {
         batch.check(self.config())?;
-        assert_eq!(gradients.layout(), self.trained().layout(), "gradients of what is trained");
+        assert_eq!(
+            gradients.layout(),
+            self.trained().layout(),
+            "loss_and_gradients: the gradients have another layout than the trained tensors"
+        );
         let losses =
             self.pass(pool, batch, |pass, work| pass.forward_and_backward(work, total_weight, gradients));
         Loss::of(batch, losses)

@@ -1,4 +1,4 @@
-//! A decoder that can be trained: its parameters, and its adapters if it is fine-tuned that way.
+//! A decoder that can be trained: its configuration, parameters and optional LoRA adapters.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::plan::Plan;
 use crate::tensors::{Gradients, Layout, Parameters, Tensors};
 use crate::workspace::Workspace;
 
-/// A transformer with its parameters, and with adapters if it is fine-tuned that way.
+/// A decoder with its parameters and optional LoRA adapters.
 #[derive(Debug)]
 pub struct Network {
     config: Config,
@@ -27,8 +27,7 @@ pub struct Network {
     workspace: Workspace,
 }
 
-/// A GPT-2 of `vocab_size` tokens, `context_length` positions, `d_model` components, `n_heads` heads and
-/// `n_layers` blocks; all else as in the original.
+/// A GPT-2 configuration with these sizes; everything else is as in the original.
 pub fn gpt2_config(
     vocab_size: usize,
     context_length: usize,
@@ -42,10 +41,11 @@ pub fn gpt2_config(
 }
 
 impl Network {
-    /// A network that has learnt nothing yet.
+    /// A network with random initial parameters.
     ///
     /// # Errors
-    /// [`Error::Contradiction`] or [`Error::Unsupported`] if there can be no such network here.
+    /// [`Error::Contradiction`] or [`Error::Unsupported`] if the configuration is inconsistent, or a
+    /// part of it has no backward pass.
     pub fn new(config: Config, seed: u64) -> Result<Network, Error> {
         let (plan, layout) = Plan::new(&config)?;
         let parameters = initial::parameters(&plan, Arc::new(layout), seed);
@@ -55,7 +55,8 @@ impl Network {
     /// A network from named tensors `(name, shape, values)` in any order, as a checkpoint has them.
     ///
     /// # Errors
-    /// As [`Network::new`], and [`Tensors::from_named`]'s if a tensor is missing, misshapen or unknown.
+    /// As [`Network::new`], and those of [`Tensors::from_named`] if a tensor is missing, has another shape or is
+    /// unknown.
     pub fn from_named(
         config: Config,
         named: impl IntoIterator<Item = (String, Vec<usize>, Vec<f32>)>,
@@ -65,7 +66,7 @@ impl Network {
         Ok(Network::with(config, plan, parameters))
     }
 
-    /// The names, shapes and order of the tensors that a network of this configuration has.
+    /// The layout of a network's tensors: names, shapes and order.
     ///
     /// # Errors
     /// As [`Network::new`].
@@ -87,22 +88,22 @@ impl Network {
         }
     }
 
-    /// Freezes the parameters and puts an adapter beside linear layers. The network computes the same as
-    /// before until the adapters have been trained.
+    /// Freezes the parameters and adds adapters to linear layers. The output does not change until the adapters are
+    /// trained.
     ///
     /// # Errors
-    /// [`Error::Setting`] or [`Error::Contradiction`] if there can be no such adapters.
+    /// [`Error::Setting`] or [`Error::Contradiction`] if the rank, the scale or the targets are invalid.
     pub fn add_adapters(&mut self, config: LoraConfig, seed: u64) -> Result<(), Error> {
         self.adapters = Some(Adapters::new(&self.plan, self.parameters.layout(), config, seed)?);
         Ok(())
     }
 
-    /// Takes the adapters off, so that the network is what it was before them.
+    /// Removes the adapters; the network is as before [`Network::add_adapters`].
     pub fn remove_adapters(&mut self) -> Option<Adapters> {
         self.adapters.take()
     }
 
-    /// Adds what the adapters do to the parameters, `W ← W + scale · B · A`, and takes the adapters off.
+    /// Merges the adapters into the parameters, `W ← W + scale · B · A`, and removes them.
     pub fn merge_adapters(&mut self) {
         let Some(adapters) = self.adapters.take() else { return };
         adapters.merge_into(&self.plan, &mut self.parameters);
@@ -123,35 +124,34 @@ impl Network {
         &mut self.parameters
     }
 
-    /// The adapters, if there are any.
+    /// The adapters, if any.
     pub fn adapters(&self) -> Option<&Adapters> {
         self.adapters.as_ref()
     }
 
-    /// What is trained: the adapters' tensors if there are any, else the parameters.
+    /// The trained tensors: those of the adapters if there are any, otherwise the parameters.
     pub fn trained(&self) -> &Parameters {
         self.adapters.as_ref().map_or(&self.parameters, |adapters| &adapters.tensors)
     }
 
-    /// What is trained: the adapters' tensors if there are any, else the parameters.
+    /// The trained tensors: those of the adapters if there are any, otherwise the parameters.
     pub fn trained_mut(&mut self) -> &mut Parameters {
         self.adapters.as_mut().map_or(&mut self.parameters, |adapters| &mut adapters.tensors)
     }
 
-    /// Zeros of the shape of what is trained.
+    /// Zero gradients, with the layout of the trained tensors.
     pub fn gradients(&self) -> Gradients {
         self.trained().zeros_like()
     }
 
-    /// Whether a block's activations are thrown away after its forward pass and computed again in front of its
-    /// backward pass: a third more work, and the memory of one block instead of all. Off at first. The
-    /// result has the same bits.
+    /// Gradient checkpointing: whether a block's activations are discarded after its forward pass and recomputed before
+    /// its backward pass. It costs a third more computation and saves the activations of all blocks but one. Off by
+    /// default. The results are bit-identical.
     pub fn set_recompute(&mut self, recompute: bool) {
         self.recompute = recompute;
     }
 
-    /// What [`Network::loss_and_gradients`] leaves out. `None` at first; a training gives another seed for each
-    /// batch.
+    /// Sets the dropout of [`Network::loss_and_gradients`]; `None` by default. Use another seed for each batch.
     pub fn set_dropout(&mut self, dropout: Option<Dropout>) {
         self.dropout = dropout;
     }
@@ -164,7 +164,7 @@ impl Network {
         &self.plan
     }
 
-    /// The angles that turn layer `layer`'s queries and keys, as far as a batch of `tokens` tokens has needed them.
+    /// The rotary embedding of a layer's queries and keys, for as many positions as [`Network::extend_rotations`] computed.
     pub(crate) fn rotation(&self, layer: usize) -> Option<&Rotation> {
         self.rotations.get(self.config.rope_of_layer[layer]?)
     }
@@ -174,7 +174,7 @@ impl Network {
         self.rotations.iter_mut().for_each(|rotation| rotation.extend_to(tokens));
     }
 
-    /// The buffers of a pass, taken until they are put back.
+    /// The buffers of a pass. They are taken out during a pass and put back after it.
     pub(crate) fn workspace(&mut self) -> &mut Workspace {
         &mut self.workspace
     }

@@ -1,5 +1,5 @@
-//! A batch through the network and back, on vectors and threads. The plain version, with what each step
-//! means, is the [`oracle`](crate::oracle).
+//! The forward and backward pass of a batch, on kernels and threads. The plain version, which explains each step, is the
+//! [`oracle`](crate::oracle).
 
 use glassbox_tensor::Team;
 use std::borrow::Cow;
@@ -11,19 +11,19 @@ use crate::batch::Batch;
 use crate::head;
 use crate::linear;
 use crate::network::Network;
-use crate::plain::dropout::{Dropout, Place};
-use crate::plan::{Block, Linear, Norm};
+use crate::plain::dropout::{Dropout, DropoutSite};
+use crate::plan::{BlockPlan, LinearPlan, NormPlan};
 use crate::tensors::Gradients;
-use crate::workspace::{Kept, Scratch, Workspace};
+use crate::workspace::{Saved, Scratch, Workspace};
 
-/// One pass: what it runs through and with whom.
+/// The context of one pass: network, threads, batch and settings.
 #[derive(Clone, Copy)]
 pub(crate) struct Pass<'a> {
     pub(crate) network: &'a Network,
     pub(crate) team: &'a Team<'a>,
     pub(crate) batch: &'a Batch,
     pub(crate) recompute: bool,
-    /// What is left out; nothing when nothing is learnt.
+    /// `None` when only the loss is computed.
     pub(crate) dropout: Option<Dropout>,
 }
 
@@ -46,40 +46,40 @@ impl<'a> Pass<'a> {
         work.fit_backward(network.config(), self.rows());
         let losses = head::forward_and_backward(self, work, total_weight, gradients);
         for (layer, block) in network.plan().blocks.iter().enumerate().rev() {
-            let Workspace { streams, kept, scratch } = &mut *work;
-            let kept = &mut kept[if self.recompute { 0 } else { layer }];
+            let Workspace { streams, saved, scratch } = &mut *work;
+            let saved = &mut saved[if self.recompute { 0 } else { layer }];
             if self.recompute {
-                self.block(layer, block, &streams[layer], kept, scratch);
+                self.block(layer, block, &streams[layer], saved, scratch);
             }
-            self.block_backward(layer, block, &streams[layer], kept, scratch, gradients);
+            self.block_backward(layer, block, &streams[layer], saved, scratch, gradients);
         }
         if network.adapters().is_none() {
-            self.drop_out(Place::Embedding, &mut work.scratch.dx);
+            self.drop_out(DropoutSite::Embedding, &mut work.scratch.dx);
             self.embedding_backward(&mut work.scratch.dx, gradients);
         }
         losses
     }
 
-    /// From ids to the stream behind the last block.
+    /// From token ids to the residual stream after the last block.
     fn body(self, work: &mut Workspace) {
         let network = self.network;
         if let Some(block) = network.plan().blocks.first() {
-            work.fit(network.config(), block, self.batch.texts, self.batch.tokens, self.recompute);
+            work.fit(network.config(), block, self.batch.sequences, self.batch.tokens, self.recompute);
         }
         self.embed(&mut work.streams[0]);
-        self.drop_out(Place::Embedding, &mut work.streams[0]);
+        self.drop_out(DropoutSite::Embedding, &mut work.streams[0]);
         for (layer, block) in network.plan().blocks.iter().enumerate() {
-            let Workspace { streams, kept, scratch } = &mut *work;
-            let kept = &mut kept[if self.recompute { 0 } else { layer }];
-            let (before, behind) = streams.split_at_mut(layer + 1);
-            self.block(layer, block, &before[layer], kept, scratch);
+            let Workspace { streams, saved, scratch } = &mut *work;
+            let saved = &mut saved[if self.recompute { 0 } else { layer }];
+            let (before, after) = streams.split_at_mut(layer + 1);
+            self.block(layer, block, &before[layer], saved, scratch);
             let branch = Branch::mlp(layer, block);
-            let (hidden, mid) = (&scratch.hidden, &kept.mid);
-            self.add_to_stream(branch, hidden, mid, &mut kept.mlp_result, &mut behind[0]);
+            let (hidden, mid) = (&scratch.hidden, &saved.mid);
+            self.add_to_stream(branch, hidden, mid, &mut saved.mlp_result, &mut after[0]);
         }
     }
 
-    /// `x = what the token is (+ where it stands)`
+    /// `x = scale · embedding[id]`, plus the position embedding if there is one.
     fn embed(self, x: &mut [f32]) {
         let (parameters, plan, d) = (self.network.parameters(), self.network.plan(), self.d());
         let table = parameters.at(plan.embedding);
@@ -106,75 +106,75 @@ impl<'a> Pass<'a> {
         crate::plain::embedding::backward(d, &self.batch.ids, dx, gradients.at_mut(plan.embedding));
         if let Some(index) = plan.positions {
             let table = &mut gradients.at_mut(index)[..self.batch.tokens * d];
-            for text in dx.chunks_exact(self.batch.tokens * d) {
-                ops::add(self.team, table, text);
+            for sequence in dx.chunks_exact(self.batch.tokens * d) {
+                ops::add(self.team, table, sequence);
             }
         }
     }
 
-    /// A block up to its last layer: leaves `mid = x + attention(norm(x))` in `kept` and the activations, which that layer
-    /// reads, in `scratch.hidden`.
-    fn block(self, layer: usize, block: &Block, x: &[f32], kept: &mut Kept, scratch: &mut Scratch) {
+    /// A block except its last linear layer: leaves `mid = x + attention(norm(x))` in `saved`, and that layer's input in
+    /// `scratch.hidden`.
+    fn block(self, layer: usize, block: &BlockPlan, x: &[f32], saved: &mut Saved, scratch: &mut Scratch) {
         let (team, shape) = (self.team, self.causal(layer));
 
         self.norm(block.attention_norm, x, &mut scratch.normed);
         let mut column = 0;
         for part in &block.qkv.linears {
-            let out = &mut kept.qkv[column..];
+            let out = &mut saved.qkv[column..];
             linear::forward(self, part, &scratch.normed, Start::Zero, out, shape.width());
             column += part.shape.outputs;
         }
         if let Some(order) = &block.qkv.order {
-            self.reorder(&mut kept.qkv, |row, old| {
+            self.reorder(&mut saved.qkv, |row, old| {
                 row.iter_mut().zip(order).for_each(|(x, &source)| *x = old[source]);
             });
         }
         if let Some(norms) = block.qk_norms {
-            self.norm_heads(norms, shape, kept, scratch);
+            self.norm_heads(norms, shape, saved, scratch);
         }
-        self.rotate(layer, shape, &mut kept.qkv, false);
-        ops::causal_attention(team, shape, &kept.qkv, &mut kept.z, &mut kept.peaks);
+        self.rotate(layer, shape, &mut saved.qkv, false);
+        ops::causal_attention(team, shape, &saved.qkv, &mut saved.z, &mut saved.softmax_stats);
         let branch = Branch::attention(layer, block);
-        self.add_to_stream(branch, &kept.z, x, &mut kept.attention_result, &mut kept.mid);
+        self.add_to_stream(branch, &saved.z, x, &mut saved.attention_result, &mut saved.mid);
 
-        let mlp_input = if block.residual == Residual::Parallel { x } else { &kept.mid };
+        let mlp_input = if block.residual == Residual::Parallel { x } else { &saved.mid };
         self.norm(block.mlp_norm, mlp_input, &mut scratch.normed);
         let d_ff = block.mlp_in.shape.outputs;
-        linear::forward(self, &block.mlp_in, &scratch.normed, Start::Zero, &mut kept.before, d_ff);
+        linear::forward(self, &block.mlp_in, &scratch.normed, Start::Zero, &mut saved.before, d_ff);
         if let Some(gated) = &block.mlp_gated {
-            linear::forward(self, gated, &scratch.normed, Start::Zero, &mut kept.gated, d_ff);
+            linear::forward(self, gated, &scratch.normed, Start::Zero, &mut saved.gated, d_ff);
         }
-        self.activate(kept, scratch);
+        self.activate(saved, scratch);
     }
 
-    /// Turns `scratch.dx`, the derivative by the stream behind the block, into that in front of it.
+    /// Replaces `scratch.dx`, the gradient of the stream after the block, by that of the stream before it.
     fn block_backward(
         self,
         layer: usize,
-        block: &Block,
+        block: &BlockPlan,
         x: &[f32],
-        kept: &mut Kept,
+        saved: &mut Saved,
         scratch: &mut Scratch,
         gradients: &mut Gradients,
     ) {
         let parallel = block.residual == Residual::Parallel;
-        self.activate(kept, scratch);
+        self.activate(saved, scratch);
         if parallel {
             scratch.dout.clone_from(&scratch.dx);
         }
-        let mid = std::mem::take(&mut kept.mid);
-        self.mlp_backward(layer, block, if parallel { x } else { &mid }, kept, scratch, gradients);
-        kept.mid = mid;
-        self.attention_backward(layer, block, x, kept, scratch, gradients);
+        let mid = std::mem::take(&mut saved.mid);
+        self.mlp_backward(layer, block, if parallel { x } else { &mid }, saved, scratch, gradients);
+        saved.mid = mid;
+        self.attention_backward(layer, block, x, saved, scratch, gradients);
     }
 
-    /// Adds to `scratch.dx` what the feed-forward branch, which reads `x`, adds to the derivative.
+    /// Adds the gradient through the MLP branch, whose input is `x`, to `scratch.dx`.
     fn mlp_backward(
         self,
         layer: usize,
-        block: &Block,
+        block: &BlockPlan,
         x: &[f32],
-        kept: &mut Kept,
+        saved: &mut Saved,
         scratch: &mut Scratch,
         gradients: &mut Gradients,
     ) {
@@ -185,19 +185,19 @@ impl<'a> Pass<'a> {
 
         dwide.resize(rows * d_ff, 0.0);
         let branch = Branch::mlp(layer, block);
-        let dout = self.branch_backward(branch, &kept.mlp_result, dx, dbranch, gradients);
+        let dout = self.branch_backward(branch, &saved.mlp_result, dx, dbranch, gradients);
         linear::backward(self, &block.mlp_out, hidden, dout, Start::Zero, dwide, gradients);
         self.norm(block.mlp_norm, x, normed);
         match &block.mlp_gated {
             None => {
-                ops::activate_backward(team, activation, &kept.before, dwide);
+                ops::activate_backward(team, activation, &saved.before, dwide);
                 let dbefore = View::new(dwide, rows, d_ff);
                 linear::backward(self, &block.mlp_in, normed, dbefore, Start::Zero, dnormed, gradients);
             }
             Some(gated) => {
-                ops::gate_backward(team, activation, &mut kept.before, &mut kept.gated, dwide);
-                let dbefore = View::new(&kept.before, rows, d_ff);
-                let dgated = View::new(&kept.gated, rows, d_ff);
+                ops::gate_backward(team, activation, &mut saved.before, &mut saved.gated, dwide);
+                let dbefore = View::new(&saved.before, rows, d_ff);
+                let dgated = View::new(&saved.gated, rows, d_ff);
                 linear::backward(self, &block.mlp_in, normed, dbefore, Start::Zero, dnormed, gradients);
                 linear::backward(self, gated, normed, dgated, Start::Out, dnormed, gradients);
             }
@@ -205,28 +205,28 @@ impl<'a> Pass<'a> {
         self.norm_backward(block.mlp_norm, x, dnormed, dx, gradients);
     }
 
-    /// Adds to `scratch.dx` what the attention branch, which reads `x`, adds to the derivative.
+    /// Adds the gradient through the attention branch, whose input is `x`, to `scratch.dx`.
     fn attention_backward(
         self,
         layer: usize,
-        block: &Block,
+        block: &BlockPlan,
         x: &[f32],
-        kept: &mut Kept,
+        saved: &mut Saved,
         scratch: &mut Scratch,
         gradients: &mut Gradients,
     ) {
         let (team, rows, shape) = (self.team, self.rows(), self.causal(layer));
         let Scratch { normed, dnormed, dwide, dx, dz, dbranch, dout, heads, .. } = scratch;
-        let behind: &[f32] = if block.residual == Residual::Parallel { dout } else { dx };
+        let dafter: &[f32] = if block.residual == Residual::Parallel { dout } else { dx };
 
         let branch = Branch::attention(layer, block);
-        let dresult = self.branch_backward(branch, &kept.attention_result, behind, dbranch, gradients);
-        linear::backward(self, &block.attention_out, &kept.z, dresult, Start::Zero, dz, gradients);
+        let dresult = self.branch_backward(branch, &saved.attention_result, dafter, dbranch, gradients);
+        linear::backward(self, &block.attention_out, &saved.z, dresult, Start::Zero, dz, gradients);
         dwide.resize(rows * shape.width(), 0.0);
-        ops::causal_attention_backward(team, shape, &kept.qkv, &kept.z, &kept.peaks, dz, dwide);
+        ops::causal_attention_backward(team, shape, &saved.qkv, &saved.z, &saved.softmax_stats, dz, dwide);
         self.rotate(layer, shape, dwide, true);
         if let Some(norms) = block.qk_norms {
-            self.norm_heads_backward(norms, shape, &kept.qk, dwide, heads, gradients);
+            self.norm_heads_backward(norms, shape, &saved.qk, dwide, heads, gradients);
         }
         if let Some(order) = &block.qkv.order {
             self.reorder(dwide, |row, old| {
@@ -244,7 +244,7 @@ impl<'a> Pass<'a> {
         self.norm_backward(block.attention_norm, x, dnormed, dx, gradients);
     }
 
-    /// Rewrites each row of queries, keys and values: `f(row, old)`.
+    /// Reorders each row of queries, keys and values: `f(row, old)`.
     fn reorder(self, qkv: &mut [f32], f: impl Fn(&mut [f32], &[f32]) + Sync) {
         let width = qkv.len() / self.rows();
         self.team.run_on_pieces(qkv, width, |_, row| {
@@ -253,25 +253,25 @@ impl<'a> Pass<'a> {
         });
     }
 
-    /// Norms each head's query and key; keeps what they were.
-    fn norm_heads(self, norms: [Norm; 2], shape: Causal, kept: &mut Kept, scratch: &mut Scratch) {
+    /// Applies the q/k norms to each head; saves their inputs.
+    fn norm_heads(self, norms: [NormPlan; 2], shape: Causal, saved: &mut Saved, scratch: &mut Scratch) {
         let mut first = 0;
         for (norm, heads) in norms.into_iter().zip([shape.heads, shape.kv_heads]) {
             let [raw, normed] = &mut scratch.heads;
-            gather(&kept.qkv, shape.width(), first, heads * shape.head_dim, raw);
+            gather(&saved.qkv, shape.width(), first, heads * shape.head_dim, raw);
             normed.resize(raw.len(), 0.0);
             self.norm(norm, raw, normed);
             let columns = (shape.heads + shape.kv_heads) * shape.head_dim;
-            scatter(raw, &mut kept.qk, columns, first, heads * shape.head_dim);
-            scatter(normed, &mut kept.qkv, shape.width(), first, heads * shape.head_dim);
+            scatter(raw, &mut saved.qk, columns, first, heads * shape.head_dim);
+            scatter(normed, &mut saved.qkv, shape.width(), first, heads * shape.head_dim);
             first += heads * shape.head_dim;
         }
     }
 
-    /// Turns the derivatives by the normed queries and keys, columns of `dqkv`, into those by what `qk` has kept.
+    /// Replaces the gradients of the normed queries and keys, columns of `dqkv`, by those of the norms' inputs `qk`.
     fn norm_heads_backward(
         self,
-        norms: [Norm; 2],
+        norms: [NormPlan; 2],
         shape: Causal,
         qk: &[f32],
         dqkv: &mut [f32],
@@ -290,7 +290,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// `out = x + post(layer(input))`, with dropout in front of the sum; keeps in `result` what the post norm reads.
+    /// `out = x + dropout(post_norm(layer(input)))`; saves the post norm's input in `result`.
     fn add_to_stream(
         self,
         branch: Branch<'_>,
@@ -311,12 +311,12 @@ impl<'a> Pass<'a> {
                 self.norm(norm, result, out);
             }
         }
-        self.drop_out(branch.place, out);
+        self.drop_out(branch.site, out);
         ops::add(self.team, out, x);
     }
 
-    /// The derivative by the result of a branch's layer, from the derivative by the stream behind it: back through dropout
-    /// and the post norm, which read `result`.
+    /// The gradient of a branch's output before post norm and dropout, from the gradient of the stream after it. `result` is
+    /// the post norm's input.
     fn branch_backward<'b>(
         self,
         branch: Branch<'_>,
@@ -328,7 +328,7 @@ impl<'a> Pass<'a> {
         let dadded = if self.dropout.is_some() {
             dropped.clear();
             dropped.extend_from_slice(dx);
-            self.drop_out(branch.place, dropped);
+            self.drop_out(branch.site, dropped);
             &*dropped
         } else {
             dx
@@ -340,21 +340,21 @@ impl<'a> Pass<'a> {
         View::new(dresult, self.rows(), self.d())
     }
 
-    fn drop_out(self, place: Place, x: &mut [f32]) {
+    fn drop_out(self, site: DropoutSite, x: &mut [f32]) {
         let Some(dropout) = self.dropout else { return };
         let d = self.d();
         self.team.run_on_pieces(x, d, |row, x| {
-            x.iter_mut().enumerate().for_each(|(i, x)| *x *= dropout.factor(place, row * d + i));
+            x.iter_mut().enumerate().for_each(|(i, x)| *x *= dropout.factor(site, row * d + i));
         });
     }
 
-    /// `scratch.hidden = activation(before)`, times `gated` with a gate.
-    fn activate(self, kept: &Kept, scratch: &mut Scratch) {
+    /// `scratch.hidden = activation(before)`, multiplied by `gated` in a gated MLP.
+    fn activate(self, saved: &Saved, scratch: &mut Scratch) {
         let activation = self.network.config().activation;
-        scratch.hidden.copy_from_slice(&kept.before);
-        match kept.gated.is_empty() {
+        scratch.hidden.copy_from_slice(&saved.before);
+        match saved.gated.is_empty() {
             true => ops::activate(self.team, activation, &mut scratch.hidden),
-            false => ops::gate(self.team, activation, &mut scratch.hidden, &kept.gated),
+            false => ops::gate(self.team, activation, &mut scratch.hidden, &saved.gated),
         }
     }
 
@@ -370,7 +370,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    pub(crate) fn norm(self, norm: Norm, x: &[f32], out: &mut [f32]) {
+    pub(crate) fn norm(self, norm: NormPlan, x: &[f32], out: &mut [f32]) {
         let (parameters, epsilon) = (self.network.parameters(), self.network.config().norm_epsilon);
         let weight = self.norm_weight(norm);
         match norm.bias {
@@ -379,10 +379,10 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Adds to `dx` and to the gradients what follows from `dy`.
+    /// Adds the gradient of the norm's input to `dx`, and those of its parameters to `gradients`.
     pub(crate) fn norm_backward(
         self,
-        norm: Norm,
+        norm: NormPlan,
         x: &[f32],
         dy: &[f32],
         dx: &mut [f32],
@@ -403,8 +403,8 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The weight of a norm, with what is added to the stored one.
-    fn norm_weight(self, norm: Norm) -> Cow<'a, [f32]> {
+    /// The weight of a norm: the stored weight plus its offset.
+    fn norm_weight(self, norm: NormPlan) -> Cow<'a, [f32]> {
         let weight = self.network.parameters().at(norm.weight);
         if norm.offset == 0.0 {
             return Cow::Borrowed(weight);
@@ -423,9 +423,9 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Tokens of the batch.
+    /// Number of tokens in the batch.
     pub(crate) fn rows(self) -> usize {
-        self.batch.texts * self.batch.tokens
+        self.batch.sequences * self.batch.tokens
     }
 
     pub(crate) fn d(self) -> usize {
@@ -433,33 +433,33 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// How a branch ends: its last linear layer and the norm behind it.
+/// The end of a branch: its last linear layer and the post norm.
 #[derive(Clone, Copy)]
 struct Branch<'a> {
     /// Where dropout is applied.
-    place: Place,
-    last: &'a Linear,
-    post_norm: Option<Norm>,
+    site: DropoutSite,
+    last: &'a LinearPlan,
+    post_norm: Option<NormPlan>,
 }
 
 impl<'a> Branch<'a> {
-    fn attention(layer: usize, block: &'a Block) -> Branch<'a> {
+    fn attention(layer: usize, block: &'a BlockPlan) -> Branch<'a> {
         let (last, post_norm) = (&block.attention_out, block.attention_post_norm);
-        Branch { place: Place::Attention(layer), last, post_norm }
+        Branch { site: DropoutSite::Attention(layer), last, post_norm }
     }
 
-    fn mlp(layer: usize, block: &'a Block) -> Branch<'a> {
-        Branch { place: Place::FeedForward(layer), last: &block.mlp_out, post_norm: block.mlp_post_norm }
+    fn mlp(layer: usize, block: &'a BlockPlan) -> Branch<'a> {
+        Branch { site: DropoutSite::FeedForward(layer), last: &block.mlp_out, post_norm: block.mlp_post_norm }
     }
 }
 
-/// Copies columns `first..first + columns` of a matrix of rows `width` apart.
+/// Copies columns `first..first + columns` of a matrix with `width` columns.
 fn gather(matrix: &[f32], width: usize, first: usize, columns: usize, out: &mut Vec<f32>) {
     out.clear();
     matrix.chunks_exact(width).for_each(|row| out.extend_from_slice(&row[first..first + columns]));
 }
 
-/// Copies `values` to columns `first..first + columns` of a matrix of rows `width` apart.
+/// Copies `values` to columns `first..first + columns` of a matrix with `width` columns.
 fn scatter(values: &[f32], matrix: &mut [f32], width: usize, first: usize, columns: usize) {
     for (row, values) in matrix.chunks_exact_mut(width).zip(values.chunks_exact(columns)) {
         row[first..first + columns].copy_from_slice(values);

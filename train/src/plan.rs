@@ -1,7 +1,7 @@
-//! Which tensors a network of a configuration consists of, and what each is for.
+//! The training plan: the tensors of a network, and the parts that they belong to.
 //!
-//! The list of parameters is the model's own ([`spec`]); tensors are arranged as Hugging Face stores them, so that what is
-//! trained is what is written to a file.
+//! The list of parameters is the model crate's ([`spec`]). Tensors are arranged as Hugging Face stores them, so that they
+//! are written to files as they are.
 
 use std::collections::HashMap;
 
@@ -11,73 +11,73 @@ use glassbox_model::families;
 use glassbox_model::spec::{self, Parameter, Role, Site, StoredTensor};
 
 use crate::error::Error;
-use crate::plain::linear::{Order, Shape};
+use crate::plain::linear::{LinearShape, WeightOrder};
 use crate::tensors::Layout;
 
-/// A network's parts, each naming its tensors by their index in the layout.
+/// A network's parts; each refers to its tensors by their index in the layout.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) embedding: usize,
     pub(crate) positions: Option<usize>,
-    pub(crate) blocks: Vec<Block>,
-    pub(crate) final_norm: Norm,
-    /// `None` if it is the embedding.
+    pub(crate) blocks: Vec<BlockPlan>,
+    pub(crate) final_norm: NormPlan,
+    /// `None` if tied to the embedding.
     pub(crate) unembedding: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Block {
-    pub(crate) attention_norm: Norm,
-    pub(crate) qkv: Qkv,
+pub(crate) struct BlockPlan {
+    pub(crate) attention_norm: NormPlan,
+    pub(crate) qkv: QkvPlan,
     /// Norms of each head's query and key.
-    pub(crate) qk_norms: Option<[Norm; 2]>,
-    pub(crate) attention_out: Linear,
-    pub(crate) attention_post_norm: Option<Norm>,
-    pub(crate) mlp_norm: Norm,
+    pub(crate) qk_norms: Option<[NormPlan; 2]>,
+    pub(crate) attention_out: LinearPlan,
+    pub(crate) attention_post_norm: Option<NormPlan>,
+    pub(crate) mlp_norm: NormPlan,
     /// Before the activation.
-    pub(crate) mlp_in: Linear,
-    /// What the activations are multiplied by, in a gated feed-forward layer.
-    pub(crate) mlp_gated: Option<Linear>,
-    pub(crate) mlp_out: Linear,
-    pub(crate) mlp_post_norm: Option<Norm>,
+    pub(crate) mlp_in: LinearPlan,
+    /// The factor of the activations in a gated MLP.
+    pub(crate) mlp_gated: Option<LinearPlan>,
+    pub(crate) mlp_out: LinearPlan,
+    pub(crate) mlp_post_norm: Option<NormPlan>,
     pub(crate) residual: Residual,
 }
 
 /// The projections to queries, keys and values: one tensor in GPT-2 and GPT-NeoX, three in Llama.
 #[derive(Clone, Debug)]
-pub(crate) struct Qkv {
-    /// Their outputs stand side by side.
-    pub(crate) linears: Vec<Linear>,
-    /// For each column of queries, keys and values, the column of `linears`' outputs it is; `None` if they are in that order.
+pub(crate) struct QkvPlan {
+    /// Their outputs are concatenated.
+    pub(crate) linears: Vec<LinearPlan>,
+    /// For each column of queries, keys and values, its column in the outputs of `linears`; `None` if the order is the same.
     pub(crate) order: Option<Vec<usize>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Norm {
+pub(crate) struct NormPlan {
     pub(crate) weight: usize,
     /// With a bias it is a layer norm, without one an RMS norm.
     pub(crate) bias: Option<usize>,
-    /// What is added to the stored weight.
+    /// Added to the stored weight.
     pub(crate) offset: f32,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Linear {
-    pub(crate) shape: Shape,
+pub(crate) struct LinearPlan {
+    pub(crate) shape: LinearShape,
     pub(crate) weight: usize,
     pub(crate) bias: Option<usize>,
 }
 
-impl Block {
-    /// All linear layers, in the order they are used.
-    pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
+impl BlockPlan {
+    /// All linear layers, in order of use.
+    pub(crate) fn linears(&self) -> impl Iterator<Item = &LinearPlan> {
         let mlp = [Some(&self.mlp_in), self.mlp_gated.as_ref(), Some(&self.mlp_out)];
         self.qkv.linears.iter().chain([&self.attention_out]).chain(mlp.into_iter().flatten())
     }
 }
 
 impl Plan {
-    /// What is added to the stored weights of norms.
+    /// The number that is added to the stored weights of norms.
     pub(crate) fn norm_offset(&self) -> f32 {
         self.final_norm.offset
     }
@@ -91,7 +91,7 @@ impl Plan {
         if let MlpKind::Experts { .. } = config.mlp {
             return Err(Error::Unsupported { family, what: "a mixture of experts" });
         }
-        let tensors = Tensors::new(config);
+        let tensors = StoredTensors::new(config);
         let plan = Plan {
             embedding: tensors.weight(Site::outside(Role::Embedding)),
             positions: tensors.maybe(Site::outside(Role::Positions)),
@@ -103,17 +103,17 @@ impl Plan {
     }
 }
 
-/// The tensors of a network, by the parameters in them.
-struct Tensors<'a> {
+/// The tensors of a network, indexed by the parameters in them.
+struct StoredTensors<'a> {
     config: &'a Config,
     layout: Layout,
     stored: Vec<StoredTensor>,
-    /// Where each parameter is, by its site and by whether it is a bias: the tensor, and the part of it.
+    /// The tensor of each parameter and its part of it, by the parameter's site and whether it is a bias.
     places: HashMap<(Site, bool), (usize, usize)>,
 }
 
-impl Tensors<'_> {
-    fn new(config: &Config) -> Tensors<'_> {
+impl StoredTensors<'_> {
+    fn new(config: &Config) -> StoredTensors<'_> {
         let stored = spec::tensors(config, families::hf_names(config));
         let (mut layout, mut places) = (Layout::default(), HashMap::new());
         for (index, tensor) in stored.iter().enumerate() {
@@ -122,45 +122,45 @@ impl Tensors<'_> {
                 places.insert((parameter.site, parameter.is_bias), (index, part));
             }
         }
-        Tensors { config, layout, stored, places }
+        StoredTensors { config, layout, stored, places }
     }
 
     fn maybe(&self, site: Site) -> Option<usize> {
         self.places.get(&(site, false)).map(|(tensor, _)| *tensor)
     }
 
-    /// The tensor with the weight at a site that every decoder has.
+    /// The tensor of the weight at a site that every decoder has.
     fn weight(&self, site: Site) -> usize {
         self.places[&(site, false)].0
     }
 
-    fn norm(&self, site: Site) -> Norm {
+    fn norm(&self, site: Site) -> NormPlan {
         let weight = self.weight(site);
         let offset = families::hf_names(self.config).offset(&self.stored[weight].parts[0].0);
-        Norm { weight, bias: self.places.get(&(site, true)).map(|(tensor, _)| *tensor), offset }
+        NormPlan { weight, bias: self.places.get(&(site, true)).map(|(tensor, _)| *tensor), offset }
     }
 
-    fn maybe_norm(&self, site: Site) -> Option<Norm> {
+    fn maybe_norm(&self, site: Site) -> Option<NormPlan> {
         self.maybe(site).map(|_| self.norm(site))
     }
 
-    fn linear(&self, site: Site) -> Linear {
+    fn linear(&self, site: Site) -> LinearPlan {
         let weight = self.weight(site);
         let tensor = &self.stored[weight];
         let (rows, columns) = (tensor.shape[0], tensor.shape[1]);
         let shape = if tensor.transposed {
-            Shape { inputs: rows, outputs: columns, order: Order::InputsOutputs }
+            LinearShape { inputs: rows, outputs: columns, order: WeightOrder::InputsOutputs }
         } else {
-            Shape { inputs: columns, outputs: rows, order: Order::OutputsInputs }
+            LinearShape { inputs: columns, outputs: rows, order: WeightOrder::OutputsInputs }
         };
-        Linear { shape, weight, bias: self.places.get(&(site, true)).map(|(tensor, _)| *tensor) }
+        LinearPlan { shape, weight, bias: self.places.get(&(site, true)).map(|(tensor, _)| *tensor) }
     }
 
-    fn block(&self, layer: usize) -> Block {
+    fn block(&self, layer: usize) -> BlockPlan {
         let at = |role| Site::inside(role, layer);
         let gated = self.config.mlp == MlpKind::Gated;
         let norms = [Role::QNorm, Role::KNorm].map(|role| self.maybe_norm(at(role)));
-        Block {
+        BlockPlan {
             attention_norm: self.norm(at(Role::AttentionNorm)),
             qkv: self.qkv(layer),
             qk_norms: if let [Some(q), Some(k)] = norms { Some([q, k]) } else { None },
@@ -175,8 +175,8 @@ impl Tensors<'_> {
         }
     }
 
-    fn qkv(&self, layer: usize) -> Qkv {
-        let (mut linears, mut order): (Vec<Linear>, Vec<usize>) = (Vec::new(), Vec::new());
+    fn qkv(&self, layer: usize) -> QkvPlan {
+        let (mut linears, mut order): (Vec<LinearPlan>, Vec<usize>) = (Vec::new(), Vec::new());
         let mut first_columns = HashMap::new();
         let mut columns = 0;
         for role in [Role::Q, Role::K, Role::V] {
@@ -192,6 +192,6 @@ impl Tensors<'_> {
             order.extend((0..shape[0]).map(|i| first + rows.at(i)));
         }
         let in_order = order.iter().enumerate().all(|(column, &source)| column == source);
-        Qkv { linears, order: (!in_order).then_some(order) }
+        QkvPlan { linears, order: (!in_order).then_some(order) }
     }
 }

@@ -2,24 +2,24 @@
 
 use std::fmt::Write;
 
-/// Pixels of a chart and of the margins in which its labels stand.
+/// Size of a chart and its margins, in pixels.
 const WIDTH: f64 = 840.0;
 const HEIGHT: f64 = 480.0;
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 20.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 52.0;
-/// Points of a line at most; a longer one is averaged.
+/// Maximum number of points per line; longer lines are averaged.
 const POINTS: usize = 600;
 
 /// A chart.
 #[derive(Clone, Debug, Default)]
 pub struct Chart {
-    /// What stands above it.
+    /// The title above the chart.
     pub title: String,
-    /// What stands under the horizontal axis.
+    /// The label of the horizontal axis.
     pub x: String,
-    /// What stands beside the vertical axis.
+    /// The label of the vertical axis.
     pub y: String,
     /// The lines.
     pub series: Vec<Series>,
@@ -32,12 +32,12 @@ pub struct Series {
     pub name: String,
     /// Its points, in the order of their `x`.
     pub points: Vec<(f64, f64)>,
-    /// Its colour, in SVG's words.
+    /// Its SVG colour.
     pub colour: &'static str,
 }
 
 impl Chart {
-    /// The chart as the text of an SVG file. Points that are no number are left out.
+    /// The chart as an SVG file. Points that are not finite are omitted.
     pub fn svg(&self) -> String {
         let series: Vec<(&Series, Vec<(f64, f64)>)> =
             self.series.iter().map(|series| (series, averaged(&series.points))).collect();
@@ -83,7 +83,7 @@ impl Chart {
     }
 }
 
-/// The beginning of an SVG file on white ground.
+/// The start of an SVG file with a white background.
 pub fn open(width: f64, height: f64) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
@@ -118,7 +118,7 @@ fn line(svg: &mut String, from: (f64, f64), to: (f64, f64), colour: &str) {
     );
 }
 
-/// At most [`POINTS`] points: means of neighbours.
+/// At most [`POINTS`] points: means of neighbouring points.
 fn averaged(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let points: Vec<(f64, f64)> =
         points.iter().copied().filter(|point| point.0.is_finite() && point.1.is_finite()).collect();
@@ -131,7 +131,7 @@ fn averaged(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     points.chunks(together).map(mean).collect()
 }
 
-/// From the least to the greatest, and never nothing.
+/// The range of values, widened if it is empty.
 fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (least, most) =
         values.fold((f64::MAX, f64::MIN), |(least, most), value| (least.min(value), most.max(value)));
@@ -142,7 +142,7 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     }
 }
 
-/// Some five round numbers between two others.
+/// About five round numbers between two limits.
 fn ticks(from: f64, to: f64) -> Vec<f64> {
     let rough = (to - from) / 5.0;
     let power = 10f64.powf(rough.log10().floor());
@@ -152,7 +152,7 @@ fn ticks(from: f64, to: f64) -> Vec<f64> {
     (first..first + 12).map(|i| i as f64 * step).take_while(|tick| *tick <= to + step * 1e-9).collect()
 }
 
-/// A number without needless digits.
+/// A number without trailing zeros.
 fn number(value: f64) -> String {
     let text = if value.abs() >= 1e6 { format!("{:.3}M", value / 1e6) } else { format!("{value:.4}") };
     match text.strip_suffix('M') {
@@ -161,13 +161,13 @@ fn number(value: f64) -> String {
     }
 }
 
-/// Colours that are told apart from each other, for the lines of a chart.
+/// Distinguishable colours for the lines of a chart.
 pub const COLOURS: [&str; 10] = [
     "#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#e377c2", "#7f7f7f",
     "#bcbd22",
 ];
 
-/// Squares of numbers from 0 to 1, side by side, each with a title; the darker, the greater. `labels` name the rows.
+/// Square heat maps of numbers from 0 to 1, in a row, each with a title; darker is larger. `labels` name the rows.
 pub fn squares(title: &str, labels: &[String], squares: &[(String, &[Vec<f32>])]) -> String {
     const CELL: f64 = 18.0;
     let side = labels.len() as f64 * CELL;
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_round_and_inside() {
+    fn ticks_are_round_and_in_range() {
         assert_eq!(ticks(0.0, 10.0), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
         assert_eq!(ticks(-1.2, 3.9), [0.0, 2.0]);
         assert_eq!(ticks(1.61, 1.92).first().map(|tick| number(*tick)), Some("1.7".into()));
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chart_leaves_out_what_is_no_number_and_escapes_its_words() {
+    fn charts_omit_nan_and_escape_text() {
         let points = vec![(0.0, 1.0), (1.0, f64::NAN), (2.0, 3.0)];
         let series = vec![Series { name: "a<b".into(), points, colour: "black" }];
         let svg = Chart { title: "t & u".into(), series, ..Chart::default() }.svg();

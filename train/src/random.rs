@@ -1,8 +1,8 @@
-//! A seeded stream of random numbers that is the same on every machine.
+//! A seeded random generator with the same output on every machine.
 
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A step of SplitMix64 and its finaliser: every bit of the result depends on every bit of `z`.
+/// A step of SplitMix64 with its finaliser, as a hash: every output bit depends on every bit of `z`.
 pub(crate) fn mix(z: u64) -> u64 {
     let z = z.wrapping_add(STEP);
     let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -10,19 +10,19 @@ pub(crate) fn mix(z: u64) -> u64 {
     z ^ z >> 31
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014). Its only state is one number.
+/// SplitMix64 (Steele, Lea and Flood, 2014). Its state is one 64-bit number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Random {
     state: u64,
 }
 
 impl Random {
-    /// A stream for a seed.
+    /// The stream of a seed.
     pub fn new(seed: u64) -> Random {
         Random { state: seed }
     }
 
-    /// A stream of its own for each `part` of a seed.
+    /// A separate stream for each `part` of a seed.
     pub fn part(seed: u64, part: u64) -> Random {
         let mut random = Random::new(seed ^ part.wrapping_mul(0xd134_2543_de82_ef95));
         let state = random.next_u64();
@@ -36,18 +36,18 @@ impl Random {
         bits
     }
 
-    /// Uniform in 0..1, of 53 bits.
+    /// Uniform in [0, 1), with 53 random bits.
     pub fn uniform(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// A whole number below `limit`, which must not be 0; each as likely as the others up to 2⁻³².
+    /// A uniform integer below `limit`, which must not be 0; the bias is at most 2⁻³².
     pub fn below(&mut self, limit: usize) -> usize {
         ((u128::from(self.next_u64()) * limit as u128) >> 64) as usize
     }
 
-    /// Mean 0, variance 1, very nearly normal: the sum of twelve uniform numbers less 6. Unlike other ways it
-    /// needs no logarithm, whose last bit differs between systems.
+    /// Approximately normal, with mean 0 and variance 1: the sum of twelve uniform numbers minus 6. It needs no logarithm,
+    /// whose last bit differs between systems.
     pub fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
     }

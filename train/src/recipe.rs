@@ -1,13 +1,13 @@
-//! A recipe: all that decides what a training comes to, in one TOML file.
+//! A recipe: all settings of a training run, in one TOML file.
 //!
 //! ```
-//! let recipe = glassbox_train::Recipe::preset("nano").expect("it is one of the presets");
+//! let recipe = glassbox_train::Recipe::preset("nano").expect("nano is a preset");
 //! assert_eq!(recipe.model.d_model, 64);
 //! let again = glassbox_train::Recipe::parse("nano", &recipe.to_toml()).unwrap();
 //! assert_eq!(recipe, again);
 //! ```
 //!
-//! What a file leaves out has the default written here; a key that nobody knows is an error.
+//! Missing keys have the defaults of this file; an unknown key is an error.
 
 mod check;
 
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::plain::dropout::Dropout;
 use crate::run::RunError;
 
-/// The recipes that the program carries, by name.
+/// The built-in recipes, by name.
 pub const PRESETS: [(&str, &str); 4] = [
     ("nano", include_str!("../recipes/nano.toml")),
     ("tiny", include_str!("../recipes/tiny.toml")),
@@ -26,22 +26,22 @@ pub const PRESETS: [(&str, &str); 4] = [
     ("tales", include_str!("../recipes/tales.toml")),
 ];
 
-/// All that decides what a training comes to, but for the text.
+/// All settings of a training run. Together with the text they determine the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// The shape of the model.
     pub model: ModelRecipe,
-    /// The tokenizer to learn.
+    /// The tokenizer.
     #[serde(default)]
     pub tokenizer: TokenizerRecipe,
-    /// What is kept back.
+    /// The validation split.
     #[serde(default)]
     pub data: DataRecipe,
-    /// How it learns.
+    /// The training.
     #[serde(default)]
     pub training: TrainingRecipe,
-    /// What is written on the way. Nothing here changes the result.
+    /// The reports during training. They do not change the result.
     #[serde(default)]
     pub report: ReportRecipe,
 }
@@ -52,93 +52,93 @@ pub struct Recipe {
 pub struct ModelRecipe {
     /// `gpt2` or `llama`.
     pub family: String,
-    /// Components of the vector that stands for a token.
+    /// Width of the residual stream.
     pub d_model: usize,
-    /// Blocks.
+    /// Number of blocks.
     pub n_layers: usize,
-    /// Attention heads a block.
+    /// Attention heads per block.
     pub n_heads: usize,
-    /// Heads with keys and values of their own (Llama); as many as heads if left out.
+    /// Key-value heads (Llama); by default `n_heads`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_kv_heads: Option<usize>,
-    /// Hidden neurons of a feed-forward layer; if left out four times `d_model`, of a gated one 8/3 times.
+    /// Hidden width of the MLP; by default `4 · d_model`, and `8/3 · d_model` if it is gated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub d_ff: Option<usize>,
-    /// The longest text, in tokens, and the length of an example.
+    /// Maximum sequence length in tokens, and the length of the training examples.
     pub context_length: usize,
 }
 
-/// The tokenizer to learn.
+/// The tokenizer to train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TokenizerRecipe {
-    /// Tokens of the vocabulary at most, the 256 bytes and the end of a text among them.
+    /// Maximum vocabulary size, including the 256 bytes and the end-of-text token.
     pub vocab_size: usize,
 }
 
-/// What is kept back.
+/// The validation split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataRecipe {
-    /// The share of the text for validation.
+    /// The validation split as a fraction of the text.
     pub validation: f64,
 }
 
-/// How the model learns.
+/// The optimisation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainingRecipe {
-    /// Where all chance begins: first values, kept-back documents, order of the examples.
+    /// Random seed of the initial parameters, the validation split, the order of examples and dropout.
     pub seed: u64,
-    /// Steps in all.
+    /// Number of steps.
     pub steps: u64,
-    /// Examples a step.
+    /// Examples per step.
     pub batch: usize,
-    /// Examples computed at a time: fewer take less memory. 0: all of a step's.
+    /// Examples computed at a time; fewer need less memory. 0: all of a step.
     pub micro_batch: usize,
     /// The learning rate after the warm-up.
     pub learning_rate: f64,
-    /// The learning rate at the end of the cosine.
+    /// The learning rate at the end of the cosine decay.
     pub final_learning_rate: f64,
-    /// Steps in which the learning rate rises from nothing.
+    /// Steps of linear warm-up.
     pub warm_up: u64,
-    /// AdamW's decay of matrices (norms, biases and embeddings have none).
+    /// AdamW's weight decay of matrices; norms, biases and embeddings do not decay.
     pub weight_decay: f64,
-    /// How slowly AdamW forgets the gradient's mean.
+    /// AdamW's β₁: decay rate of the gradient's running mean.
     pub beta1: f64,
-    /// How slowly AdamW forgets the gradient's square.
+    /// AdamW's β₂: decay rate of the squared gradient's running mean.
     pub beta2: f64,
-    /// What AdamW adds to the root of the square.
+    /// AdamW's ε, added to the denominator.
     pub epsilon: f64,
-    /// The longest gradient (global norm); 0 leaves it as it is.
+    /// Maximum global norm of the gradient; 0 disables clipping.
     pub clip: f64,
-    /// The share of numbers left out while learning ([`mod@crate::plain::dropout`]).
+    /// Dropout probability ([`mod@crate::plain::dropout`]).
     pub dropout: f64,
 }
 
-/// What is written on the way.
+/// The reports during training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReportRecipe {
-    /// Steps between two looks at the text kept back. 0: only at the end.
+    /// Steps between validations. 0: only at the end.
     pub validate_every: u64,
-    /// Examples of it that are looked at, spread evenly.
+    /// Number of validation examples, spread evenly over the validation split. 0: all.
     pub validation_examples: usize,
-    /// Steps between two samples. 0: none.
+    /// Steps between samples. 0: none.
     pub sample_every: u64,
-    /// What a sample begins with.
+    /// The prompt of a sample.
     pub prompt: String,
-    /// Tokens of a sample.
+    /// Tokens per sample.
     pub sample_tokens: usize,
-    /// Steps between two glimpses of the model ([`mod@crate::watch`]). 0: none.
+    /// Steps between snapshots of the model ([`mod@crate::watch`]). 0: none.
     pub watch_every: u64,
-    /// The block of the head whose attention a glimpse shows.
+    /// The layer of the head whose attention pattern a snapshot records.
     pub watch_layer: usize,
-    /// Which of its heads.
+    /// The head in that layer.
     pub watch_head: usize,
-    /// Steps between two checkpoints. 0: by time alone.
+    /// Steps between checkpoints. 0: only by time.
     pub checkpoint_every: u64,
-    /// Minutes between two checkpoints. 0: by steps alone.
+    /// Minutes between checkpoints. 0: only by steps.
     pub checkpoint_minutes: f64,
 }
 
@@ -192,23 +192,23 @@ impl Default for ReportRecipe {
 }
 
 impl TrainingRecipe {
-    /// What is left out of the pass that begins with example number `example`.
+    /// The dropout of the pass that starts with example `example`.
     pub(crate) fn dropout_of(&self, example: u64) -> Option<Dropout> {
         Dropout::of(self.dropout, self.seed, example)
     }
 }
 
 impl Recipe {
-    /// The recipe of that name, if it is among [`PRESETS`].
+    /// The preset of that name, if there is one in [`PRESETS`].
     pub fn preset(name: &str) -> Option<Recipe> {
         let (name, text) = PRESETS.into_iter().find(|preset| preset.0 == name)?;
         Recipe::parse(name, text).ok()
     }
 
-    /// Reads a recipe. Errors call it `name`.
+    /// Parses a recipe from TOML. `name` appears in errors.
     ///
     /// # Errors
-    /// [`RunError::Recipe`] where it is not TOML, has a key that nobody knows, or a value that makes no sense.
+    /// [`RunError::Recipe`] if it is not TOML, or has an unknown key or an invalid value.
     pub fn parse(name: &str, text: &str) -> Result<Recipe, RunError> {
         let wrong = |problems: Vec<String>| RunError::Recipe { name: name.to_owned(), problems };
         let recipe: Recipe = toml::from_str(text).map_err(|error| wrong(vec![error.to_string()]))?;
@@ -216,19 +216,19 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// The recipe as a file has it, with every value.
+    /// The recipe as TOML, with every value.
     pub fn to_toml(&self) -> String {
-        // Plain tables of numbers and texts are always written.
+        // Plain tables of numbers and strings always serialise.
         toml::to_string(self).unwrap_or_default()
     }
 
-    /// Sets the number of steps, with a warm-up of a tenth of them at most.
+    /// Sets the number of steps, and limits the warm-up to a tenth of them.
     pub fn set_steps(&mut self, steps: u64) {
         self.training.steps = steps;
         self.training.warm_up = self.training.warm_up.min(steps / 10);
     }
 
-    /// The model's configuration, once the size of the vocabulary is known.
+    /// The model's configuration for a vocabulary size.
     pub fn config(&self, vocab_size: usize) -> Config {
         let model = &self.model;
         let sizes = Sizes {
@@ -242,9 +242,9 @@ impl Recipe {
             d_ff: model.d_ff.unwrap_or(model.d_model * 4),
         };
         let config = families::new_config(&model.family, sizes);
-        let mut config = config.expect("a recipe that was checked names a family that can be trained");
+        let mut config = config.expect("the family of a checked recipe can be trained");
         if model.d_ff.is_none() && config.mlp == MlpKind::Gated {
-            // A gated layer has three matrices instead of two: at 8/3 of d_model it has as many parameters.
+            // A gated MLP has three matrices instead of two: with 8/3 of d_model it has as many parameters.
             config.d_ff = (model.d_model * 8 / 3).next_multiple_of(32);
         }
         config

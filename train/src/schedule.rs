@@ -1,15 +1,15 @@
-//! The learning rate over a run: a short climb, then half a cosine down.
+//! The learning rate schedule: linear warm-up, then cosine decay.
 
-/// Linear warm-up to the peak, then a cosine down to the end's rate (Loshchilov and Hutter, "SGDR", 2017).
+/// Linear warm-up to `peak`, then cosine decay to `end` (Loshchilov and Hutter, "SGDR", 2017).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     /// The highest rate.
     pub peak: f64,
     /// The rate of the last step and of all after it.
     pub end: f64,
-    /// Steps of climbing; step `s < warm_up` has the rate `peak · (s + 1) / warm_up`.
+    /// Warm-up steps; step `s < warm_up` has the rate `peak · (s + 1) / warm_up`.
     pub warm_up: u64,
-    /// Steps of the whole run.
+    /// Steps of the run.
     pub steps: u64,
 }
 
@@ -32,17 +32,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn climbs_then_falls() {
+    fn rises_then_decays() {
         let schedule = Schedule { peak: 1.0, end: 0.1, warm_up: 4, steps: 15 };
         let rates: Vec<f64> = (0..20).map(|step| schedule.rate(step)).collect();
         assert_eq!(rates[..5], [0.25, 0.5, 0.75, 1.0, 1.0]);
         assert!(rates[4..15].windows(2).all(|pair| pair[1] < pair[0]));
-        assert!((rates[9] - 0.55).abs() < 1e-12, "half way down at half time: {}", rates[9]);
+        assert!((rates[9] - 0.55).abs() < 1e-12, "halfway down at half time: {}", rates[9]);
         assert_eq!(rates[14..], [0.1; 6]);
     }
 
     #[test]
-    fn a_run_that_is_all_warm_up_only_climbs() {
+    fn a_run_of_only_warm_up_rises() {
         let schedule = Schedule { peak: 2.0, end: 0.0, warm_up: 3, steps: 3 };
         assert_eq!([0, 1, 2, 3].map(|step| schedule.rate(step)), [2.0 / 3.0, 4.0 / 3.0, 2.0, 0.0]);
     }

@@ -1,52 +1,52 @@
-//! Named tensors in one allocation: parameters, gradients and an optimiser's moments all are such.
+//! Named tensors in one allocation: the type of parameters, gradients and the optimiser's moments.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-pub use glassbox_model::spec::Kind;
+pub use glassbox_model::spec::ParameterKind;
 use glassbox_tensor::Team;
 
 use crate::error::Error;
 
-/// One tensor's name, shape and place.
+/// One tensor's name, shape, kind and range.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Slot {
+pub struct TensorSlot {
     /// Hugging Face's name.
     pub name: String,
     /// Row-major.
     pub shape: Vec<usize>,
-    /// What it is to the model.
-    pub kind: Kind,
-    /// Where its numbers lie in [`Tensors::values`].
+    /// What it is in the model.
+    pub kind: ParameterKind,
+    /// Its range in [`Tensors::values`].
     pub range: Range<usize>,
 }
 
-/// The list of tensors that several [`Tensors`] share.
+/// The list of tensors, shared by several [`Tensors`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layout {
-    slots: Vec<Slot>,
+    slots: Vec<TensorSlot>,
 }
 
 impl Layout {
-    /// Adds a tensor behind those there are, and returns its index.
-    pub fn push(&mut self, name: impl Into<String>, shape: &[usize], kind: Kind) -> usize {
+    /// Appends a tensor and returns its index.
+    pub fn push(&mut self, name: impl Into<String>, shape: &[usize], kind: ParameterKind) -> usize {
         let start = self.len();
         let range = start..start + shape.iter().product::<usize>();
-        self.slots.push(Slot { name: name.into(), shape: shape.to_vec(), kind, range });
+        self.slots.push(TensorSlot { name: name.into(), shape: shape.to_vec(), kind, range });
         self.slots.len() - 1
     }
 
     /// The tensors, in order.
-    pub fn slots(&self) -> &[Slot] {
+    pub fn slots(&self) -> &[TensorSlot] {
         &self.slots
     }
 
-    /// How many numbers all tensors have together.
+    /// Total number of elements.
     pub fn len(&self) -> usize {
         self.slots.last().map_or(0, |slot| slot.range.end)
     }
 
-    /// Whether there is no number.
+    /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -57,17 +57,17 @@ impl Layout {
     }
 }
 
-/// The numbers of all tensors of a [`Layout`], one tensor after the other.
+/// The values of all tensors of a [`Layout`], one tensor after the other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensors {
     layout: Arc<Layout>,
     values: Vec<f32>,
 }
 
-/// What is learnt.
+/// The parameters of a network.
 pub type Parameters = Tensors;
 
-/// The derivative of the loss by each parameter.
+/// The derivative of the loss with respect to each parameter.
 pub type Gradients = Tensors;
 
 impl Tensors {
@@ -111,22 +111,22 @@ impl Tensors {
         }
     }
 
-    /// Names, shapes and places.
+    /// Names, shapes, kinds and ranges.
     pub fn layout(&self) -> &Arc<Layout> {
         &self.layout
     }
 
-    /// All numbers, one tensor after the other.
+    /// All values, one tensor after the other.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// All numbers, one tensor after the other.
+    /// All values, one tensor after the other.
     pub fn values_mut(&mut self) -> &mut [f32] {
         &mut self.values
     }
 
-    /// The numbers of one tensor.
+    /// The values of one tensor.
     ///
     /// # Panics
     /// If there is no tensor of that index.
@@ -134,7 +134,7 @@ impl Tensors {
         &self.values[self.layout.slots[index].range.clone()]
     }
 
-    /// The numbers of one tensor.
+    /// The values of one tensor.
     ///
     /// # Panics
     /// If there is no tensor of that index.
@@ -148,21 +148,21 @@ impl Tensors {
     }
 
     /// Each tensor with its numbers, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&Slot, &[f32])> {
+    pub fn iter(&self) -> impl Iterator<Item = (&TensorSlot, &[f32])> {
         self.layout.slots.iter().map(|slot| (slot, &self.values[slot.range.clone()]))
     }
 
-    /// Sets all numbers to zero.
+    /// Sets all values to zero.
     pub fn zero(&mut self) {
         self.values.fill(0.0);
     }
 
-    /// Multiplies all numbers by `factor`.
+    /// Multiplies all values by `factor`.
     pub fn scale(&mut self, team: &Team<'_>, factor: f32) {
         team.run_on_pieces(&mut self.values, PIECE, |_, piece| piece.iter_mut().for_each(|x| *x *= factor));
     }
 
-    /// `√Σx²` over all numbers, each piece of fixed length summed in `f64`, the pieces in order.
+    /// The global L2 norm `√Σx²`: pieces of fixed length are summed in `f64`, then the pieces in order.
     pub fn norm(&self, team: &Team<'_>) -> f64 {
         let mut sums = vec![0.0; self.values.len().div_ceil(PIECE)];
         team.run_on_pieces(&mut sums, 1, |i, sum| {
@@ -173,10 +173,10 @@ impl Tensors {
     }
 }
 
-/// Numbers one part of a job takes. Part of the order of summation of [`Tensors::norm`].
+/// Elements per piece of work. Part of the order of summation of [`Tensors::norm`].
 pub(crate) const PIECE: usize = 1 << 14;
 
-/// `Σx²` in eight partial sums of `f64`, so that they can run side by side.
+/// `Σx²` in eight partial sums of `f64`, one per lane.
 fn sum_of_squares(x: &[f32]) -> f64 {
     let mut sums = [0.0; 8];
     let (eights, rest) = x.as_chunks::<8>();
@@ -195,13 +195,13 @@ mod tests {
 
     fn layout() -> Arc<Layout> {
         let mut layout = Layout::default();
-        layout.push("a", &[2, 2], Kind::Weight);
-        layout.push("b", &[3], Kind::Bias);
+        layout.push("a", &[2, 2], ParameterKind::Weight);
+        layout.push("b", &[3], ParameterKind::Bias);
         Arc::new(layout)
     }
 
     #[test]
-    fn named_tensors_find_their_places() {
+    fn tensors_are_matched_by_name() {
         let named = |shape: Vec<usize>| {
             vec![
                 ("b".to_string(), vec![3], vec![5.0, 6.0, 7.0]),
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_norm_is_that_of_all_numbers_together() {
+    fn the_norm_covers_all_tensors() {
         let mut tensors = Tensors::zeros(layout());
         tensors.values_mut().copy_from_slice(&[1.0, 2.0, 0.0, 0.0, 0.0, 2.0, 4.0]);
         let pool = Pool::new(2, Level::Scalar).unwrap();

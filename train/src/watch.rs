@@ -1,8 +1,8 @@
-//! Watching a model learn: now and then a glimpse of what has become of it, a line of JSON each.
+//! Snapshots of a model during training, one line of JSON each.
 //!
-//! A glimpse holds the loss at each position of the context (later ones have more to go by), the length of gradient and
-//! weights of each block, what the model thinks may follow one prompt, and where one head looks while it reads it. In a
-//! row they show how a model goes from noise to letters, words and grammar.
+//! A snapshot has the loss at each position of the context (later positions have more context), the norms of the gradients
+//! and weights of each block, the most likely tokens after a prompt, and the attention pattern of one head on that prompt.
+//! A series of them shows how a model progresses from noise to letters, words and grammar.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -16,17 +16,17 @@ use serde::{Deserialize, Serialize};
 use crate::files;
 use crate::tensors::Tensors;
 
-/// Next tokens that a glimpse lists.
+/// Number of next tokens in a snapshot.
 const LISTED: usize = 12;
 
-/// What has become of the model after some steps.
+/// The state of the model after a number of steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Glimpse {
+pub struct Snapshot {
     /// Steps done.
     pub step: u64,
     /// Tokens read.
     pub tokens: u64,
-    /// The mean loss at each position of the context, in nats, on text kept back.
+    /// The mean validation loss at each position of the context, in nats.
     pub loss_by_position: Vec<f64>,
     /// `√Σg²` of each part of the model, before clipping.
     pub gradient_norms: Vec<(String, f64)>,
@@ -34,33 +34,33 @@ pub struct Glimpse {
     pub weight_norms: Vec<(String, f64)>,
     /// The tokens of the prompt.
     pub prompt: Vec<String>,
-    /// What may come next, the likeliest first.
+    /// The most likely next tokens, in descending order.
     pub next: Vec<Next>,
-    /// Where one head looks.
+    /// The attention pattern of one head.
     pub attention: Attention,
 }
 
-/// A token that may come next.
+/// A candidate for the next token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Next {
     /// Its text.
     pub token: String,
-    /// How likely it is.
+    /// Its probability.
     pub probability: f64,
 }
 
-/// Where one head looks.
+/// The attention pattern of one head.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Attention {
-    /// In which block.
+    /// The index of its block.
     pub layer: usize,
-    /// Which head of it.
+    /// The index of the head in its layer.
     pub head: usize,
-    /// For each token of the prompt, how much it looks at each.
+    /// For each token of the prompt, its attention weight on each earlier token and itself.
     pub pattern: Vec<Vec<f32>>,
 }
 
-/// `√Σx²` of each part of the model: the embedding, each block, the rest.
+/// The L2 norm of each part of the model: embedding, each block, final norm, unembedding.
 pub(crate) fn norms(tensors: &Tensors) -> Vec<(String, f64)> {
     let mut sums: Vec<(String, f64)> = Vec::new();
     for (slot, values) in tensors.iter() {
@@ -74,7 +74,7 @@ pub(crate) fn norms(tensors: &Tensors) -> Vec<(String, f64)> {
     sums.into_iter().map(|(name, sum)| (name, sum.sqrt())).collect()
 }
 
-/// The part of the model that a tensor belongs to, by its name.
+/// The part of the model that a tensor belongs to, from its name.
 fn part(name: &str) -> String {
     let mut words = name.split('.');
     while let Some(word) = words.next() {
@@ -89,27 +89,28 @@ fn part(name: &str) -> String {
     "unembedding".into()
 }
 
-/// Keeps one head's pattern.
+/// Records one head's pattern.
 struct OneHead<'a> {
-    kept: &'a mut Attention,
+    pattern_of: &'a mut Attention,
 }
 
 impl Observer for OneHead<'_> {
     fn wants(&self, point: HookPoint, layer: Option<usize>) -> bool {
-        point == HookPoint::Pattern && layer == Some(self.kept.layer)
+        point == HookPoint::Pattern && layer == Some(self.pattern_of.layer)
     }
 
     fn see(&mut self, observed: Observed<'_>) {
         let [_, tokens, positions] = observed.shape;
-        let head = observed.values.chunks_exact(tokens * positions).nth(self.kept.head);
-        self.kept
+        let head = observed.values.chunks_exact(tokens * positions).nth(self.pattern_of.head);
+        self.pattern_of
             .pattern
             .extend(head.into_iter().flat_map(|head| head.chunks_exact(positions)).map(<[f32]>::to_vec));
     }
 }
 
-/// What the model thinks of a prompt: its tokens, what may come next, and where the head of `attention` looks.
-pub(crate) fn look(
+/// Runs the model on a prompt; returns the prompt's tokens, the most likely next tokens, and the pattern of the head that
+/// `attention` names.
+pub(crate) fn predict(
     model: &Runtime,
     tokenizer: &Tokenizer,
     prompt: &str,
@@ -125,7 +126,7 @@ pub(crate) fn look(
         String::from_utf8_lossy(&bytes).into_owned()
     };
     let mut session = model.session(ids.len());
-    let logits = session.feed_observed(&ids, &mut OneHead { kept: &mut attention })?;
+    let logits = session.feed_observed(&ids, &mut OneHead { pattern_of: &mut attention })?;
     let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let weight = |logit: f32| (f64::from(logit) - most).exp();
     let sum: f64 = logits.iter().map(|&logit| weight(logit)).sum();
@@ -137,27 +138,28 @@ pub(crate) fn look(
     Ok((ids.into_iter().map(text).collect(), next, attention))
 }
 
-/// Appends a glimpse to a file.
-pub(crate) fn append(path: &Path, glimpse: &Glimpse) -> io::Result<()> {
-    let line = serde_json::to_string(glimpse)? + "\n";
+/// Appends a snapshot to a file.
+pub(crate) fn append(path: &Path, snapshot: &Snapshot) -> io::Result<()> {
+    let line = serde_json::to_string(snapshot)? + "\n";
     OpenOptions::new().create(true).append(true).open(path)?.write_all(line.as_bytes())
 }
 
-/// Drops the glimpses behind a step: they are of work that was lost and will be done again.
+/// Removes the snapshots after a step, whose work was lost and will be repeated.
 pub(crate) fn rewind(path: &Path, step: u64) -> io::Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    let kept = read_glimpses(path)?.into_iter().filter(|glimpse| glimpse.step <= step);
-    let lines: Vec<String> = kept.map(|glimpse| serde_json::to_string(&glimpse)).collect::<Result<_, _>>()?;
+    let kept = read_snapshots(path)?.into_iter().filter(|snapshot| snapshot.step <= step);
+    let lines: Vec<String> =
+        kept.map(|snapshot| serde_json::to_string(&snapshot)).collect::<Result<_, _>>()?;
     files::write(path, lines.iter().map(|line| format!("{line}\n")).collect::<String>())
 }
 
-/// Reads the glimpses of a file, as far as they are whole.
+/// Reads the snapshots of a file, up to the first incomplete line.
 ///
 /// # Errors
 /// If the file cannot be read.
-pub fn read_glimpses(path: &Path) -> io::Result<Vec<Glimpse>> {
+pub fn read_snapshots(path: &Path) -> io::Result<Vec<Snapshot>> {
     let text = std::fs::read_to_string(path)?;
     Ok(text.lines().map_while(|line| serde_json::from_str(line).ok()).collect())
 }
@@ -167,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tensors_belong_to_parts() {
+    fn tensor_names_give_parts() {
         for (name, expected) in [
             ("transformer.wte.weight", "embedding"),
             ("transformer.wpe.weight", "positions"),

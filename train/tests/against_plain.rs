@@ -1,4 +1,4 @@
-//! The network on vectors and threads against the plain one in `f64`: losses and every gradient.
+//! The fast network against the plain one in `f64`: losses and all gradients.
 
 mod common;
 
@@ -7,12 +7,12 @@ use glassbox_tensor::{Level, Pool};
 use glassbox_train::oracle::loss_and_gradients;
 use glassbox_train::plain::dropout::Dropout;
 
-/// How far a gradient tensor may be off: this part of its largest element. Sums of some hundred products in
-/// `f32`, some layers deep.
+/// Maximum error of a gradient, relative to its tensor's largest element: rounding of sums of about a hundred `f32`
+/// products through a few layers.
 const TOLERANCE: f64 = 3e-5;
 
 #[test]
-fn losses_and_gradients_of_every_kind() {
+fn losses_and_gradients_match_the_oracle() {
     let pool = Pool::new(2, Level::detect()).unwrap();
     for (name, mut network) in networks() {
         for (rows, tokens, dropout) in [(1, 1, 0.0), (3, 7, 0.0), (2, 70, 0.0), (3, 7, 0.3)] {
@@ -32,7 +32,7 @@ fn losses_and_gradients_of_every_kind() {
             assert_eq!(
                 network.loss(&pool, &batch).unwrap() == loss,
                 dropout == 0.0,
-                "dropout is for learning"
+                "dropout applies only with gradients"
             );
             for (slot, found) in gradients.iter() {
                 let expected = &expected[slot.range.clone()];
@@ -47,7 +47,7 @@ fn losses_and_gradients_of_every_kind() {
                     );
                 }
             }
-            // A second time: added, not put in place.
+            // A second call adds to the gradients.
             let once = gradients.clone();
             network.loss_and_gradients(&pool, &batch, total, &mut gradients).unwrap();
             for (twice, once) in gradients.values().iter().zip(once.values()) {
@@ -58,12 +58,12 @@ fn losses_and_gradients_of_every_kind() {
 }
 
 #[test]
-fn blocks_computed_again_give_the_same_bits() {
+fn gradient_checkpointing_gives_the_same_bits() {
     for (name, mut network) in networks() {
         let batch = batch(network.config(), 3, 9);
         network.set_dropout(Some(Dropout { rate: 0.2, seed: 5 }));
         let mut results = [false, true].map(|recompute| {
-            // Other numbers of threads too: the bits are the same in any case.
+            // The number of threads differs too, and must not change the bits.
             let pool = Pool::new(1 + usize::from(recompute), Level::detect()).unwrap();
             let mut gradients = network.gradients();
             network.set_recompute(recompute);

@@ -1,6 +1,6 @@
-//! Tiny GPT-2s and Llamas beside PyTorch's: the loss, the gradient of every tensor, and the losses of ten steps of AdamW.
+//! Tiny GPT-2 and Llama networks against PyTorch: the loss, all gradients, and the losses of ten AdamW steps.
 //!
-//! The goldens are of `scripts/train_goldens.py`.
+//! `scripts/train_goldens.py` made the goldens.
 
 mod common;
 
@@ -14,7 +14,7 @@ use glassbox_tensor::{Level, Pool};
 use glassbox_train::oracle::loss_and_gradients;
 use glassbox_train::{AdamW, AdamWConfig, Batch, Gradients, Network, clip_by_global_norm, gpt2_config};
 
-/// How far a loss, or a gradient tensor by its largest element, may be off, as a part of itself.
+/// Maximum relative error of a loss, and of a gradient relative to its tensor's largest element.
 const TOLERANCE: f64 = 1e-5;
 
 const RATES: [f64; 10] = [2e-3, 4e-3, 6e-3, 8e-3, 1e-2, 9e-3, 7e-3, 5e-3, 3e-3, 1e-3];
@@ -36,7 +36,7 @@ fn configs() -> [(&'static str, Config); 3] {
     ]
 }
 
-/// A golden: the model before its training, ten batches, and what PyTorch makes of them.
+/// A golden: the model before training, ten batches, and PyTorch's results.
 struct Golden {
     network: Network,
     batches: Vec<Batch>,
@@ -58,7 +58,7 @@ impl Golden {
         let ids: Vec<u32> = ids.to_f32().into_iter().map(|id| id as u32).collect();
         let batches = ids.chunks_exact(rows * tokens).map(|ids| Batch::next_token(ids, rows).unwrap());
         let batches: Vec<Batch> = batches.collect();
-        assert_eq!((batches.len(), batches[0].texts), (steps, rows));
+        assert_eq!((batches.len(), batches[0].sequences), (steps, rows));
         Golden { network, batches, file }
     }
 
@@ -67,7 +67,7 @@ impl Golden {
     }
 }
 
-/// The largest difference as a part of the largest expected number; infinite if anything is not a number.
+/// The largest difference relative to the largest expected value; infinite if anything is NaN.
 fn distance(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let most = expected.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
@@ -76,7 +76,7 @@ fn distance(found: &[f64], expected: &[f64]) -> f64 {
 }
 
 #[test]
-fn the_distance_rejects_what_is_wrong() {
+fn the_distance_rejects_wrong_values() {
     let good = [-1.0, 0.2, -3.0];
     assert_eq!(distance(&good, &good), 0.0);
     assert!(distance(&[-1.00001, 0.20001, -3.00002], &good) < TOLERANCE);
@@ -133,7 +133,7 @@ fn the_plain_layers_in_single_precision() {
 }
 
 #[test]
-fn vectors_and_threads() {
+fn the_fast_network_at_every_level() {
     for level in Level::available() {
         let pool = Pool::new(2, level).unwrap();
         check(&format!("{level}"), &|network, batch| {

@@ -1,7 +1,7 @@
 //! Every plain layer's backward pass against central differences of its forward pass, in `f64` on tiny shapes.
 //!
-//! `f′(x) ≈ (f(x + h) − f(x − h)) / 2h` is off by `h²·f‴/6` and by what rounding leaves, some `10⁻¹⁶/h`; Richardson's
-//! step, `(4·D(h) − D(2h)) / 3`, takes the first away, so that with `h = 10⁻³` some eleven digits are right.
+//! `f′(x) ≈ (f(x + h) − f(x − h)) / 2h` has the error `h²·f‴/6` plus rounding of about `10⁻¹⁶/h`. Richardson
+//! extrapolation, `(4·D(h) − D(2h)) / 3`, removes the first, so `h = 10⁻³` gives about eleven correct digits.
 
 mod common;
 
@@ -9,10 +9,10 @@ use glassbox_tensor::ops::{Activation, Rotation};
 use glassbox_train::Random;
 use glassbox_train::oracle::loss_and_gradients;
 use glassbox_train::plain::dropout::Dropout;
-use glassbox_train::plain::linear::Order;
+use glassbox_train::plain::linear::WeightOrder;
 use glassbox_train::plain::{activation, attention, cross_entropy, embedding, linear, norm, rotary};
 
-/// How far a gradient may be off, as a part of its largest element.
+/// Maximum error of a gradient, relative to its largest element.
 const TOLERANCE: f64 = 1e-8;
 const STEP: f64 = 1e-3;
 
@@ -21,7 +21,7 @@ fn numbers(count: usize, seed: u64) -> Vec<f64> {
     (0..count).map(|_| random.normal()).collect()
 }
 
-/// The derivative of `loss` by each number of `x`.
+/// The derivative of `loss` with respect to each element of `x`.
 fn differences(x: &[f64], loss: impl Fn(&[f64]) -> f64) -> Vec<f64> {
     let mut moved = x.to_vec();
     let mut slope = |i: usize, step: f64| {
@@ -36,7 +36,7 @@ fn differences(x: &[f64], loss: impl Fn(&[f64]) -> f64) -> Vec<f64> {
     (0..x.len()).map(|i| (4.0 * slope(i, STEP) - slope(i, 2.0 * STEP)) / 3.0).collect()
 }
 
-/// `Σ y · dy`, whose derivative by `y` is `dy`.
+/// `Σ y · dy`, whose derivative with respect to `y` is `dy`.
 fn dot(y: &[f64], dy: &[f64]) -> f64 {
     assert_eq!(y.len(), dy.len());
     y.iter().zip(dy).map(|(y, dy)| y * dy).sum()
@@ -56,7 +56,7 @@ fn same(what: &str, found: &[f64], x: &[f64], loss: impl Fn(&[f64]) -> f64) {
 }
 
 #[test]
-fn the_distance_rejects_what_is_wrong() {
+fn the_distance_rejects_wrong_values() {
     let good = [-1.0, 0.2, -3.0];
     assert_eq!(distance(&good, &good), 0.0);
     for bad in [[0.0; 3], [f64::NAN; 3], [1.0, -0.2, 3.0], [-2.0, 0.4, -6.0], [-1.0, 0.2 + 1e-7, -3.0]] {
@@ -68,8 +68,8 @@ fn the_distance_rejects_what_is_wrong() {
 
 #[test]
 fn linear_layers() {
-    for order in [Order::OutputsInputs, Order::InputsOutputs] {
-        let shape = linear::Shape { inputs: 5, outputs: 4, order };
+    for order in [WeightOrder::OutputsInputs, WeightOrder::InputsOutputs] {
+        let shape = linear::LinearShape { inputs: 5, outputs: 4, order };
         let (x, w, b, dy) = (numbers(15, 1), numbers(20, 2), numbers(4, 3), numbers(12, 4));
         let (mut dw, mut db) = (vec![0.0; 20], vec![0.0; 4]);
         let dx = linear::backward(shape, &x, &w, &dy, Some(&mut dw), Some(&mut db));
@@ -96,7 +96,7 @@ fn norms() {
 #[test]
 fn causal_attention_with_shared_and_own_keys() {
     for (heads, kv_heads) in [(2, 2), (4, 2), (3, 1)] {
-        let shape = attention::Shape { tokens: 5, heads, kv_heads, head_dim: 3, scale: 0.5 };
+        let shape = attention::AttentionShape { tokens: 5, heads, kv_heads, head_dim: 3, scale: 0.5 };
         let qkv = numbers(2 * 5 * shape.width(), 1);
         let dz = numbers(2 * 5 * heads * 3, 2);
         let dqkv = attention::backward(shape, &qkv, &dz);
@@ -115,7 +115,7 @@ fn activations_with_and_without_a_gate() {
         Activation::ReluSquared,
     ];
     for activation in all {
-        // Away from 0, where two of them have a corner.
+        // Away from 0, where two of them are not differentiable.
         let x: Vec<f64> = numbers(30, 1).into_iter().map(|x| x + 0.05 * x.signum()).collect();
         let (up, dy) = (numbers(30, 2), numbers(30, 3));
         let dx = activation::backward(activation, &x, &dy);
@@ -140,7 +140,7 @@ fn embeddings_and_rotations() {
     embedding::backward(3, &ids, &dx, &mut dtable);
     same("dtable", &dtable, &table, |table| dot(&embedding::forward(table, 3, &ids), &dx));
 
-    // Two heads of four components, of which a third part of the row is left alone.
+    // Two heads of four components; the last third of each row is not rotated.
     let mut rotation = Rotation::new(vec![1.0, 0.1], 1.2);
     rotation.extend_to(3);
     let (x, dy) = (numbers(6 * 12, 3), numbers(6 * 12, 4));
@@ -153,7 +153,8 @@ fn embeddings_and_rotations() {
     });
 }
 
-/// All of a network's gradients at once: along a random direction the loss changes by their product with it.
+/// All gradients of a network at once: the directional derivative of the loss is the dot product of gradient and
+/// direction.
 #[test]
 fn whole_networks_along_random_directions() {
     for (name, mut network) in common::networks() {

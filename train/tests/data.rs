@@ -1,12 +1,13 @@
-//! From files to batches: nothing is lost, nothing is read that was kept back, and a step's examples depend on the seed
-//! and its number alone.
+//! From files to batches: no text is lost, training never reads the validation split, and the examples of a step depend
+//! only on the seed and its number.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use glassbox_tokenizer::Tokenizer;
 use glassbox_train::data::{
-    Batches, Documents, END_OF_TEXT, HeldOut, Part, TokenFile, end_of_document, hold_out, learn_tokenizer,
+    Batches, Documents, END_OF_TEXT, Split, Splits, TokenFile, end_of_document, split_documents,
+    train_tokenizer,
 };
 use tempfile::TempDir;
 
@@ -39,7 +40,7 @@ fn documents_end_at_the_mark_or_with_the_file() {
 }
 
 #[test]
-fn what_is_no_text_is_an_error_that_says_where() {
+fn files_that_are_not_text_are_errors_with_the_offset() {
     let folder = folder(&[("empty", ""), ("blank", " \n<|endoftext|>\n"), ("zero", "ab\0c")]);
     fs::write(folder.path().join("binary"), b"abc\xff\xfe").unwrap();
     let error = |name: &str| Documents::open(&folder.path().join(name)).err().expect(name).to_string();
@@ -51,7 +52,7 @@ fn what_is_no_text_is_an_error_that_says_where() {
 }
 
 #[test]
-fn any_change_of_the_texts_changes_the_fingerprint() {
+fn any_change_of_the_text_changes_the_fingerprint() {
     let of = |files: &[(&str, &str)]| Documents::open(folder(files).path()).unwrap().fingerprint();
     let all = [
         of(&[("a", "one<|endoftext|>two")]),
@@ -73,51 +74,51 @@ fn corpus() -> TempDir {
 }
 
 #[test]
-fn whole_documents_are_kept_back_and_the_seed_says_which() {
+fn whole_documents_are_split_off_by_seed() {
     let folder = corpus();
     let documents = Documents::open(folder.path()).unwrap();
-    let parts = |seed| hold_out(&documents, 0.1, seed);
-    let HeldOut { training, validation } = parts(3);
+    let parts = |seed| split_documents(&documents, 0.1, seed);
+    let Splits { training, validation } = parts(3);
     let mut all: Vec<usize> = training.iter().chain(&validation).map(|piece| piece.0).collect();
     all.sort_unstable();
     assert_eq!(all, (0..100).collect::<Vec<_>>());
     let kept: usize = validation.iter().map(|piece| documents.byte_len(piece.0)).sum();
     let share = kept as f64 / documents.total_bytes() as f64;
     assert!((0.07..=0.1).contains(&share), "{share}");
-    assert_eq!(parts(3), HeldOut { training, validation });
+    assert_eq!(parts(3), Splits { training, validation });
     assert_ne!(parts(4), parts(3));
-    assert!(hold_out(&documents, 0.0, 3).validation.is_empty());
+    assert!(split_documents(&documents, 0.0, 3).validation.is_empty());
 }
 
 #[test]
-fn of_a_single_document_the_end_is_kept_back() {
+fn the_end_of_a_single_document_is_the_validation_split() {
     let folder = folder(&[("one.txt", &"snow é white ".repeat(100))]);
     let documents = Documents::open(folder.path()).unwrap();
-    let parts = hold_out(&documents, 0.1, 1);
+    let parts = split_documents(&documents, 0.1, 1);
     let cut = parts.training[0].1;
-    assert_eq!(parts, HeldOut { training: vec![(0, cut)], validation: vec![(0, cut)] });
+    assert_eq!(parts, Splits { training: vec![(0, cut)], validation: vec![(0, cut)] });
     assert!((1255..=1265).contains(&cut) && documents.get(0).is_char_boundary(cut), "{cut}");
 }
 
-/// The corpus as a mapped file, with its tokenizer.
+/// The corpus as a token file, with its tokenizer.
 fn encoded(folder: &Path) -> (TokenFile, Tokenizer, PathBuf) {
     let documents = Documents::open(folder).unwrap();
-    let parts = hold_out(&documents, 0.1, 3);
-    let tokenizer = learn_tokenizer(&documents, &parts, 300).unwrap();
+    let parts = split_documents(&documents, 0.1, 3);
+    let tokenizer = train_tokenizer(&documents, &parts, 300).unwrap();
     let path = folder.join("tokens.bin");
     TokenFile::write(&path, &documents, &parts, &tokenizer).unwrap();
     (TokenFile::open(&path).unwrap(), tokenizer, path)
 }
 
 #[test]
-fn the_file_of_ids_says_all_texts_again_each_with_its_end() {
+fn the_token_file_decodes_to_all_documents_each_with_its_end() {
     let folder = corpus();
     let documents = Documents::open(folder.path()).unwrap();
-    let parts = hold_out(&documents, 0.1, 3);
+    let parts = split_documents(&documents, 0.1, 3);
     let (tokens, tokenizer, path) = encoded(folder.path());
     let end = end_of_document(&tokenizer).unwrap();
     assert_eq!(end, 0);
-    for (part, pieces) in [(Part::Training, &parts.training), (Part::Validation, &parts.validation)] {
+    for (part, pieces) in [(Split::Training, &parts.training), (Split::Validation, &parts.validation)] {
         let mut ids = Vec::new();
         tokens.read(part, 0, tokens.len(part), &mut ids).unwrap();
         let texts: Vec<String> =
@@ -128,7 +129,7 @@ fn the_file_of_ids_says_all_texts_again_each_with_its_end() {
             assert_eq!(*text, documents.get(piece.0));
         }
     }
-    // A file that is cut off, or of something else, or has an id too many, is not read.
+    // Truncated files, other files and ids outside the vocabulary are errors.
     let bytes = fs::read(&path).unwrap();
     let mut strange = bytes.clone();
     strange[32..34].copy_from_slice(&[0xff, 0xff]);
@@ -141,13 +142,13 @@ fn the_file_of_ids_says_all_texts_again_each_with_its_end() {
 }
 
 #[test]
-fn an_example_depends_on_the_seed_and_its_number_alone() {
+fn an_example_depends_only_on_seed_and_number() {
     let folder = corpus();
     let (tokens, _, _) = encoded(folder.path());
     let batches = Batches::new(&tokens, 16, 5).unwrap();
     let (ids, targets) = batches.read(&tokens, 8, 8).unwrap();
     assert_eq!((ids.len(), targets.len()), (128, 128));
-    // In any other division of the work.
+    // The same with another division into calls.
     let halves = [(8, 4), (12, 4)].map(|(first, rows)| batches.read(&tokens, first, rows).unwrap());
     assert_eq!(ids, [&halves[0].0[..], &halves[1].0].concat());
     assert_eq!(targets, [&halves[0].1[..], &halves[1].1].concat());
@@ -155,7 +156,7 @@ fn an_example_depends_on_the_seed_and_its_number_alone() {
         assert_eq!(ids[1..], targets[..15]);
     }
     assert_ne!(ids, Batches::new(&tokens, 16, 6).unwrap().read(&tokens, 8, 8).unwrap().0);
-    let too_long = tokens.len(Part::Training);
+    let too_long = tokens.len(Split::Training);
     assert!(Batches::new(&tokens, too_long, 5).unwrap_err().to_string().contains("shorter context_length"));
     assert_eq!(Batches::new(&tokens, too_long - 1, 5).unwrap().epoch_len(), 1);
 }

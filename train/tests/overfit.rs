@@ -1,4 +1,4 @@
-//! A network that sees one batch again and again learns it by heart.
+//! A network trained repeatedly on one batch memorises it.
 
 mod common;
 
@@ -16,7 +16,10 @@ fn overfits(config: Config) {
     let mut optimizer = AdamW::new(AdamWConfig::default(), network.trained());
     let mut gradients = network.gradients();
     let first = network.loss(&pool, &batch).unwrap().mean();
-    assert!((first - (network.config().vocab_size as f64).ln()).abs() < 0.2, "nothing is known yet: {first}");
+    assert!(
+        (first - (network.config().vocab_size as f64).ln()).abs() < 0.2,
+        "the initial loss is not ln(vocab_size): {first}"
+    );
     for _ in 0..250 {
         gradients.zero();
         network.loss_and_gradients(&pool, &batch, batch.total_weight(), &mut gradients).unwrap();

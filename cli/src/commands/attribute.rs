@@ -1,7 +1,7 @@
 //! `attribute`: how much each part of the model adds to the logit of a token.
 
 use clap::Args;
-use glassbox_model::glass::{self, Attribution, Contribution, Part};
+use glassbox_model::glass::{self, Attribution, Component, Contribution};
 use serde::Serialize;
 
 use super::predict::{shown, text};
@@ -82,14 +82,14 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
 }
 
 /// A part's kind, layer and head.
-fn parts(part: Part) -> (&'static str, Option<usize>, Option<usize>) {
+fn parts(part: Component) -> (&'static str, Option<usize>, Option<usize>) {
     match part {
-        Part::Embedding => ("embedding", None, None),
-        Part::PositionEmbedding => ("position embedding", None, None),
-        Part::Head { layer, head } => ("head", Some(layer), Some(head)),
-        Part::AttentionBias { layer } => ("attention bias", Some(layer), None),
-        Part::Mlp { layer } => ("mlp", Some(layer), None),
-        Part::FinalNormBias => ("final norm bias", None, None),
+        Component::Embedding => ("embedding", None, None),
+        Component::PositionEmbedding => ("position embedding", None, None),
+        Component::Head { layer, head } => ("head", Some(layer), Some(head)),
+        Component::AttentionBias { layer } => ("attention bias", Some(layer), None),
+        Component::Mlp { layer } => ("mlp", Some(layer), None),
+        Component::FinalNormBias => ("final norm bias", None, None),
     }
 }
 

@@ -116,13 +116,14 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     };
     let pool = arguments.machine.pool()?;
     let mut tuning = FineTuning::new(&arguments.out, &source.checkpoint, &arguments.data, settings)?;
-    let texts = tuning.texts().len();
+    let sequences = tuning.sequences().len();
     let steps =
-        arguments.steps.unwrap_or_else(|| (texts as f64 * epochs / arguments.batch as f64).ceil() as u64);
+        arguments.steps.unwrap_or_else(|| (sequences as f64 * epochs / arguments.batch as f64).ceil() as u64);
     tuning.set_steps(steps);
     tuning.set_recompute(arguments.recompute);
-    let learnt: usize = tuning.texts().iter().flat_map(|text| &text.learnt).filter(|learnt| **learnt).count();
-    note(format_args!("data        {texts} sequences, {learnt} tokens to learn"));
+    let in_loss = tuning.sequences().iter().flat_map(|sequence| &sequence.in_loss);
+    let in_loss = in_loss.filter(|in_loss| **in_loss).count();
+    note(format_args!("data        {sequences} sequences, {in_loss} tokens to learn"));
     let trained = tuning.network().trained().values().len();
     note(format_args!(
         "trained     {trained} of {} parameters",
@@ -130,14 +131,14 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     ));
     let mut show = Show::new();
     show.bar(steps, 0);
-    let learnt = tuning.train(&pool, &mut show)?;
+    let tuned = tuning.train(&pool, &mut show)?;
     show.end();
     note(format_args!(
         "loss        {:.4} before, {:.4} after (nats per learnt token)",
-        learnt.before, learnt.after
+        tuned.before, tuned.after
     ));
     out.line(arguments.out.display())?;
-    match learnt.outcome {
+    match tuned.outcome {
         Outcome::Done => Ok(()),
         Outcome::Stopped => Err(Interrupted.into()),
     }

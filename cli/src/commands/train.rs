@@ -103,11 +103,11 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         }
     };
     if let Some(epochs) = arguments.epochs {
-        run.set_steps((run.steps_an_epoch() * epochs).ceil() as u64)?;
+        run.set_steps((run.steps_per_epoch() * epochs).ceil() as u64)?;
     }
     if let Some(minutes) = arguments.minutes {
         show.say("timing a step");
-        let seconds = run.seconds_a_step(&pool)?;
+        let seconds = run.seconds_per_step(&pool)?;
         run.set_steps((minutes * 60.0 / seconds).floor() as u64)?;
     }
     if let Some(steps) = arguments.watch {

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use glassbox_train::plot::{self, COLOURS, Chart, Series};
 use glassbox_train::run::WATCH;
-use glassbox_train::watch::{Glimpse, read_glimpses};
+use glassbox_train::watch::{Snapshot, read_snapshots};
 
 use crate::escape;
 use crate::output::{Out, note};
@@ -38,23 +38,23 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let path = arguments.run.join(WATCH);
-    let glimpses = read_glimpses(&path).with_context(|| path.display().to_string())?;
-    let Some(last) = glimpses.last() else { bail!("{}: no snapshots found", path.display()) };
+    let snapshots = read_snapshots(&path).with_context(|| path.display().to_string())?;
+    let Some(last) = snapshots.last() else { bail!("{}: no snapshots found", path.display()) };
     if arguments.json {
-        return out.json(&glimpses);
+        return out.json(&snapshots);
     }
     out.line(
         out.paint(2, &format!("{:>8}  {:>7}  after «{}»", "step", "loss", escape(&last.prompt.concat()))),
     )?;
-    for glimpse in &glimpses {
-        let next = glimpse.next.iter().take(5);
+    for snapshot in &snapshots {
+        let next = snapshot.next.iter().take(5);
         let next: Vec<String> =
             next.map(|next| format!("{} {:.0} %", escape(&next.token), next.probability * 100.0)).collect();
-        out.line(format_args!("{:>8}  {:>7.3}  {}", glimpse.step, loss(glimpse), next.join("  ")))?;
+        out.line(format_args!("{:>8}  {:>7.3}  {}", snapshot.step, loss(snapshot), next.join("  ")))?;
     }
     let folder = arguments.run.join("watch");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    for (name, svg) in drawings(&glimpses, last) {
+    for (name, svg) in drawings(&snapshots, last) {
         write(&folder.join(name), &svg)?;
     }
     note(format_args!("drawn       {}", folder.display()));
@@ -62,54 +62,54 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
 }
 
 /// All figures with their file names.
-fn drawings(glimpses: &[Glimpse], last: &Glimpse) -> [(&'static str, String); 5] {
+fn drawings(snapshots: &[Snapshot], last: &Snapshot) -> [(&'static str, String); 5] {
     [
-        ("position.svg", by_position(&spread(glimpses))),
-        ("gradients.svg", norms("Gradient norm", glimpses, |glimpse| &glimpse.gradient_norms)),
-        ("weights.svg", norms("Weight norm", glimpses, |glimpse| &glimpse.weight_norms)),
-        ("next.svg", next(glimpses, last)),
-        ("attention.svg", attention(&spread(glimpses), last)),
+        ("position.svg", by_position(&spread(snapshots))),
+        ("gradients.svg", norms("Gradient norm", snapshots, |snapshot| &snapshot.gradient_norms)),
+        ("weights.svg", norms("Weight norm", snapshots, |snapshot| &snapshot.weight_norms)),
+        ("next.svg", next(snapshots, last)),
+        ("attention.svg", attention(&spread(snapshots), last)),
     ]
 }
 
-fn by_position(glimpses: &[&Glimpse]) -> String {
-    let series = glimpses.iter().zip(COLOURS).map(|(glimpse, colour)| Series {
-        name: format!("step {}", glimpse.step),
-        points: (0..).map(f64::from).zip(glimpse.loss_by_position.iter().copied()).collect(),
+fn by_position(snapshots: &[&Snapshot]) -> String {
+    let series = snapshots.iter().zip(COLOURS).map(|(snapshot, colour)| Series {
+        name: format!("step {}", snapshot.step),
+        points: (0..).map(f64::from).zip(snapshot.loss_by_position.iter().copied()).collect(),
         colour,
     });
     chart("Loss by position", "position in the context", "nats per token", series.collect())
 }
 
-fn norms(title: &str, glimpses: &[Glimpse], of: fn(&Glimpse) -> &[(String, f64)]) -> String {
-    let parts = glimpses.first().map_or(&[][..], of);
+fn norms(title: &str, snapshots: &[Snapshot], of: fn(&Snapshot) -> &[(String, f64)]) -> String {
+    let parts = snapshots.first().map_or(&[][..], of);
     let series = parts.iter().zip(COLOURS.iter().cycle()).map(|((name, _), colour)| {
-        let value = |glimpse| of(glimpse).iter().find(|(part, _)| part == name).map(|(_, norm)| *norm);
-        let points = glimpses.iter().filter_map(|glimpse| Some((glimpse.step as f64, value(glimpse)?)));
+        let value = |snapshot| of(snapshot).iter().find(|(part, _)| part == name).map(|(_, norm)| *norm);
+        let points = snapshots.iter().filter_map(|snapshot| Some((snapshot.step as f64, value(snapshot)?)));
         Series { name: name.clone(), points: points.collect(), colour }
     });
     chart(title, "step", "L2 norm", series.collect())
 }
 
 /// The probabilities over time of the tokens that are most likely in the last snapshot.
-fn next(glimpses: &[Glimpse], last: &Glimpse) -> String {
+fn next(snapshots: &[Snapshot], last: &Snapshot) -> String {
     let series = last.next.iter().take(6).zip(COLOURS).map(|(token, colour)| {
-        let probability = |glimpse: &Glimpse| {
-            let found = glimpse.next.iter().find(|next| next.token == token.token);
+        let probability = |snapshot: &Snapshot| {
+            let found = snapshot.next.iter().find(|next| next.token == token.token);
             found.map_or(0.0, |next| next.probability)
         };
-        let points = glimpses.iter().map(|glimpse| (glimpse.step as f64, probability(glimpse)));
+        let points = snapshots.iter().map(|snapshot| (snapshot.step as f64, probability(snapshot)));
         Series { name: format!("«{}»", escape(&token.token)), points: points.collect(), colour }
     });
     let title = format!("Next token after «{}»", escape(&last.prompt.concat()));
     chart(&title, "step", "probability", series.collect())
 }
 
-fn attention(glimpses: &[&Glimpse], last: &Glimpse) -> String {
+fn attention(snapshots: &[&Snapshot], last: &Snapshot) -> String {
     let labels: Vec<String> = last.prompt.iter().map(|token| escape(token)).collect();
-    let squares: Vec<(String, &[Vec<f32>])> = glimpses
+    let squares: Vec<(String, &[Vec<f32>])> = snapshots
         .iter()
-        .map(|glimpse| (format!("step {}", glimpse.step), &glimpse.attention.pattern[..]))
+        .map(|snapshot| (format!("step {}", snapshot.step), &snapshot.attention.pattern[..]))
         .collect();
     let (layer, head) = (last.attention.layer, last.attention.head);
     plot::squares(&format!("Attention pattern of head {head} in block {layer}"), &labels, &squares)
@@ -120,13 +120,13 @@ fn chart(title: &str, x: &str, y: &str, series: Vec<Series>) -> String {
 }
 
 /// At most [`MAX_DRAWN`] snapshots, evenly spaced, the first and the last included.
-fn spread(glimpses: &[Glimpse]) -> Vec<&Glimpse> {
-    let count = glimpses.len().min(MAX_DRAWN);
-    (0..count).map(|i| &glimpses[i * (glimpses.len() - 1) / (count - 1).max(1)]).collect()
+fn spread(snapshots: &[Snapshot]) -> Vec<&Snapshot> {
+    let count = snapshots.len().min(MAX_DRAWN);
+    (0..count).map(|i| &snapshots[i * (snapshots.len() - 1) / (count - 1).max(1)]).collect()
 }
 
-fn loss(glimpse: &Glimpse) -> f64 {
-    glimpse.loss_by_position.iter().sum::<f64>() / glimpse.loss_by_position.len().max(1) as f64
+fn loss(snapshot: &Snapshot) -> f64 {
+    snapshot.loss_by_position.iter().sum::<f64>() / snapshot.loss_by_position.len().max(1) as f64
 }
 
 fn escape(text: &str) -> String {

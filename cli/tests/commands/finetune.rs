@@ -153,8 +153,8 @@ fn invalid_data_is_an_error() {
             r#"{"messages": [{"role": "user", "content": "a<|endoftext|>b"}, {"role": "assistant", "content": "x"}]}"#,
             &["line 1", "special token <|endoftext|>"],
         ),
-        ("empty.jsonl", "", &["there is no text in it"]),
-        ("empty.txt", "", &["there is no text in it"]),
+        ("empty.jsonl", "", &["no text found"]),
+        ("empty.txt", "", &["no text found"]),
     ];
     for (name, text, words) in cases {
         bench.write(name, text);

@@ -205,10 +205,12 @@ fn ctrl_c_writes_a_checkpoint() {
 #[test]
 fn only_the_same_run_is_resumed() {
     let bench = Bench::new();
-    bench.resume("nothing", &[]).fails(1, &["there is no run to go on with", "recipe.toml is missing"]);
+    bench.resume("nothing", &[]).fails(1, &["no training run to resume", "recipe.toml is missing"]);
     ok(bench.begin("run", &["--steps", "5"]).run());
     let recipe = bench.arg("recipe.toml");
-    bench.resume("run", &["--config", &recipe]).fails(1, &["begun otherwise", "training.steps is 40, was 5"]);
+    bench
+        .resume("run", &["--config", &recipe])
+        .fails(1, &["differs from the recipe or text", "training.steps is 40, was 5"]);
     bench.resume("run", &["--steps", "6"]).fails(1, &["training.steps is 6, was 5"]);
     bench.resume("run", &["--preset", "nano", "--steps", "5"]).fails(1, &["model.d_model is 64, was 16"]);
     fs::write(bench.path("other"), "Another tale altogether.").unwrap();
@@ -233,10 +235,10 @@ fn invalid_texts_leave_no_run() {
     let bench = Bench::new();
     let recipe = bench.arg("recipe.toml");
     let cases: [(&str, &[u8], &[&str]); 4] = [
-        ("empty", b"", &["there is no text in it"]),
+        ("empty", b"", &["no text found"]),
         ("binary", b"\x00\x01\xfe\xff", &["expected UTF-8 text"]),
         ("short", b"Once upon", &["tokens, but one example needs 17", "context_length"]),
-        ("blank", b"\n \n<|endoftext|>\n", &["there is no text in it"]),
+        ("blank", b"\n \n<|endoftext|>\n", &["no text found"]),
     ];
     for (name, bytes, words) in cases {
         fs::write(bench.path(name), bytes).unwrap();
@@ -270,7 +272,7 @@ fn a_diverging_training_keeps_the_last_good_checkpoint() {
     // The warm-up lets the first steps succeed.
     let wild = wild.replace("checkpoint_every = 5", "checkpoint_every = 1");
     fs::write(bench.path("recipe.toml"), wild).unwrap();
-    bench.begin("run", &[]).fails(1, &["is no number any more", "learning_rate"]);
+    bench.begin("run", &[]).fails(1, &["is no longer finite", "learning_rate"]);
     assert!(!bench.path("run/model.safetensors").exists());
 }
 

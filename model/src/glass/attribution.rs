@@ -14,7 +14,7 @@ use crate::runtime::Runtime;
 
 /// A part of the model that adds to the residual stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Part {
+pub enum Component {
     /// The vector of the last token.
     Embedding,
     /// The vector of the last position (learned positions only).
@@ -44,7 +44,7 @@ pub enum Part {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Contribution {
     /// The part.
-    pub part: Part,
+    pub part: Component,
     /// What it adds to the logit.
     pub logit: f64,
 }
@@ -114,9 +114,9 @@ pub fn attribute(model: &Runtime, ids: &[u32], token: Option<u32>) -> Result<Att
 
     let mut contributions = Vec::new();
     let mut add = |part, logit| contributions.push(Contribution { part, logit });
-    add(Part::Embedding, dot(&direction, vector(HookPoint::Embed, None)));
+    add(Component::Embedding, dot(&direction, vector(HookPoint::Embed, None)));
     if model.config.learned_positions {
-        add(Part::PositionEmbedding, dot(&direction, vector(HookPoint::PositionEmbed, None)));
+        add(Component::PositionEmbedding, dot(&direction, vector(HookPoint::PositionEmbed, None)));
     }
     for (layer, block) in model.decoder.blocks.iter().enumerate() {
         // The direction behind attention's output projection: through the post norm, if there is one.
@@ -130,16 +130,16 @@ pub fn attribute(model: &Runtime, ids: &[u32], token: Option<u32>) -> Result<Att
         let z = vector(HookPoint::Z, Some(layer));
         let heads = by_head.chunks_exact(head_dim).zip(z.chunks_exact(head_dim));
         for (head, (by_head, z)) in heads.enumerate() {
-            add(Part::Head { layer, head }, dot(by_head, z));
+            add(Component::Head { layer, head }, dot(by_head, z));
         }
         let bias = projection.bias.as_ref().map_or(0.0, |bias| dot(&direction_out, bias)) + norm_bias;
         if projection.bias.is_some() || norm_bias != 0.0 {
-            add(Part::AttentionBias { layer }, bias);
+            add(Component::AttentionBias { layer }, bias);
         }
-        add(Part::Mlp { layer }, dot(&direction, vector(HookPoint::MlpOut, Some(layer))));
+        add(Component::Mlp { layer }, dot(&direction, vector(HookPoint::MlpOut, Some(layer))));
     }
     if let Norm::Layer { .. } = final_norm {
-        add(Part::FinalNormBias, final_bias);
+        add(Component::FinalNormBias, final_bias);
     }
     Ok(Attribution { token, logit, contributions })
 }

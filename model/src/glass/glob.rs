@@ -14,11 +14,11 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob {
     text: String,
-    parts: Vec<Part>,
+    parts: Vec<GlobPart>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum GlobPart {
     /// `*`
     Many,
     /// `?`
@@ -52,14 +52,14 @@ impl FromStr for Glob {
         while let Some(c) = rest.chars().next() {
             rest = &rest[c.len_utf8()..];
             parts.push(match c {
-                '*' => Part::Many,
-                '?' => Part::One,
+                '*' => GlobPart::Many,
+                '?' => GlobPart::One,
                 '[' => {
                     let (set, after) = rest.split_once(']').ok_or_else(error)?;
                     rest = after;
                     among(set).ok_or_else(error)?
                 }
-                c => Part::Char(c),
+                c => GlobPart::Char(c),
             });
         }
         Ok(Glob { text: text.to_owned(), parts })
@@ -67,7 +67,7 @@ impl FromStr for Glob {
 }
 
 /// What stands between `[` and `]`; `None` if that is nothing.
-fn among(set: &str) -> Option<Part> {
+fn among(set: &str) -> Option<GlobPart> {
     let (inverted, set) = match set.strip_prefix(['!', '^']) {
         Some(set) => (true, set),
         None => (false, set),
@@ -83,7 +83,7 @@ fn among(set: &str) -> Option<Part> {
             i += 1;
         }
     }
-    (!ranges.is_empty()).then_some(Part::Among { ranges, inverted })
+    (!ranges.is_empty()).then_some(GlobPart::Among { ranges, inverted })
 }
 
 impl Glob {
@@ -95,7 +95,7 @@ impl Glob {
         let mut retry: Option<(usize, usize)> = None;
         loop {
             match self.parts.get(part) {
-                Some(Part::Many) => {
+                Some(GlobPart::Many) => {
                     part += 1;
                     retry = Some((part, at));
                     continue;
@@ -118,15 +118,15 @@ impl Glob {
     }
 }
 
-impl Part {
+impl GlobPart {
     fn takes(&self, c: char) -> bool {
         match self {
-            Part::Many => false,
-            Part::One => true,
-            Part::Among { ranges, inverted } => {
+            GlobPart::Many => false,
+            GlobPart::One => true,
+            GlobPart::Among { ranges, inverted } => {
                 ranges.iter().any(|&(first, last)| (first..=last).contains(&c)) != *inverted
             }
-            Part::Char(expected) => *expected == c,
+            GlobPart::Char(expected) => *expected == c,
         }
     }
 }
@@ -182,10 +182,10 @@ mod tests {
     }
 
     /// By trying every share of every star.
-    fn plainly(parts: &[Part], name: &[char]) -> bool {
+    fn plainly(parts: &[GlobPart], name: &[char]) -> bool {
         match parts.split_first() {
             None => name.is_empty(),
-            Some((Part::Many, rest)) => (0..=name.len()).any(|taken| plainly(rest, &name[taken..])),
+            Some((GlobPart::Many, rest)) => (0..=name.len()).any(|taken| plainly(rest, &name[taken..])),
             Some((part, rest)) => name.first().is_some_and(|&c| part.takes(c)) && plainly(rest, &name[1..]),
         }
     }

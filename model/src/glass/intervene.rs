@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::keep::Rows;
+use super::keep::KeptRows;
 use super::names::{Name, row_len};
 use super::view_error::{ViewError, check};
 use crate::config::Config;
@@ -60,7 +60,7 @@ pub enum Intervention {
         /// In which layer; `None` outside the blocks.
         layer: Option<usize>,
         /// What; [`Keep`](super::Keep) gets it from a run.
-        rows: Rows,
+        rows: KeptRows,
     },
     /// A vector is added to the residual stream as it enters a block. Turner et al., "Steering language models with
     /// activation engineering" (2023).

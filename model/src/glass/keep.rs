@@ -12,12 +12,12 @@ use crate::hooks::{HookPoint, Observed, Observer};
 #[derive(Clone, Debug, Default)]
 pub struct Keep {
     positions: Range<usize>,
-    rows: HashMap<(HookPoint, Option<usize>), Rows>,
+    rows: HashMap<(HookPoint, Option<usize>), KeptRows>,
 }
 
 /// A value of consecutive tokens.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rows {
+pub struct KeptRows {
     /// The position of the first.
     pub first_position: usize,
     /// How many numbers belong to one token; of points with heads those of all heads, one after the other.
@@ -42,7 +42,7 @@ impl Keep {
 
     /// Of points that are known to have a row for each token.
     pub(super) fn of_rows(points: impl IntoIterator<Item = (HookPoint, Option<usize>)>) -> Keep {
-        let rows = points.into_iter().map(|point| (point, Rows::default())).collect();
+        let rows = points.into_iter().map(|point| (point, KeptRows::default())).collect();
         Keep { positions: 0..usize::MAX, rows }
     }
 
@@ -53,12 +53,12 @@ impl Keep {
     }
 
     /// What was kept; `None` if it was not wanted or has not been seen.
-    pub fn rows(&self, point: HookPoint, layer: Option<usize>) -> Option<&Rows> {
+    pub fn rows(&self, point: HookPoint, layer: Option<usize>) -> Option<&KeptRows> {
         self.rows.get(&(point, layer)).filter(|rows| rows.row_len > 0)
     }
 }
 
-impl Rows {
+impl KeptRows {
     /// How many tokens there are.
     pub fn len(&self) -> usize {
         self.values.len().checked_div(self.row_len).unwrap_or(0)

@@ -32,13 +32,13 @@ mod verify;
 mod view_error;
 
 pub use attention::{AttentionPattern, Edge, EdgeOptions, strongest_edges};
-pub use attribution::{Attribution, Contribution, Part, attribute};
+pub use attribution::{Attribution, Component, Contribution, attribute};
 pub use compare::{Comparison, LogitComparison};
 pub use error::Error;
 pub use glob::{Glob, GlobError};
 pub use in_context::{LayerNeighbors, Neighbor, Similarities, compare_in_context, neighbors_in_context};
 pub use intervene::{Intervention, Interventions, Then};
-pub use keep::{Keep, Rows};
+pub use keep::{Keep, KeptRows};
 pub use lens::{Candidate, LensLayer, LensOptions, lens, likeliest};
 pub use models::{ModelComparison, compare_models};
 pub use names::{Name, Selection};

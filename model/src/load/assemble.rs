@@ -5,7 +5,7 @@ use glassbox_tensor::Tensor;
 
 use super::stored::{Stored, vocabulary_matrix};
 use crate::error::Error;
-use crate::spec::{self, Names, Role, Rows, StoredTensor};
+use crate::spec::{self, Names, Role, RowMap, StoredTensor};
 
 /// A tensor to be made of the rows of others.
 pub(crate) struct Assembled {
@@ -23,8 +23,8 @@ pub(crate) struct Assembled {
 struct Piece {
     /// The tensor they are in, each of its rows an output.
     tensor: Tensor,
-    from: Rows,
-    to: Rows,
+    from: RowMap,
+    to: RowMap,
     count: usize,
     /// What to add to every number.
     offset: f32,
@@ -44,7 +44,7 @@ pub(crate) fn assemble(stored: &Stored<'_>, names: &Names) -> Result<Vec<Assembl
     let assembled = |tensor: StoredTensor| -> Result<Assembled, Error> {
         let StoredTensor { name, shape, transposed, parts } = tensor;
         let role = parts[0].0.site.role;
-        let piece = |(parameter, to): (spec::Parameter, Rows)| {
+        let piece = |(parameter, to): (spec::Parameter, RowMap)| {
             let (tensor, from) = stored.tensor(&parameter)?;
             let offset = stored.offset(&parameter) - names.offset(&parameter);
             Ok(Piece { tensor, from, to, count: parameter.shape[0], offset })

@@ -8,7 +8,7 @@ use super::container::Container;
 use crate::config::{Config, MlpKind};
 use crate::error::Error;
 use crate::families;
-use crate::spec::{self, Names, Parameter, Role, Rows, Site, Source};
+use crate::spec::{self, Names, Parameter, Role, RowMap, Site, Source};
 
 /// Experts of all layers for which a list is made without asking whether the file is large enough for them.
 const MANY_EXPERTS: usize = 1 << 12;
@@ -64,7 +64,7 @@ impl<'a> Stored<'a> {
     ///
     /// # Errors
     /// If it cannot be read. Names and shapes are [`Stored::problems`]'s affair.
-    pub(crate) fn tensor(&self, parameter: &Parameter) -> Result<(Tensor, Rows), Error> {
+    pub(crate) fn tensor(&self, parameter: &Parameter) -> Result<(Tensor, RowMap), Error> {
         let missing = || Error::Tensors {
             path: self.file.path().into(),
             problems: vec![format!("no place for {:?}", parameter.site)],

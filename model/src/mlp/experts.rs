@@ -1,7 +1,8 @@
-//! A mixture of experts: a router scores every expert for each token, and the best `top_k` compute.
+//! A mixture of experts: a router computes a logit for each expert, and the `top_k` experts with the largest process the
+//! token.
 //!
-//! A token's result is `Σ weight_e · expert_e(x)` over its experts in ascending order, whatever other tokens are computed
-//! beside it: one order of summation.
+//! A token's output is `Σ weight_e · expert_e(x)` over its experts in ascending order. The order of summation does not depend
+//! on the other tokens of the pass.
 //!
 //! Shazeer et al., "Outrageously large neural networks" (2017); Jiang et al., "Mixtral of experts" (2024).
 
@@ -19,7 +20,7 @@ pub struct Experts {
     pub router: Linear,
     /// The experts.
     pub experts: Vec<GatedMlp>,
-    /// How many a token uses.
+    /// Experts per token.
     pub top_k: usize,
 }
 
@@ -33,7 +34,7 @@ impl Experts {
         let mut weights = vec![0.0; *tokens * count];
         forward_each(team, adapters, x, [(&self.router, &mut weights)]);
         hooks.rows(HookPoint::RouterLogits, *tokens, [count, 1], &mut weights);
-        weights.chunks_exact_mut(count).for_each(|scores| choose(scores, self.top_k));
+        weights.chunks_exact_mut(count).for_each(|logits| select(logits, self.top_k));
         hooks.rows(HookPoint::ExpertWeights, *tokens, [count, 1], &mut weights);
 
         out.fill(0.0);
@@ -61,7 +62,7 @@ impl Experts {
 }
 
 impl GatedMlp {
-    /// The layer's results for the rows of `x`, both `[rows, d_model]`.
+    /// The output for `x`, both `[rows, d_model]`.
     fn forward(&self, team: &Team<'_>, adapters: &AdapterRows<'_>, x: &[f32]) -> Vec<f32> {
         let rows = x.len() / self.up.weight.inputs();
         let mut hidden = vec![0.0; rows * self.up.weight.outputs()];
@@ -74,35 +75,35 @@ impl GatedMlp {
     }
 }
 
-/// Turns one token's `scores` into its experts' weights: the softmax over the `top_k` largest, 0 for all others. Of equal
-/// scores the first wins.
-fn choose(scores: &mut [f32], top_k: usize) {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+/// Converts one token's router logits to the experts' weights: the softmax over the `top_k` largest, 0 for all others. Ties
+/// go to the lower index.
+fn select(logits: &mut [f32], top_k: usize) {
+    let mut order: Vec<usize> = (0..logits.len()).collect();
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
     order.truncate(top_k);
     order.sort_unstable();
-    let mut chosen: Vec<f32> = order.iter().map(|&expert| scores[expert]).collect();
+    let mut chosen: Vec<f32> = order.iter().map(|&expert| logits[expert]).collect();
     reference::softmax(&mut chosen);
-    scores.fill(0.0);
+    logits.fill(0.0);
     for (expert, weight) in order.into_iter().zip(chosen) {
-        scores[expert] = weight;
+        logits[expert] = weight;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::choose;
+    use super::select;
 
     #[test]
-    fn the_best_experts_share_the_whole_weight() {
+    fn the_selected_weights_sum_to_one() {
         let mut scores = [0.5, -1.0, 2.0, 0.5];
-        choose(&mut scores, 2);
-        assert_eq!((scores[1], scores[3]), (0.0, 0.0), "of equals the first is chosen");
+        select(&mut scores, 2);
+        assert_eq!((scores[1], scores[3]), (0.0, 0.0), "ties go to the lower index");
         assert!((scores[0] + scores[2] - 1.0).abs() < 1e-6 && scores[2] > scores[0]);
         let ratio = (scores[2] / scores[0]).ln();
         assert!((ratio - 1.5).abs() < 1e-5, "{ratio}");
         let mut all = [0.0, 3.0];
-        choose(&mut all, 2);
+        select(&mut all, 2);
         assert!(all[0] > 0.0);
     }
 }

@@ -29,8 +29,8 @@ pub(super) fn convert(pool: &Pool, planned: &Planned) -> Result<Vec<u8>, Error> 
         return Ok(bytes);
     }
     let source = match &planned.content {
-        Content::Whole(tensor) => Rows::Whole(tensor),
-        Content::Assembled(tensor) => Rows::Assembled(tensor.rows()),
+        Content::Whole(tensor) => SourceRows::Whole(tensor),
+        Content::Assembled(tensor) => SourceRows::Assembled(tensor.rows()),
     };
     let row_len = elements / source.len();
     let row_bytes = size / (elements / row_len);
@@ -66,25 +66,25 @@ pub(super) fn convert(pool: &Pool, planned: &Planned) -> Result<Vec<u8>, Error> 
 }
 
 /// The rows of the new tensor.
-enum Rows<'a> {
+enum SourceRows<'a> {
     Whole(&'a Tensor),
     Assembled(AssembledRows<'a>),
 }
 
-impl Rows<'_> {
+impl SourceRows<'_> {
     fn len(&self) -> usize {
         match self {
-            Rows::Whole(tensor) => tensor.shape().dims().first().copied().unwrap_or(1),
-            Rows::Assembled(rows) => rows.len(),
+            SourceRows::Whole(tensor) => tensor.shape().dims().first().copied().unwrap_or(1),
+            SourceRows::Assembled(rows) => rows.len(),
         }
     }
 
     /// Some rows as `f32`.
     fn read(&self, rows: std::ops::Range<usize>) -> Result<Vec<f32>, Error> {
         match self {
-            Rows::Whole(tensor) if tensor.shape().rank() == 0 => Ok(tensor.to_f32()),
-            Rows::Whole(tensor) => Ok(tensor.narrow(0, rows)?.to_f32()),
-            Rows::Assembled(assembled) => assembled.read(rows),
+            SourceRows::Whole(tensor) if tensor.shape().rank() == 0 => Ok(tensor.to_f32()),
+            SourceRows::Whole(tensor) => Ok(tensor.narrow(0, rows)?.to_f32()),
+            SourceRows::Assembled(assembled) => assembled.read(rows),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with the texts to learn from.
+//! Errors of training data.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,63 +8,63 @@ use std::path::PathBuf;
 pub enum DataError {
     /// A file or folder cannot be read.
     Read {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: std::io::Error,
     },
     /// A file cannot be mapped or written.
     Tensor {
-        /// What the tensor crate says.
+        /// The tensor crate's error.
         source: glassbox_tensor::Error,
     },
-    /// There is no text at all.
+    /// There is no text.
     NoText {
-        /// Where it was looked for.
+        /// The path that was searched.
         path: PathBuf,
     },
     /// A file is not text.
     NotText {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// The offset of the first byte that is not.
+        /// The offset of the first invalid byte.
         at: usize,
-        /// What about that byte.
+        /// What is wrong with that byte.
         what: &'static str,
     },
     /// The text has fewer tokens than one example needs.
     TooShort {
-        /// Which part of it.
+        /// `training` or `validation`.
         part: &'static str,
-        /// Tokens that there are.
+        /// Tokens found.
         found: usize,
-        /// Tokens that an example needs.
+        /// Tokens that one example needs.
         needed: usize,
     },
-    /// A file of token ids is not what its length or its first bytes say.
+    /// A file of token ids is invalid or incomplete.
     BrokenTokens {
-        /// Which.
+        /// The path.
         path: PathBuf,
         /// What was expected.
         expected: String,
         /// What was found.
         found: String,
     },
-    /// The tokenizer.
+    /// An error of the tokenizer.
     Tokenizer {
-        /// What the tokenizer crate says.
+        /// The tokenizer crate's error.
         source: glassbox_tokenizer::Error,
     },
-    /// An example that cannot be learnt from.
+    /// An invalid fine-tuning example.
     Example {
         /// Its file and line.
         place: String,
         /// What is wrong with it.
         problem: String,
     },
-    /// The tokenizer has no token to end a document with.
+    /// The tokenizer has no token that ends a document.
     NoEnd {
-        /// What was looked for.
+        /// The token that was expected.
         looked_for: String,
     },
 }
@@ -74,14 +74,14 @@ impl fmt::Display for DataError {
         match self {
             DataError::Read { path, source } => write!(f, "{}: {source}", path.display()),
             DataError::Tensor { source } => source.fmt(f),
-            DataError::NoText { path } => write!(f, "{}: there is no text in it", path.display()),
+            DataError::NoText { path } => write!(f, "{}: no text found", path.display()),
             DataError::NotText { path, at, what } => {
                 write!(f, "{}: expected UTF-8 text, but byte {at} {what}", path.display())
             }
             DataError::TooShort { part, found, needed } => write!(
                 f,
-                "the {part} text has {found} tokens, but one example needs {needed}: the context and one more; \
-                 give more text or choose a shorter context_length"
+                "the {part} text has {found} tokens, but one example needs {needed}, the context and one more; \
+                 use more text or a shorter context_length"
             ),
             DataError::BrokenTokens { path, expected, found } => {
                 write!(f, "{}: expected {expected}, found {found}", path.display())

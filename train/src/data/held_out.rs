@@ -1,38 +1,38 @@
-//! Which part of the text is kept back, to see how the model does on what it has never read.
+//! Splits the documents into training and validation, to measure the loss on unseen text.
 
 use super::documents::Documents;
 use crate::random::mix;
 
-/// The documents in two parts.
+/// The documents of the two splits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeldOut {
-    /// The pieces to learn from: a document and how many of its bytes, from its beginning.
+pub struct Splits {
+    /// The training pieces: a document, and the number of bytes from its start.
     pub training: Vec<(usize, usize)>,
-    /// The pieces kept back: a document and from which of its bytes to its end.
+    /// The validation pieces: a document, and the byte where the piece starts; it extends to the document's end.
     pub validation: Vec<(usize, usize)>,
 }
 
-/// Keeps back `share` of the bytes (0.02 is one part in fifty).
+/// Puts a fraction `share` of the bytes into the validation split.
 ///
-/// Whole documents are kept back, in an order shuffled by `seed`; one that is longer than what is still wanted is passed
-/// over. Where that gives nothing (a single document, or very long ones) it is the end of the last document instead.
-/// A share of 0 keeps back nothing.
-pub fn hold_out(documents: &Documents, share: f64, seed: u64) -> HeldOut {
+/// Whole documents are chosen in an order shuffled by `seed`; a document longer than the bytes still needed is skipped. If
+/// that selects nothing (a single document, or only very long ones), the split is the end of the last document. With a
+/// share of 0 it is empty.
+pub fn split_documents(documents: &Documents, share: f64, seed: u64) -> Splits {
     let wanted = (documents.total_bytes() as f64 * share).round() as usize;
     let mut order: Vec<usize> = (0..documents.len()).collect();
     order.sort_by_key(|&index| (mix(seed ^ mix(index as u64)), index));
-    let mut kept = vec![false; documents.len()];
-    let mut left = wanted;
+    let mut chosen = vec![false; documents.len()];
+    let mut remaining = wanted;
     for index in order {
         let len = documents.byte_len(index);
-        if len <= left && documents.len() > 1 {
-            kept[index] = true;
-            left -= len;
+        if len <= remaining && documents.len() > 1 {
+            chosen[index] = true;
+            remaining -= len;
         }
     }
-    let mut parts = HeldOut { training: Vec::new(), validation: Vec::new() };
-    for (index, &kept) in kept.iter().enumerate() {
-        match kept {
+    let mut parts = Splits { training: Vec::new(), validation: Vec::new() };
+    for (index, &chosen) in chosen.iter().enumerate() {
+        match chosen {
             true => parts.validation.push((index, 0)),
             false => parts.training.push((index, documents.byte_len(index))),
         }

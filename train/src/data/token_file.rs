@@ -1,7 +1,7 @@
-//! The text as token ids in one file: written once, read in any order.
+//! The token ids of the text in one file: written once, read in any order.
 //!
 //! ```text
-//! "GLASSTOK" │ bytes an id u32 (2 or 4) │ vocab_size u32 │ training ids u64 │ validation ids u64 │ ids, training first
+//! "GLASSTOK" │ bytes per id u32 (2 or 4) │ vocab_size u32 │ training ids u64 │ validation ids u64 │ ids, training first
 //! ```
 //!
 //! All numbers are little-endian. Every document is followed by the token that ends it.
@@ -16,29 +16,29 @@ use rayon::prelude::*;
 
 use super::documents::Documents;
 use super::error::DataError;
-use super::held_out::HeldOut;
-use super::learn_tokenizer::end_of_document;
+use super::held_out::Splits;
+use super::train_tokenizer::end_of_document;
 use crate::files;
 
 const MAGIC: &[u8; 8] = b"GLASSTOK";
 const HEADER: usize = 32;
 
-/// Ids that are checked at a time.
+/// Number of ids that are checked at a time.
 const CHECKED_IDS: usize = 1 << 18;
 
-/// Which part of the text.
+/// A split of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// What the model learns from.
+pub enum Split {
+    /// The text that the model is trained on.
     Training,
-    /// What is kept back.
+    /// The text that measures the loss on unseen text.
     Validation,
 }
 
 /// The token ids of a corpus, in their file.
 pub struct TokenFile {
     storage: Storage,
-    /// Bytes an id.
+    /// Bytes per id.
     width: usize,
     vocab_size: usize,
     training: usize,
@@ -46,19 +46,19 @@ pub struct TokenFile {
 }
 
 impl TokenFile {
-    /// Encodes both parts, on all threads of rayon's pool, and writes them.
+    /// Encodes both splits on all threads of rayon's pool and writes them.
     ///
     /// # Errors
-    /// [`DataError`] if a text cannot be encoded or the file not be written.
+    /// [`DataError`] if a text cannot be encoded or the file cannot be written.
     pub fn write(
         path: &Path,
         documents: &Documents,
-        parts: &HeldOut,
+        parts: &Splits,
         tokenizer: &Tokenizer,
     ) -> Result<(), DataError> {
         let end = end_of_document(tokenizer)?;
         let width = if tokenizer.vocab_size() <= 1 << 16 { 2 } else { 4 };
-        // Many documents are shared out among the threads; a few are each encoded by all.
+        // Many documents are distributed over the threads; if there are few, all threads encode each of them.
         let all = NonZero::new(rayon::current_num_threads()).unwrap_or(NonZero::<usize>::MIN);
         let threads = if parts.training.len() < all.get() { all } else { NonZero::<usize>::MIN };
         let encode = |text: &str, ended: bool| -> Result<Vec<u32>, DataError> {
@@ -98,7 +98,7 @@ impl TokenFile {
     /// Opens a file of ids.
     ///
     /// # Errors
-    /// [`DataError::BrokenTokens`] if it is not one, or not whole.
+    /// [`DataError::BrokenTokens`] if it is not such a file, or incomplete.
     pub fn open(path: &Path) -> Result<TokenFile, DataError> {
         let storage = Storage::open(path)?;
         let broken = |expected: String, found: String| DataError::BrokenTokens {
@@ -111,7 +111,10 @@ impl TokenFile {
             storage.read(0, &mut header)?;
         }
         if !header.starts_with(MAGIC) {
-            return Err(broken("a file of token ids".into(), format!("{} other bytes", storage.len())));
+            return Err(broken(
+                "a file of token ids".into(),
+                format!("{} bytes of something else", storage.len()),
+            ));
         }
         let number = |at: usize, len: usize| {
             header[at..at + len].iter().rev().fold(0u64, |number, &byte| number << 8 | u64::from(byte))
@@ -119,7 +122,7 @@ impl TokenFile {
         let (width, vocab_size) = (number(8, 4), number(12, 4));
         let (training, validation) = (number(16, 8), number(24, 8));
         if !matches!(width, 2 | 4) {
-            return Err(broken("2 or 4 bytes an id".into(), width.to_string()));
+            return Err(broken("2 or 4 bytes per id".into(), width.to_string()));
         }
         let expected = u128::from(width) * (u128::from(training) + u128::from(validation)) + HEADER as u128;
         if expected != storage.len() as u128 {
@@ -143,38 +146,44 @@ impl TokenFile {
         Ok(file)
     }
 
-    /// How many ids a part has.
-    pub fn len(&self, part: Part) -> usize {
-        match part {
-            Part::Training => self.training,
-            Part::Validation => self.validation,
+    /// Number of ids in a split.
+    pub fn len(&self, split: Split) -> usize {
+        match split {
+            Split::Training => self.training,
+            Split::Validation => self.validation,
         }
     }
 
-    /// Whether a part has no ids.
-    pub fn is_empty(&self, part: Part) -> bool {
-        self.len(part) == 0
+    /// Whether a split has no ids.
+    pub fn is_empty(&self, split: Split) -> bool {
+        self.len(split) == 0
     }
 
-    /// Tokens of the vocabulary.
+    /// Size of the vocabulary.
     pub fn vocab_size(&self) -> usize {
         self.vocab_size
     }
 
-    /// Appends the ids `start..start + count` of a part to `out`.
+    /// Appends the ids `start..start + count` of a split to `out`.
     ///
     /// # Errors
     /// [`DataError`] if the file cannot be read.
     ///
     /// # Panics
-    /// If the part has fewer.
-    pub fn read(&self, part: Part, start: usize, count: usize, out: &mut Vec<u32>) -> Result<(), DataError> {
-        let len = self.len(part);
+    /// If the split has fewer ids.
+    pub fn read(
+        &self,
+        split: Split,
+        start: usize,
+        count: usize,
+        out: &mut Vec<u32>,
+    ) -> Result<(), DataError> {
+        let len = self.len(split);
         assert!(start + count <= len, "ids {start}..{} of {len}", start + count);
-        self.append(if part == Part::Training { start } else { self.training + start }, count, out)
+        self.append(if split == Split::Training { start } else { self.training + start }, count, out)
     }
 
-    /// Appends `count` ids to `out`, the first of them being number `first` of all.
+    /// Appends `count` ids to `out`, from id `first` of the file on.
     fn append(&self, first: usize, count: usize, out: &mut Vec<u32>) -> Result<(), DataError> {
         let mut bytes = vec![0; count * self.width];
         self.storage.read(HEADER + first * self.width, &mut bytes)?;

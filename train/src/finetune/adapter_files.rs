@@ -1,4 +1,4 @@
-//! Adapters on disk, in the layout of Hugging Face's PEFT.
+//! Writes adapters in the format of Hugging Face's PEFT.
 
 use std::collections::BTreeMap;
 use std::path::Path;

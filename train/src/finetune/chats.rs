@@ -1,13 +1,13 @@
-//! From conversations to examples: the model reads all of a chat and learns the assistant's words alone.
+//! Chats as training sequences: the model reads the whole chat, and only the assistant's messages count in the loss.
 //!
-//! The checkpoint's own template writes the text. Where the assistant's words are in it is found by rendering the chat up
-//! to each answer: what opens the answer is not learnt, the answer is, up to and with the token that ends it.
+//! The checkpoint's chat template renders the text. The positions of the assistant's messages are found by rendering the
+//! chat up to each answer. The header of an answer does not count; the answer does, including the token that ends it.
 
 use glassbox_model::chat::{ChatTemplate, Message};
 use glassbox_tokenizer::{EncodeOptions, Special, Token, Tokenizer};
 use serde::Deserialize;
 
-use super::texts::Text;
+use super::sequences::TrainingSequence;
 use crate::data::DataError;
 
 /// A line of a file of chats.
@@ -16,24 +16,28 @@ struct Chat {
     messages: Vec<Message>,
 }
 
-/// The example that a line of JSON stands for. `place` says in errors where it is from.
+/// Reads the chat in a line of JSON. `place` names the line in errors.
 pub(super) fn read(
     line: &str,
     place: &str,
     template: &ChatTemplate,
     tokenizer: &Tokenizer,
-) -> Result<Text, DataError> {
+) -> Result<TrainingSequence, DataError> {
     let wrong = |problem: String| DataError::Example { place: place.to_owned(), problem };
     let chat: Chat = serde_json::from_str(line)
         .map_err(|error| wrong(format!("expected {{\"messages\": [{{\"role\", \"content\"}}]}}: {error}")))?;
     if !chat.messages.iter().any(|message| message.role == "assistant") {
-        return Err(wrong("no message has the role assistant, so there is nothing to learn".into()));
+        return Err(wrong("no message has the role assistant, so there is nothing to train on".into()));
     }
     encode(&chat.messages, template, tokenizer).map_err(wrong)
 }
 
-/// The tokens of a chat and which of them are to be learnt.
-fn encode(messages: &[Message], template: &ChatTemplate, tokenizer: &Tokenizer) -> Result<Text, String> {
+/// The tokens of a chat, and which of them count in the loss.
+fn encode(
+    messages: &[Message],
+    template: &ChatTemplate,
+    tokenizer: &Tokenizer,
+) -> Result<TrainingSequence, String> {
     let tokens_of = |text: &str| {
         let options = EncodeOptions { special: Special::Parse, add_special_tokens: false };
         tokenizer.encode_with_offsets(text, &options).map_err(|error| error.to_string())
@@ -43,7 +47,7 @@ fn encode(messages: &[Message], template: &ChatTemplate, tokenizer: &Tokenizer) 
         {
             let name = tokenizer.id_to_token(token.id).unwrap_or_default();
             return Err(format!(
-                "a message has the special token {name} in it, which would end or forge a turn"
+                "a message contains the special token {name}, which would end or forge a turn"
             ));
         }
     }
@@ -52,21 +56,21 @@ fn encode(messages: &[Message], template: &ChatTemplate, tokenizer: &Tokenizer) 
     };
     let whole = render(messages.len(), false)?;
     let tokens = tokens_of(&whole)?;
-    let mut learnt = vec![false; tokens.len()];
+    let mut in_loss = vec![false; tokens.len()];
     for (i, _) in messages.iter().enumerate().filter(|(_, message)| message.role == "assistant") {
         let (before, until) = (render(i, true)?, render(i + 1, false)?);
         if !(whole.starts_with(&until) && until.starts_with(&before)) {
-            return Err("the template writes earlier turns anew when later ones follow, so that the assistant's words \
-                        cannot be told from the rest"
+            return Err("the chat template renders earlier turns differently when later ones follow, so the assistant's messages \
+                        cannot be located"
                 .into());
         }
         let answer = before.len()..until.len();
         let inside = |token: &Token| answer.contains(&token.range.start);
         let first = tokens.partition_point(|token| token.range.start < answer.start);
         let len = tokens[first..].iter().take_while(|token| inside(token)).count();
-        // Behind the token that ends the answer templates put a line break, which nobody generates.
+        // After the token that ends the answer, templates add a line break, which the model never generates.
         let ends = tokens[first..first + len].iter().rposition(|token| tokenizer.is_special(token.id));
-        learnt[first..first + ends.map_or(len, |end| end + 1)].fill(true);
+        in_loss[first..first + ends.map_or(len, |end| end + 1)].fill(true);
     }
-    Ok(Text { ids: tokens.iter().map(|token| token.id).collect(), learnt })
+    Ok(TrainingSequence { ids: tokens.iter().map(|token| token.id).collect(), in_loss })
 }

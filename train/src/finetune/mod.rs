@@ -1,11 +1,12 @@
-//! Fine-tuning: a model that has learnt to go on with texts learns from a few more what they should be like.
+//! Fine-tuning: trains an existing model on more text or on chats.
 //!
-//! All parameters may move, or only [adapters](crate::Adapters) beside the linear layers, which take a hundredth of the
-//! memory and of the disk. The texts are plain, or chats of which the assistant's words alone are learnt.
+//! It trains all parameters, or only [LoRA adapters](crate::Adapters) beside the linear layers, which need about a
+//! hundredth of the optimiser's memory and of the disk space. The data is plain text, or chats; in chats only the
+//! assistant's messages count in the loss.
 
 mod adapter_files;
 mod chats;
-mod texts;
+mod sequences;
 
 use std::path::{Path, PathBuf};
 
@@ -17,50 +18,50 @@ use serde::Serialize;
 use crate::data::permute;
 use crate::export::{self, Description};
 use crate::plain::dropout::Dropout;
-use crate::run::{Follower, Losses, Outcome, Row, RunError, draw_losses};
+use crate::run::{Losses, Monitor, Outcome, Row, RunError, draw_losses};
 use crate::{AdamW, AdamWConfig, LoraConfig, Network, Schedule, Tensors, clip_by_global_norm};
 
-pub use texts::{Text, read_texts};
+pub use sequences::{TrainingSequence, read_sequences};
 
-/// How to fine-tune.
+/// The settings of a fine-tuning.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Settings {
-    /// The adapters; `None` lets all parameters move.
+    /// The adapters; `None` trains all parameters.
     pub lora: Option<LoraSettings>,
-    /// Steps in all.
+    /// Number of steps.
     pub steps: u64,
-    /// Texts a step.
+    /// Sequences per step.
     pub batch: usize,
-    /// Texts computed at a time.
+    /// Sequences computed at a time.
     pub micro_batch: usize,
-    /// The longest text in tokens; longer ones are cut.
+    /// Maximum sequence length in tokens; longer ones are truncated.
     pub context: usize,
     /// The learning rate after the warm-up.
     pub learning_rate: f64,
-    /// Steps in which it rises from nothing; then it falls to nothing.
+    /// Steps of linear warm-up; afterwards the rate decays to zero.
     pub warm_up: u64,
-    /// AdamW's decay of matrices.
+    /// AdamW's weight decay of matrices.
     pub weight_decay: f64,
-    /// The longest gradient; 0 leaves it as it is.
+    /// Maximum global norm of the gradient; 0 disables clipping.
     pub clip: f64,
-    /// The share of numbers left out while learning.
+    /// Dropout probability.
     pub dropout: f64,
-    /// Where all chance begins.
+    /// Random seed.
     pub seed: u64,
 }
 
-/// What adapters are like.
+/// The settings of the adapters.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LoraSettings {
-    /// Components of a detour.
+    /// The inner dimension of `B · A`.
     pub rank: usize,
-    /// Its results are multiplied by `alpha / rank`.
+    /// The product is scaled by `alpha / rank`.
     pub alpha: f64,
-    /// The last part of the names of the layers that have one; empty: all linear layers.
+    /// The layers that get an adapter, by the last component of their names; empty: all linear layers.
     pub targets: Vec<String>,
 }
 
-/// A fine-tuning, ready to begin.
+/// A fine-tuning, ready to train.
 pub struct FineTuning {
     folder: PathBuf,
     base: PathBuf,
@@ -69,25 +70,25 @@ pub struct FineTuning {
     tokenizer: Tokenizer,
     chat_template: Option<String>,
     eos_ids: Vec<u32>,
-    texts: Vec<Text>,
+    sequences: Vec<TrainingSequence>,
 }
 
-/// The mean loss of the texts before and after, in nats a learnt token.
+/// The mean loss of the data before and after, in nats a token in the loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Learnt {
-    /// Before.
+pub struct FineTuned {
+    /// Before fine-tuning.
     pub before: f64,
-    /// After.
+    /// After fine-tuning.
     pub after: f64,
     /// Whether all steps were done.
     pub outcome: Outcome,
 }
 
 impl FineTuning {
-    /// Reads the checkpoint's parameters, whatever their number format, and the texts of `data`.
+    /// Reads the checkpoint's parameters, in any number format, and the sequences of `data`.
     ///
     /// # Errors
-    /// [`RunError`] if either cannot be read, or the model cannot be trained here.
+    /// [`RunError`] if either cannot be read, or a part of the model has no backward pass.
     pub fn new(
         folder: &Path,
         checkpoint: &Checkpoint,
@@ -100,11 +101,11 @@ impl FineTuning {
         }
         let tokenizer = checkpoint.tokenizer()?.ok_or_else(|| RunError::Broken {
             path: checkpoint.path().into(),
-            problem: "it has no tokenizer, without which text means nothing".into(),
+            problem: "the checkpoint has no tokenizer, which is needed to encode text".into(),
         })?;
         let template = checkpoint.chat_template()?;
         let context = settings.context.min(checkpoint.config().context_length);
-        let texts = read_texts(data, template.as_ref(), &tokenizer, context)?;
+        let sequences = read_sequences(data, template.as_ref(), &tokenizer, context)?;
         let mut network = network(checkpoint)?;
         if let Some(LoraSettings { rank, alpha, targets }) = settings.lora.clone() {
             network
@@ -113,24 +114,24 @@ impl FineTuning {
         } else if !export::can_export(checkpoint.config()) {
             return Err(RunError::Broken {
                 path: checkpoint.path().into(),
-                problem: "a fine-tuned copy of it cannot be written; fine-tune adapters instead".into(),
+                problem: "a fully fine-tuned copy cannot be written, since config.json cannot express it; train adapters instead".into(),
             });
         }
         let chat_template = template.map(|template| template.source().to_owned());
         let eos_ids = checkpoint.generation().eos_ids.clone();
         let base = checkpoint.path().to_path_buf();
-        Ok(FineTuning { folder, base, settings, network, tokenizer, chat_template, eos_ids, texts })
+        Ok(FineTuning { folder, base, settings, network, tokenizer, chat_template, eos_ids, sequences })
     }
 
-    /// Sets the number of steps, a tenth of them for the warm-up.
+    /// Sets the number of steps; a tenth of them is warm-up.
     pub fn set_steps(&mut self, steps: u64) {
         self.settings.steps = steps;
         self.settings.warm_up = steps / 10;
     }
 
-    /// The texts, those without anything to learn left out.
-    pub fn texts(&self) -> &[Text] {
-        &self.texts
+    /// The sequences that have at least one token in the loss.
+    pub fn sequences(&self) -> &[TrainingSequence] {
+        &self.sequences
     }
 
     /// The model.
@@ -138,18 +139,16 @@ impl FineTuning {
         &self.network
     }
 
-    /// Whether blocks are computed again in front of their backward pass, to save memory
-    /// ([`Network::set_recompute`]).
+    /// Enables gradient checkpointing ([`Network::set_recompute`]).
     pub fn set_recompute(&mut self, recompute: bool) {
         self.network.set_recompute(recompute);
     }
 
-    /// Does all steps and writes the adapters, or the model. Ctrl-C and the like end it early; what was learnt until then
-    /// is written.
+    /// Runs all steps and writes the adapters or the model. If the monitor stops it early, the current state is written.
     ///
     /// # Errors
-    /// [`RunError::NotFinite`] if the training runs away, [`RunError::File`] if the folder cannot be written.
-    pub fn train(&mut self, pool: &Pool, follower: &mut dyn Follower) -> Result<Learnt, RunError> {
+    /// [`RunError::NotFinite`] if the training diverges, [`RunError::File`] if the folder cannot be written.
+    pub fn train(&mut self, pool: &Pool, monitor: &mut dyn Monitor) -> Result<FineTuned, RunError> {
         let Settings { steps, batch, learning_rate, warm_up, weight_decay, clip, seed, .. } =
             self.settings.clone();
         std::fs::create_dir_all(&self.folder)
@@ -164,19 +163,19 @@ impl FineTuning {
         let mut gradients = self.network.gradients();
         let (mut tokens, mut outcome) = (0, Outcome::Done);
         for step in 0..steps {
-            if follower.wants_to_stop() {
+            if monitor.wants_to_stop() {
                 outcome = Outcome::Stopped;
                 break;
             }
             let start = std::time::Instant::now();
             let chosen: Vec<usize> =
-                (0..batch as u64).map(|i| self.text(seed, step * batch as u64 + i)).collect();
+                (0..batch as u64).map(|i| self.sequence(seed, step * batch as u64 + i)).collect();
             gradients.zero();
             let (train_loss, read) = self.gradient(pool, &chosen, step, &mut gradients)?;
             let limit = if clip > 0.0 { clip } else { f64::INFINITY };
             let gradient_norm = clip_by_global_norm(pool, &mut gradients, limit);
             if !gradient_norm.is_finite() {
-                return Err(self.run_away(step, "the gradient"));
+                return Err(self.diverged(step, "the gradient"));
             }
             let rate = schedule.rate(step);
             optimizer.step(pool, self.network.trained_mut(), &gradients, rate);
@@ -190,22 +189,22 @@ impl FineTuning {
                 gradient_norm,
                 tokens_per_second: read as f64 / start.elapsed().as_secs_f64(),
             };
-            follower.step(&row);
+            monitor.step(&row);
             losses.push(row).map_err(|source| RunError::File { path: path.clone(), source })?;
         }
         let after = self.mean_loss(pool)?;
         self.write()?;
         draw_losses(&self.folder, &losses.rows)?;
-        Ok(Learnt { before, after, outcome })
+        Ok(FineTuned { before, after, outcome })
     }
 
-    /// The text number `n` of the whole training: every text once in each pass, in another order each time.
-    fn text(&self, seed: u64, n: u64) -> usize {
-        let len = self.texts.len() as u64;
+    /// The index of sequence number `n` of the training: each epoch visits every sequence once, in a new order.
+    fn sequence(&self, seed: u64, n: u64) -> usize {
+        let len = self.sequences.len() as u64;
         permute(n % len, len, seed ^ (n / len).wrapping_mul(0x9e37_79b9_7f4a_7c15)) as usize
     }
 
-    /// The gradient of some texts; returns their mean loss and the number of tokens read.
+    /// Adds the gradient of the chosen sequences; returns their mean loss and the number of tokens read.
     fn gradient(
         &mut self,
         pool: &Pool,
@@ -215,7 +214,7 @@ impl FineTuning {
     ) -> Result<(f64, u64), RunError> {
         let batches: Vec<_> = chosen
             .chunks(self.settings.micro_batch.max(1))
-            .map(|chosen| texts::batch(&chosen.iter().map(|&i| &self.texts[i]).collect::<Vec<_>>()))
+            .map(|chosen| sequences::batch(&chosen.iter().map(|&i| &self.sequences[i]).collect::<Vec<_>>()))
             .collect();
         let total: f64 = batches.iter().map(crate::Batch::total_weight).sum();
         let (mut sum, mut read) = (0.0, 0);
@@ -224,28 +223,34 @@ impl FineTuning {
             self.network.set_dropout(Dropout::of(self.settings.dropout, self.settings.seed, first));
             match self.network.loss_and_gradients(pool, batch, total, gradients) {
                 Ok(loss) => sum += loss.sum,
-                Err(crate::Error::NotANumber { .. }) => return Err(self.run_away(step, "the loss")),
+                Err(crate::Error::NotANumber { .. }) => return Err(self.diverged(step, "the loss")),
                 Err(source) => return Err(RunError::Train(source)),
             }
-            read += (batch.texts * batch.tokens) as u64;
+            read += (batch.sequences * batch.tokens) as u64;
         }
         Ok((sum / total, read))
     }
 
-    /// The mean loss of all texts, or of 64 spread evenly over them.
+    /// The mean loss of all sequences, or of 64 spread evenly over them.
     fn mean_loss(&mut self, pool: &Pool) -> Result<f64, RunError> {
-        let count = self.texts.len().min(64);
-        let chosen: Vec<&Text> = (0..count).map(|i| &self.texts[i * self.texts.len() / count]).collect();
+        let count = self.sequences.len().min(64);
+        let chosen: Vec<&TrainingSequence> =
+            (0..count).map(|i| &self.sequences[i * self.sequences.len() / count]).collect();
         let (mut sum, mut weight) = (0.0, 0.0);
         for chosen in chosen.chunks(self.settings.micro_batch.max(1)) {
-            let loss = self.network.loss(pool, &texts::batch(chosen)).map_err(RunError::Train)?;
+            let loss = self.network.loss(pool, &sequences::batch(chosen)).map_err(RunError::Train)?;
             (sum, weight) = (sum + loss.sum, weight + loss.weight);
         }
         Ok(sum / weight)
     }
 
-    fn run_away(&self, step: u64, what: &str) -> RunError {
-        RunError::NotFinite { step: step + 1, what: what.to_owned(), kept: None, path: self.folder.clone() }
+    fn diverged(&self, step: u64, what: &str) -> RunError {
+        RunError::NotFinite {
+            step: step + 1,
+            what: what.to_owned(),
+            checkpoint: None,
+            path: self.folder.clone(),
+        }
     }
 
     fn write(&self) -> Result<(), RunError> {
@@ -272,10 +277,10 @@ fn network(checkpoint: &Checkpoint) -> Result<Network, RunError> {
 /// [`RunError`] if either cannot be read, they do not fit together, or the folder cannot be written.
 pub fn merge(checkpoint: &Checkpoint, lora: &Lora, folder: &Path) -> Result<(), RunError> {
     if !export::can_export(checkpoint.config()) {
-        let problem = "a copy of it with other weights cannot be written".into();
+        let problem = "a merged copy cannot be written, since config.json cannot express it".into();
         return Err(RunError::Broken { path: checkpoint.path().into(), problem });
     }
-    let misfit =
+    let mismatch =
         |source: crate::Error| RunError::Broken { path: lora.path().into(), problem: source.to_string() };
     let mut network = network(checkpoint)?;
     let named = lora.named()?;
@@ -284,14 +289,14 @@ pub fn merge(checkpoint: &Checkpoint, lora: &Lora, folder: &Path) -> Result<(), 
     targets.sort_unstable();
     targets.dedup();
     let alpha = lora.scale() * lora.rank() as f64;
-    network.add_adapters(LoraConfig { rank: lora.rank(), alpha, targets }, 0).map_err(misfit)?;
-    let tensors = Tensors::from_named(network.trained().layout().clone(), named).map_err(misfit)?;
+    network.add_adapters(LoraConfig { rank: lora.rank(), alpha, targets }, 0).map_err(mismatch)?;
+    let tensors = Tensors::from_named(network.trained().layout().clone(), named).map_err(mismatch)?;
     network.trained_mut().values_mut().copy_from_slice(tensors.values());
     network.merge_adapters();
     let tokenizer = checkpoint.tokenizer()?;
     let template = checkpoint.chat_template()?;
     let Some(tokenizer) = tokenizer else {
-        let problem = "it has no tokenizer to go with the merged weights".into();
+        let problem = "the checkpoint has no tokenizer to write with the merged weights".into();
         return Err(RunError::Broken { path: checkpoint.path().into(), problem });
     };
     let chat_template = template.as_ref().map(|template| template.source());

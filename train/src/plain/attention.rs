@@ -1,29 +1,29 @@
-//! Causal attention with grouped queries: each token takes from the values of those before it.
+//! Causal grouped-query attention: each token takes a weighted sum of the values of itself and earlier tokens.
 
 use super::Float;
 
-/// The fixed numbers of an attention layer.
+/// The dimensions of an attention layer.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
-    /// Tokens of a text; texts do not see each other.
+pub struct AttentionShape {
+    /// Tokens per sequence; attention does not cross sequences.
     pub tokens: usize,
     /// Query heads.
     pub heads: usize,
     /// Key-value heads; consecutive query heads share one.
     pub kv_heads: usize,
-    /// Components of a head.
+    /// Dimension of a head.
     pub head_dim: usize,
-    /// What scores are multiplied by.
+    /// Factor of the scores, usually `1/√head_dim`.
     pub scale: f32,
 }
 
-impl Shape {
-    /// Columns of the matrix that holds queries, keys and values side by side.
+impl AttentionShape {
+    /// Columns of the matrix of queries, keys and values.
     pub fn width(self) -> usize {
         (self.heads + 2 * self.kv_heads) * self.head_dim
     }
 
-    /// The columns at which the query, the key and the value of a query head start.
+    /// The first columns of a query head's query, key and value.
     pub fn columns(self, head: usize) -> [usize; 3] {
         let kv = head / (self.heads / self.kv_heads);
         [head, self.heads + kv, self.heads + self.kv_heads + kv].map(|head| head * self.head_dim)
@@ -32,22 +32,22 @@ impl Shape {
 
 /// `scores[t][j] = scale · q[t]·k[j]` for `j ≤ t`, `pattern = softmax(scores)`, `z[t] = Σ_j pattern[t][j] · v[j]`.
 ///
-/// `qkv` is `[texts · tokens, width]`; the result is `z`, `[texts · tokens, heads, head_dim]`.
-pub fn forward<F: Float>(shape: Shape, qkv: &[F]) -> Vec<F> {
+/// `qkv` is `[sequences · tokens, width]`; the result is `z`, `[sequences · tokens, heads, head_dim]`.
+pub fn forward<F: Float>(shape: AttentionShape, qkv: &[F]) -> Vec<F> {
     let (width, d) = (shape.width(), shape.head_dim);
     let mut z = vec![F::ZERO; qkv.len() / width * shape.heads * d];
-    each(shape, qkv, |text, head, t, pattern| {
+    each(shape, qkv, |sequence, head, t, pattern| {
         let [_, _, v] = shape.columns(head);
-        let z = &mut z[((text * shape.tokens + t) * shape.heads + head) * d..][..d];
+        let z = &mut z[((sequence * shape.tokens + t) * shape.heads + head) * d..][..d];
         for (j, &p) in pattern.iter().enumerate() {
-            let value = &qkv[(text * shape.tokens + j) * width + v..][..d];
+            let value = &qkv[(sequence * shape.tokens + j) * width + v..][..d];
             z.iter_mut().zip(value).for_each(|(z, &v)| *z += p * v);
         }
     });
     z
 }
 
-/// Backwards through the three steps, with `dz` given:
+/// The gradient of `qkv` from `dz`, the gradient of `z`, through the three steps in reverse:
 ///
 /// ```text
 /// dv[j]         += pattern[t][j] · dz[t]                  z is linear in v
@@ -57,14 +57,15 @@ pub fn forward<F: Float>(shape: Shape, qkv: &[F]) -> Vec<F> {
 /// dk[j]         += scale · dscores[t][j] · q[t]
 /// ```
 ///
-/// The third line is the softmax's: `∂p[i]/∂s[j] = p[i]·([i = j] − p[j])`. Its sum is also `z[t]·dz[t]`, which
-/// is how the fast version gets it without the whole row (Dao et al., "FlashAttention", 2022).
-pub fn backward<F: Float>(shape: Shape, qkv: &[F], dz: &[F]) -> Vec<F> {
+/// The third line is the softmax's: `∂p[i]/∂s[j] = p[i]·([i = j] − p[j])`. Its sum equals `z[t]·dz[t]`, so the
+/// fast version does not need the whole row (Dao et al., "FlashAttention", 2022).
+pub fn backward<F: Float>(shape: AttentionShape, qkv: &[F], dz: &[F]) -> Vec<F> {
     let (width, d, scale) = (shape.width(), shape.head_dim, F::of(f64::from(shape.scale)));
     let mut dqkv = vec![F::ZERO; qkv.len()];
-    each(shape, qkv, |text, head, t, pattern| {
-        let [q, k, v] = shape.columns(head).map(|column| move |t| (text * shape.tokens + t) * width + column);
-        let dz = &dz[((text * shape.tokens + t) * shape.heads + head) * d..][..d];
+    each(shape, qkv, |sequence, head, t, pattern| {
+        let [q, k, v] =
+            shape.columns(head).map(|column| move |t| (sequence * shape.tokens + t) * width + column);
+        let dz = &dz[((sequence * shape.tokens + t) * shape.heads + head) * d..][..d];
         let dpattern: Vec<F> = (0..=t).map(|j| dot(dz, &qkv[v(j)..][..d])).collect();
         let mean = dot(pattern, &dpattern);
         for (j, &p) in pattern.iter().enumerate() {
@@ -79,17 +80,17 @@ pub fn backward<F: Float>(shape: Shape, qkv: &[F], dz: &[F]) -> Vec<F> {
     dqkv
 }
 
-/// Calls `f(text, head, t, pattern[t][..=t])` for every query.
-fn each<F: Float>(shape: Shape, qkv: &[F], mut f: impl FnMut(usize, usize, usize, &[F])) {
+/// Calls `f(sequence, head, t, pattern[t][..=t])` for every query.
+fn each<F: Float>(shape: AttentionShape, qkv: &[F], mut f: impl FnMut(usize, usize, usize, &[F])) {
     let (width, d, scale) = (shape.width(), shape.head_dim, F::of(f64::from(shape.scale)));
-    for (text, qkv) in qkv.chunks_exact(shape.tokens * width).enumerate() {
+    for (sequence, qkv) in qkv.chunks_exact(shape.tokens * width).enumerate() {
         for head in 0..shape.heads {
             let [q, k, _] = shape.columns(head);
             for t in 0..shape.tokens {
                 let query = &qkv[t * width + q..][..d];
                 let scores: Vec<F> =
                     (0..=t).map(|j| dot(query, &qkv[j * width + k..][..d]) * scale).collect();
-                f(text, head, t, &softmax(&scores));
+                f(sequence, head, t, &softmax(&scores));
             }
         }
     }

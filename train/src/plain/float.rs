@@ -1,4 +1,4 @@
-//! What the plain layers need of a number, so that the same loops run in `f32` and in `f64`.
+//! The arithmetic of the plain layers, so that the same loops run in `f32` and `f64`.
 
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
@@ -21,7 +21,7 @@ pub trait Float:
     const ZERO: Self;
     /// 1
     const ONE: Self;
-    /// The nearest number.
+    /// `x`, rounded to this type.
     fn of(x: f64) -> Self;
     /// As `f64`, exactly.
     fn to_f64(self) -> f64;
@@ -64,7 +64,7 @@ float!(f32);
 float!(f64);
 
 /// `erf(x) = 2/√π · e^(−x²) · Σ 2ⁿ·x^(2n+1) / (1·3·5···(2n+1))` (Abramowitz and Stegun, 7.1.6): all terms
-/// have one sign, so nothing cancels. From 6 on it is 1 to the last bit.
+/// have the same sign, so nothing cancels. For `|x| > 6` it is ±1 to the last bit.
 fn erf(x: f64) -> f64 {
     if x.abs() > 6.0 {
         return x.signum();

@@ -2,38 +2,38 @@
 
 use super::Float;
 
-/// In which order a linear layer's matrix is stored.
+/// The storage order of a linear layer's weight matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum WeightOrder {
     /// `[outputs, inputs]`: Llama.
     OutputsInputs,
     /// `[inputs, outputs]`: GPT-2.
     InputsOutputs,
 }
 
-/// A linear layer's sizes.
+/// The dimensions of a linear layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Components of `x`.
+pub struct LinearShape {
+    /// Columns of `x`.
     pub inputs: usize,
-    /// Components of `y`.
+    /// Columns of `y`.
     pub outputs: usize,
-    /// How the matrix lies in memory.
-    pub order: Order,
+    /// The storage order of the weight matrix.
+    pub order: WeightOrder,
 }
 
-impl Shape {
-    /// Where the weight from `input` to `output` lies.
+impl LinearShape {
+    /// The index of the weight from `input` to `output`.
     pub(crate) fn at(self, output: usize, input: usize) -> usize {
         match self.order {
-            Order::OutputsInputs => output * self.inputs + input,
-            Order::InputsOutputs => input * self.outputs + output,
+            WeightOrder::OutputsInputs => output * self.inputs + input,
+            WeightOrder::InputsOutputs => input * self.outputs + output,
         }
     }
 }
 
 /// `y[r][o] = Σ_i x[r][i] · W[o][i] + b[o]`: `x` is `[rows, inputs]`, the result `[rows, outputs]`.
-pub fn forward<F: Float>(shape: Shape, x: &[F], w: &[F], b: Option<&[F]>) -> Vec<F> {
+pub fn forward<F: Float>(shape: LinearShape, x: &[F], w: &[F], b: Option<&[F]>) -> Vec<F> {
     let mut y = Vec::with_capacity(x.len() / shape.inputs * shape.outputs);
     for x in x.chunks_exact(shape.inputs) {
         for o in 0..shape.outputs {
@@ -44,8 +44,7 @@ pub fn forward<F: Float>(shape: Shape, x: &[F], w: &[F], b: Option<&[F]>) -> Vec
     y
 }
 
-/// `y[r][o]` grows by `W[o][i]` for each unit of `x[r][i]`, by `x[r][i]` for each of `W[o][i]` and by 1 for each of
-/// `b[o]`; so
+/// `∂y[r][o]/∂x[r][i] = W[o][i]`, `∂y[r][o]/∂W[o][i] = x[r][i]` and `∂y[r][o]/∂b[o] = 1`, so by the chain rule
 ///
 /// ```text
 /// dx[r][i] = Σ_o dy[r][o] · W[o][i]        dx = dy · W
@@ -53,7 +52,7 @@ pub fn forward<F: Float>(shape: Shape, x: &[F], w: &[F], b: Option<&[F]>) -> Vec
 /// db[o]    = Σ_r dy[r][o]
 /// ```
 pub fn backward<F: Float>(
-    shape: Shape,
+    shape: LinearShape,
     x: &[F],
     w: &[F],
     dy: &[F],

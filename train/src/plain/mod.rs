@@ -1,16 +1,16 @@
-//! Every layer's forward and backward as plain loops, over `f32` or `f64`. **Read this first.**
+//! The forward and backward pass of every layer as plain loops over `f32` or `f64`. **Read this first.**
 //!
-//! # How a backward pass is read
+//! # How to read a backward pass
 //!
-//! Most files hold one layer: `forward`, and beside it `backward`, which is handed `dy`, the derivative of
-//! the loss by each of the layer's outputs, and says what follows for its inputs (`dx`, returned, unless the layer works in
-//! place as rotary does, or has ids for inputs as the embedding) and its parameters (added to `dw`, `db`). All of it is
-//! the chain rule: if `y` depends on `x`, then `dx[i] = Σ_j dy[j] · ∂y[j]/∂x[i]`. Matrices are row-major, a token a row;
-//! `texts` of `tokens` tokens stand one after the other.
+//! Most files have one layer with two functions, `forward` and `backward`. `backward` gets `dy`, the derivative of the loss
+//! with respect to the layer's outputs. It returns `dx`, the derivative with respect to its inputs, and adds the derivatives
+//! of its parameters to `dw` and `db`. (Rotary works in place; the embedding's inputs are ids and have no derivative.) All
+//! of it is the chain rule: `dx[i] = Σ_j dy[j] · ∂y[j]/∂x[i]`. Matrices are row-major, one row per token; the sequences of
+//! a batch follow one another.
 //!
-//! The [`oracle`](crate::oracle) puts the layers together, forward from the first to the last and backward from the last to the
-//! first. The fast network (`pass.rs`) does the same with vectors and threads and is compared with this one,
-//! which in turn is compared, in `f64`, with central differences: `(loss(x + h) - loss(x - h)) / 2h`.
+//! The [`oracle`](crate::oracle) composes the layers, forward from first to last and backward from last to first. The fast
+//! network (`pass.rs`) does the same with kernels and threads. Tests compare it with the oracle, and the oracle in `f64`
+//! with central differences, `(loss(x + h) - loss(x - h)) / 2h`.
 
 pub mod activation;
 pub mod attention;

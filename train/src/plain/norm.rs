@@ -1,8 +1,8 @@
-//! Layer norm and RMS norm: each row scaled to one size, then each component by a learned weight.
+//! Layer norm and RMS norm: each row is normalised, then each component is scaled by a learned weight.
 
 use super::Float;
 
-/// `y = w · (x − mean) / √(variance + epsilon) + b`, row by row, with the variance of the population.
+/// `y = w · (x − mean) / √(variance + epsilon) + b`, row by row, with the population variance (divided by `d`).
 pub fn layer_norm<F: Float>(x: &[F], w: &[F], b: &[F], epsilon: F) -> Vec<F> {
     let mut y = Vec::with_capacity(x.len());
     for x in x.chunks_exact(w.len()) {
@@ -12,11 +12,11 @@ pub fn layer_norm<F: Float>(x: &[F], w: &[F], b: &[F], epsilon: F) -> Vec<F> {
     y
 }
 
-/// With `x̂ = (x − mean) · s`, `s = 1/√(variance + epsilon)` and `g = dy · w`:
+/// The backward pass of [`layer_norm`]. With `x̂ = (x − mean) · s`, `s = 1/√(variance + epsilon)` and `g = dy · w`:
 ///
-/// `w` and `b` act on every row, so `dw = Σ_r dy · x̂` and `db = Σ_r dy`. The derivative by `x̂` is `g`. A change of `x[i]`
-/// moves `x̂[i]` by `s`, but it also moves the mean (by `1/d`, so all of `x̂` by `−s/d`) and the variance (by
-/// `2·(x[i] − mean)/d`, so `s` by `−s³·(x[i] − mean)/d` and each `x̂[j]` by `−s·x̂[i]·x̂[j]/d`). Together:
+/// `w` and `b` apply to every row, so `dw = Σ_r dy · x̂` and `db = Σ_r dy`. The derivative with respect to `x̂` is `g`.
+/// `x[i]` affects `x̂[i]` directly (by `s`), the mean (by `1/d`, so every `x̂[j]` by `−s/d`) and the variance (by
+/// `2·(x[i] − mean)/d`, so `s` by `−s³·(x[i] − mean)/d` and every `x̂[j]` by `−s·x̂[i]·x̂[j]/d`). The sum is
 ///
 /// ```text
 /// dx[i] = s · (g[i] − mean(g) − x̂[i] · mean(g · x̂))
@@ -59,7 +59,7 @@ pub fn rms_norm<F: Float>(x: &[F], w: &[F], epsilon: F) -> Vec<F> {
     y
 }
 
-/// As [`layer_norm_backward`] without a mean to take off: with `x̂ = x · s`, `s = 1/√(mean(x²) + epsilon)` and
+/// As [`layer_norm_backward`], but without the mean: with `x̂ = x · s`, `s = 1/√(mean(x²) + epsilon)` and
 /// `g = dy · w`,
 ///
 /// ```text

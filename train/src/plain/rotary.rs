@@ -1,11 +1,11 @@
-//! The rotary embedding: queries and keys turned by angles that say where they stand.
+//! The rotary embedding (RoPE): rotates queries and keys by angles proportional to their position.
 
 use glassbox_tensor::ops::Rotation;
 
 use super::Float;
 
-/// Turns components `i` and `i + pairs` of each head by the angle of the row's position, in place.
-/// `x` is `[texts · tokens, width]`, of which the first `heads · head_dim` columns are turned.
+/// Rotates components `i` and `i + pairs` of each head by the angle of the row's position, in place. `x` is
+/// `[sequences · tokens, width]`, of which the first `heads · head_dim` columns are rotated.
 pub fn forward<F: Float>(
     rotation: &Rotation,
     x: &mut [F],
@@ -17,8 +17,8 @@ pub fn forward<F: Float>(
     turn(rotation, x, width, heads, head_dim, tokens, F::ONE);
 }
 
-/// A rotation's matrix is orthogonal (up to YaRN's magnitude, which both share), so its transpose, which the
-/// chain rule asks for, turns back by the same angle.
+/// The chain rule gives the transposed matrix. A rotation is orthogonal (up to YaRN's magnitude, which both passes
+/// share), so its transpose rotates by the opposite angle.
 pub fn backward<F: Float>(
     rotation: &Rotation,
     dx: &mut [F],

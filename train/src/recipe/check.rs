@@ -1,12 +1,12 @@
-//! Whether a recipe can be followed, and whether two come to the same.
+//! Validates recipes, and compares them.
 
 use super::Recipe;
 
 impl Recipe {
-    /// Sentences about what makes no sense.
+    /// Checks all values.
     ///
     /// # Errors
-    /// With those sentences, if there are any.
+    /// One sentence per problem.
     pub fn check(&self) -> Result<(), Vec<String>> {
         let mut wrong = Vec::new();
         let mut expect = |holds: bool, sentence: String| {
@@ -59,7 +59,7 @@ impl Recipe {
         let (layer, head) = (self.report.watch_layer, self.report.watch_head);
         expect(
             layer < model.n_layers.max(1) && head < heads,
-            format!("report.watch_layer {layer} and watch_head {head} are no head of this model"),
+            format!("report.watch_layer {layer} and watch_head {head}: the model has no such head"),
         );
         let micro = training.micro_batch;
         expect(
@@ -85,12 +85,14 @@ impl Recipe {
         let vocab_size = self.tokenizer.vocab_size;
         expect(
             (257..=1 << 20).contains(&vocab_size),
-            format!("tokenizer.vocab_size is {vocab_size}, expected at least 257 (the bytes and an end)"),
+            format!(
+                "tokenizer.vocab_size is {vocab_size}, expected at least 257 (256 bytes and the end of text)"
+            ),
         );
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 
-    /// The keys whose values differ between two recipes, those that change nothing in the result left out.
+    /// The keys whose values differ between two recipes, except for reports, which do not change the result.
     pub fn differences(&self, other: &Recipe) -> Vec<String> {
         let table = |recipe: &Recipe| toml::Table::try_from(recipe).unwrap_or_default();
         let (here, there) = (table(self), table(other));

@@ -1,7 +1,8 @@
-//! A checkpoint: all that the next step depends on, in one safetensors file.
+//! A checkpoint of a training run: the complete state between two steps, in one safetensors file.
 //!
-//! Parameters, and AdamW's two moments under the same names behind `adamw.first.` and `adamw.second.`; the number of
-//! steps done stands in the metadata. The generator's state needs no place: it is the seed and that number.
+//! It has the parameters, and AdamW's two moments under the same names with the prefixes `adamw.first.` and
+//! `adamw.second.`. The metadata has the number of steps done. There is no random state to save: random numbers are a
+//! function of the seed and the step.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,16 +18,16 @@ const FIRST: &str = "adamw.first.";
 const SECOND: &str = "adamw.second.";
 const FORMAT: &str = "glassbox run 1";
 
-/// Where a run stands.
+/// The progress of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct State {
     /// Steps done.
     pub(super) step: u64,
-    /// The smallest loss on the text kept back, and after which step.
+    /// The lowest validation loss, and the step after which it was measured.
     pub(super) best: Option<(f64, u64)>,
 }
 
-/// Writes a checkpoint in place of the last one.
+/// Writes a checkpoint; replaces the previous one.
 pub(super) fn write(
     path: &Path,
     network: &Network,
@@ -38,7 +39,7 @@ pub(super) fn write(
         ("step".to_owned(), state.step.to_string()),
     ]);
     if let Some((loss, step)) = state.best {
-        // The bits, since the text of a number would have to be read back exactly.
+        // The bits, so that the loss is read back exactly.
         metadata.insert("best_loss_bits".to_owned(), loss.to_bits().to_string());
         metadata.insert("best_step".to_owned(), step.to_string());
     }
@@ -47,12 +48,12 @@ pub(super) fn write(
     Ok(safetensors::write(path, &metadata, tensors)?)
 }
 
-/// Tensors as a file has them, their names behind a prefix.
+/// Tensors for a file, their names with a prefix.
 pub(crate) fn named(
     prefix: &str,
     tensors: &Tensors,
 ) -> Result<Vec<(String, Tensor)>, glassbox_tensor::Error> {
-    let one = |(slot, values): (&crate::Slot, &[f32])| {
+    let one = |(slot, values): (&crate::TensorSlot, &[f32])| {
         Ok((format!("{prefix}{}", slot.name), Tensor::from_f32(slot.shape.clone(), values.to_vec())?))
     };
     tensors.iter().map(one).collect()
@@ -66,16 +67,18 @@ pub(super) fn read(
 ) -> Result<(Network, AdamW, State), RunError> {
     let broken = |problem: String| RunError::Broken { path: path.to_path_buf(), problem };
     let file = SafeTensors::open(path)?;
-    let said = |key: &str| file.metadata().get(key);
-    let number = |key: &str| said(key).and_then(|text| text.parse::<u64>().ok());
-    if said("format").map(String::as_str) != Some(FORMAT) {
-        return Err(broken("it is not a checkpoint of a run".into()));
+    let value = |key: &str| file.metadata().get(key);
+    let number = |key: &str| value(key).and_then(|text| text.parse::<u64>().ok());
+    if value("format").map(String::as_str) != Some(FORMAT) {
+        return Err(broken("not a checkpoint of a training run".into()));
     }
-    let step = number("step").ok_or_else(|| broken("it does not say how many steps were done".into()))?;
+    let step =
+        number("step").ok_or_else(|| broken("the number of steps is missing from the metadata".into()))?;
     let best = number("best_loss_bits").zip(number("best_step"));
     let state = State { step, best: best.map(|(bits, step)| (f64::from_bits(bits), step)) };
 
-    let misfit = |source: crate::Error| broken(format!("{source}, so it is not of this run's recipe"));
+    let mismatch =
+        |source: crate::Error| broken(format!("the checkpoint does not match the run's recipe: {source}"));
     let mut network = Network::new(config, 0).map_err(RunError::Train)?;
     let layout = network.trained().layout().clone();
     let part = |prefix: &'static str| -> Result<Tensors, RunError> {
@@ -89,15 +92,15 @@ pub(super) fn read(
             let tensor = file.tensor(full)?;
             named.push((name.to_owned(), tensor.shape().to_vec(), tensor.to_f32()));
         }
-        Tensors::from_named(layout.clone(), named).map_err(misfit)
+        Tensors::from_named(layout.clone(), named).map_err(mismatch)
     };
     let (parameters, first, second) = (part("")?, part(FIRST)?, part(SECOND)?);
     network.trained_mut().values_mut().copy_from_slice(parameters.values());
-    let optimizer = AdamW::restore(adamw, step, first, second).map_err(misfit)?;
+    let optimizer = AdamW::restore(adamw, step, first, second).map_err(mismatch)?;
     Ok((network, optimizer, state))
 }
 
-/// The step of a checkpoint, if there is one that can be read.
+/// The step of a checkpoint; `None` if it cannot be read.
 pub(super) fn step_of(path: &Path) -> Option<u64> {
     SafeTensors::open(path).ok()?.metadata().get("step")?.parse().ok()
 }

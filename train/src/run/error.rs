@@ -1,74 +1,74 @@
-//! What can go wrong with a run.
+//! Errors of training runs.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::data::DataError;
 
-/// An error of a run.
+/// An error of a training run.
 #[derive(Debug)]
 pub enum RunError {
-    /// A recipe that cannot be followed.
+    /// An invalid recipe.
     Recipe {
         /// Its file, or the name of the preset.
         name: String,
-        /// What is wrong, a sentence each.
+        /// One sentence per problem.
         problems: Vec<String>,
     },
-    /// The text.
+    /// An error of the training data.
     Data(DataError),
-    /// The model or the checkpoint that was to be trained.
+    /// An error of the model or its checkpoint.
     Model(glassbox_model::Error),
-    /// A file of tensors.
+    /// An error of a tensor file.
     Tensor(glassbox_tensor::Error),
-    /// The training itself.
+    /// An error of the training core.
     Train(crate::Error),
-    /// A file of the run's folder.
+    /// A file of the run's folder cannot be read or written.
     File {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// There is a run in the folder already.
+    /// The folder already contains a run.
     Exists {
         /// The folder.
         path: PathBuf,
     },
-    /// There is something else in the folder.
+    /// The folder contains the files of another training.
     Taken {
         /// The folder.
         path: PathBuf,
     },
-    /// There is no run in the folder.
+    /// The folder contains no run.
     NoRun {
         /// The folder.
         path: PathBuf,
-        /// The file that every run has.
+        /// The file that is missing.
         missing: &'static str,
     },
-    /// A run was to be continued with something else than it was begun with.
+    /// The recipe or text differs from those that the run was started with.
     Changed {
         /// The folder.
         path: PathBuf,
-        /// What differs, a phrase each.
+        /// One phrase per difference.
         differences: Vec<String>,
     },
-    /// A file of the run's folder does not say what it should.
+    /// A file has invalid contents.
     Broken {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
     },
-    /// The loss, the gradient or a parameter is no number any more.
+    /// The loss, the gradient or a parameter is infinite or NaN.
     NotFinite {
         /// The step, counted from 1.
         step: u64,
-        /// What is no number.
+        /// What is not finite.
         what: String,
-        /// The last step whose checkpoint is kept, if there is one.
-        kept: Option<u64>,
+        /// The step of the last checkpoint, if there is one.
+        checkpoint: Option<u64>,
         /// The folder.
         path: PathBuf,
     },
@@ -85,37 +85,37 @@ impl fmt::Display for RunError {
             RunError::File { path, source } => write!(f, "{}: {source}", path.display()),
             RunError::Exists { path } => write!(
                 f,
-                "{}: there is a run in this folder already; --resume goes on with it, or choose another folder",
+                "{}: this folder already contains a run; continue it with --resume, or choose another folder",
                 path.display()
             ),
             RunError::Taken { path } => {
                 write!(
                     f,
-                    "{}: this folder has the files of another training; choose another one",
+                    "{}: this folder contains the files of another training; choose another folder",
                     path.display()
                 )
             }
             RunError::NoRun { path, missing } => {
                 write!(
                     f,
-                    "{}: there is no run to go on with in this folder: {missing} is missing",
+                    "{}: no training run to resume in this folder: {missing} is missing",
                     path.display()
                 )
             }
             RunError::Changed { path, differences } => write!(
                 f,
-                "{}: this run was begun otherwise and can only go on as it began: {}",
+                "{}: cannot resume: this run differs from the recipe or text given: {}",
                 path.display(),
                 differences.join("; ")
             ),
             RunError::Broken { path, problem } => write!(f, "{}: {problem}", path.display()),
-            RunError::NotFinite { step, what, kept, path } => {
-                write!(f, "step {step}: {what} is no number any more, so the training stops; ")?;
-                match kept {
-                    Some(kept) => write!(f, "the checkpoint of step {kept} is kept in {}; ", path.display())?,
+            RunError::NotFinite { step, what, checkpoint, path } => {
+                write!(f, "step {step}: {what} is no longer finite, so training stops; ")?;
+                match checkpoint {
+                    Some(step) => write!(f, "the checkpoint of step {step} is in {}; ", path.display())?,
                     None => write!(f, "no checkpoint was written yet; ")?,
                 }
-                write!(f, "a lower learning_rate, a longer warm_up or a shorter clip may help")
+                write!(f, "try a lower learning_rate, a longer warm_up or a lower clip")
             }
         }
     }

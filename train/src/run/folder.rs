@@ -1,4 +1,4 @@
-//! The small files of a run's folder, and what makes a folder a run.
+//! The small files of a run's folder.
 
 use std::fs;
 use std::io;
@@ -18,7 +18,7 @@ pub(super) const LAST: &str = "last.safetensors";
 pub(super) const LOSSES: &str = "loss.csv";
 pub(super) const CURVE: &str = "loss.svg";
 pub(super) const SAMPLES: &str = "samples.txt";
-/// What [`mod@crate::watch`] writes.
+/// The snapshots of [`mod@crate::watch`].
 pub const WATCH: &str = "watch.jsonl";
 pub(super) const BEST: &str = "best";
 const TOKENIZER: &str = "tokenizer.json";
@@ -27,12 +27,12 @@ const FACTS: &str = "run.json";
 /// `run.json`.
 #[derive(Serialize, Deserialize)]
 struct Facts {
-    /// Hexadecimal, since not every reader of JSON keeps 64 bits.
+    /// Hexadecimal, since many JSON readers do not preserve 64-bit integers.
     data_fingerprint: String,
     glassbox_version: String,
 }
 
-/// That there is no run in the folder, nor anything that would be mistaken for a part of one.
+/// Checks that the folder contains no run and no part of one.
 pub(super) fn check_free(folder: &Path) -> Result<(), RunError> {
     if folder.join(RECIPE).exists() || folder.join(LAST).exists() {
         return Err(RunError::Exists { path: folder.to_path_buf() });
@@ -40,7 +40,7 @@ pub(super) fn check_free(folder: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-/// The folder, with those above it.
+/// Creates the folder and its parents.
 pub(super) fn create(folder: &Path) -> Result<(), RunError> {
     fs::create_dir_all(folder).map_err(|source| failed(folder, source))
 }
@@ -49,7 +49,7 @@ pub(super) fn write_recipe(folder: &Path, recipe: &Recipe) -> Result<(), RunErro
     write(&folder.join(RECIPE), &recipe.to_toml())
 }
 
-/// The recipe, without which a folder is no run.
+/// Reads the recipe; a folder without one is not a run.
 pub(super) fn read_recipe(folder: &Path) -> Result<Recipe, RunError> {
     let path = folder.join(RECIPE);
     match fs::read_to_string(&path) {
@@ -70,20 +70,21 @@ pub(super) fn write_facts(folder: &Path, fingerprint: u64) -> Result<(), RunErro
     write(&folder.join(FACTS), &(text + "\n"))
 }
 
-/// The fingerprint of the text.
+/// Reads the fingerprint of the text.
 pub(super) fn read_facts(folder: &Path) -> Result<u64, RunError> {
     let path = folder.join(FACTS);
     let text = fs::read_to_string(&path).map_err(|source| failed(&path, source))?;
     let facts: Option<Facts> = serde_json::from_str(&text).ok();
     let fingerprint = facts.and_then(|facts| u64::from_str_radix(&facts.data_fingerprint, 16).ok());
-    fingerprint.ok_or_else(|| RunError::Broken { path, problem: "it does not say what the text was".into() })
+    fingerprint
+        .ok_or_else(|| RunError::Broken { path, problem: "the fingerprint of the text is missing".into() })
 }
 
 pub(super) fn write_tokenizer(folder: &Path, tokenizer: &Tokenizer) -> Result<(), RunError> {
     write(&folder.join(TOKENIZER), &tokenizer.to_json())
 }
 
-/// The tokenizer; its texts begin and end with the token that ends a document.
+/// Reads the tokenizer; the token that ends a document becomes eos, and bos if there is none.
 pub(super) fn read_tokenizer(folder: &Path) -> Result<Tokenizer, RunError> {
     let path = folder.join(TOKENIZER);
     if !path.exists() {

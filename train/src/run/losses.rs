@@ -1,4 +1,4 @@
-//! `loss.csv`: one line a step, written as the steps are done.
+//! `loss.csv`: one line per step, written after the step.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -13,17 +13,17 @@ const HEADING: &str = "step,tokens,lr,train_loss,val_loss,grad_norm,tokens_per_s
 pub struct Row {
     /// Steps done.
     pub step: u64,
-    /// Tokens read in all.
+    /// Tokens read so far.
     pub tokens: u64,
     /// The learning rate of this step.
     pub learning_rate: f64,
-    /// The mean loss of this step's examples before it, in nats a token.
+    /// The mean loss of this step's examples before the update, in nats per token.
     pub train_loss: f64,
-    /// The loss on the text kept back after it, where it was looked at.
+    /// The validation loss after the update, if it was measured.
     pub validation_loss: Option<f64>,
-    /// The gradient's length before clipping.
+    /// The gradient's global norm before clipping.
     pub gradient_norm: f64,
-    /// How fast it went.
+    /// Throughput of this step.
     pub tokens_per_second: f64,
 }
 
@@ -61,20 +61,20 @@ impl Row {
     }
 }
 
-/// The file, open at its end, and all its rows.
+/// The file, open for appending, and its rows.
 pub(crate) struct Losses {
     file: File,
     pub(crate) rows: Vec<Row>,
 }
 
 impl Losses {
-    /// Opens the file with the rows up to `step`: those behind it belong to work that was lost and will be done again.
+    /// Opens the file and keeps the rows up to `step`: later ones belong to work that was lost and will be repeated.
     pub(crate) fn open(path: &Path, step: u64) -> io::Result<Losses> {
         let text = match std::fs::read_to_string(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             text => text?,
         };
-        // A line that is not whole was being written when the power went.
+        // An incomplete line was being written when the run was interrupted.
         let rows = text.lines().skip(1).map_while(Row::parse).take_while(|row| row.step <= step);
         let rows: Vec<Row> = rows.collect();
         let lines: String = rows.iter().map(Row::line).collect();
@@ -90,7 +90,7 @@ impl Losses {
     }
 }
 
-/// Reads the rows of a `loss.csv`, as far as they are whole.
+/// Reads the rows of a `loss.csv`, up to the first incomplete line.
 ///
 /// # Errors
 /// If the file cannot be read.
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_behind_the_checkpoint_or_by_half_is_dropped() {
+    fn rows_after_the_checkpoint_and_incomplete_rows_are_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("loss.csv");
         let row = |step, validation_loss| Row {

@@ -1,21 +1,22 @@
-//! A run: a recipe, a text and a folder, brought to a trained model, however often it is interrupted.
+//! A training run: a recipe, a text and a folder. It can be interrupted and resumed at any step.
 //!
 //! ```text
-//! RUN/recipe.toml          all that decides the result, but for the text
-//! RUN/run.json             the text's fingerprint, by which a wrong one is noticed
-//! RUN/tokenizer.json       the tokenizer, learnt or taken over
-//! RUN/tokens.bin           the text as token ids, mapped
+//! RUN/recipe.toml          all settings
+//! RUN/run.json             the text's fingerprint, to detect resuming with another text
+//! RUN/tokenizer.json       the tokenizer, trained or given
+//! RUN/tokens.bin           the text as token ids
 //! RUN/last.safetensors     the checkpoint: parameters, AdamW's two moments, the number of steps
-//! RUN/loss.csv, loss.svg   how it goes, step by step
-//! RUN/samples.txt          what the model wrote on the way
-//! RUN/watch.jsonl          glimpses of the model on the way, if wanted
-//! RUN/best/                the model that did best on the text kept back, as a Hugging Face directory
+//! RUN/loss.csv, loss.svg   loss, learning rate and gradient norm of each step
+//! RUN/samples.txt          samples of the model during training
+//! RUN/watch.jsonl          snapshots of the model during training, if enabled
+//! RUN/best/                the model with the lowest validation loss, as a Hugging Face directory
 //! RUN/config.json, model.safetensors, generation_config.json, tokenizer_config.json
-//!                          once the run is done: the folder itself is the model's Hugging Face directory
+//!                          when the run is done: the folder itself is the model's Hugging Face directory
 //! ```
 //!
-//! Every file is written under another name and then renamed, so that none is ever half there. A step depends on the
-//! checkpoint and its number alone: which examples it reads is computed from the seed and the number. So a run that was killed and goes on from its last checkpoint comes to the very same bits.
+//! Files are written under a temporary name and then renamed, so none is ever incomplete. A step depends only on the
+//! checkpoint and its number: its examples are a function of seed and number. So a run that was killed and resumed from its
+//! last checkpoint produces bit-identical parameters.
 
 pub(crate) mod checkpoint;
 mod error;
@@ -29,7 +30,7 @@ use std::path::{Path, PathBuf};
 use glassbox_tensor::Pool;
 use glassbox_tokenizer::Tokenizer;
 
-use crate::data::{Batches, Documents, Part, TokenFile, hold_out, learn_tokenizer};
+use crate::data::{Batches, Documents, Split, TokenFile, split_documents, train_tokenizer};
 use crate::recipe::Recipe;
 use crate::watch;
 use crate::{AdamW, AdamWConfig, Network};
@@ -54,65 +55,65 @@ pub struct Run {
     losses: Losses,
 }
 
-/// Somebody who follows a run.
-pub trait Follower {
-    /// Whether the run is to write a checkpoint and end here.
+/// Gets the events of a run, and can stop it.
+pub trait Monitor {
+    /// Whether the run should write a checkpoint and stop.
     fn wants_to_stop(&mut self) -> bool {
         false
     }
-    /// A step is done.
+    /// A step was done.
     fn step(&mut self, _row: &Row) {}
-    /// The model has written a text.
+    /// The model wrote a sample.
     fn sample(&mut self, _step: u64, _text: &str) {}
-    /// A checkpoint is written.
+    /// A checkpoint was written.
     fn checkpoint(&mut self, _step: u64) {}
-    /// Something is being done before the first step.
+    /// A stage of the preparation starts.
     fn preparing(&mut self, _what: &str) {}
 }
 
-/// How a run ended.
+/// How training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All steps are done.
+    /// All steps were done.
     Done,
-    /// The follower wanted it to stop; it can go on.
+    /// The monitor stopped it; it can be resumed.
     Stopped,
 }
 
 impl Run {
-    /// Begins a run in a folder that has none: finds the documents of `data`, keeps some back, learns a tokenizer from
-    /// the others unless one is given, encodes them, and draws the model's first parameters.
+    /// Starts a run in a folder without one: reads the documents of `data`, splits them, trains a tokenizer on the training
+    /// split unless one is given, encodes both splits, and initialises the parameters.
     ///
     /// # Errors
-    /// [`RunError::Exists`] if the folder has a run; [`RunError::Data`] if the text will not do.
+    /// [`RunError::Exists`] if the folder has a run; [`RunError::Data`] if the text is unsuitable.
     pub fn begin(
         folder: &Path,
         recipe: Recipe,
         data: &Path,
         tokenizer: Option<Tokenizer>,
-        follower: &mut dyn Follower,
+        monitor: &mut dyn Monitor,
     ) -> Result<Run, RunError> {
         recipe.check().map_err(|problems| RunError::Recipe { name: "given".into(), problems })?;
         folder::check_free(folder)?;
-        follower.preparing("reading the text");
+        monitor.preparing("reading the text");
         let documents = Documents::open(data)?;
-        let parts = hold_out(&documents, recipe.data.validation, recipe.training.seed);
+        let parts = split_documents(&documents, recipe.data.validation, recipe.training.seed);
         let tokenizer = match tokenizer {
             Some(tokenizer) => tokenizer,
             None => {
-                follower.preparing("learning the tokenizer");
-                learn_tokenizer(&documents, &parts, recipe.tokenizer.vocab_size)?
+                monitor.preparing("training the tokenizer");
+                train_tokenizer(&documents, &parts, recipe.tokenizer.vocab_size)?
             }
         };
-        follower.preparing("encoding the text");
+        monitor.preparing("encoding the text");
         folder::create(folder)?;
         folder::write_tokenizer(folder, &tokenizer)?;
         TokenFile::write(&folder.join(folder::TOKENS), &documents, &parts, &tokenizer)?;
         let tokens = TokenFile::open(&folder.join(folder::TOKENS))?;
         let needed = recipe.model.context_length + 1;
-        // Looked at before the recipe is written, which is what makes a folder a run.
+        // Checked before the recipe is written, since the recipe makes the folder a run.
         Batches::new(&tokens, recipe.model.context_length, recipe.training.seed)?;
-        let found = tokens.len(Part::Validation);
+        let found = tokens.len(Split::Validation);
         if recipe.data.validation > 0.0 && found < needed {
             let part = "validation";
             return Err(crate::data::DataError::TooShort { part, found, needed }.into());
@@ -125,10 +126,10 @@ impl Run {
         Run::assemble(folder, recipe, tokenizer, tokens, network, optimizer, State::default())
     }
 
-    /// Goes on with the run in a folder, from its last checkpoint.
+    /// Resumes the run in a folder from its last checkpoint.
     ///
     /// # Errors
-    /// [`RunError::NoRun`] if there is none, [`RunError::Broken`] if its files do not fit together.
+    /// [`RunError::NoRun`] if there is none, [`RunError::Broken`] if its files are inconsistent.
     pub fn resume(folder: &Path) -> Result<Run, RunError> {
         let recipe = folder::read_recipe(folder)?;
         let tokenizer = folder::read_tokenizer(folder)?;
@@ -137,7 +138,7 @@ impl Run {
             return Err(RunError::Broken {
                 path: folder.join(folder::TOKENS),
                 problem: format!(
-                    "it was written with {} tokens, but tokenizer.json has {}",
+                    "expected token ids of a vocabulary of {1} tokens as in tokenizer.json, found {0}",
                     tokens.vocab_size(),
                     tokenizer.vocab_size()
                 ),
@@ -173,16 +174,16 @@ impl Run {
         Ok(Run { folder, recipe, tokenizer, tokens, batches, network, optimizer, state, losses })
     }
 
-    /// That this run was begun with this recipe, and with this text if one is given.
+    /// Checks that this run was started with this recipe, and with this text, where given.
     ///
     /// # Errors
-    /// [`RunError::Changed`] naming what differs.
+    /// [`RunError::Changed`] with the differences.
     pub fn check_same(&self, recipe: Option<&Recipe>, data: Option<&Path>) -> Result<(), RunError> {
         let mut differences = recipe.map_or_else(Vec::new, |recipe| self.recipe.differences(recipe));
         if let Some(data) = data {
             let documents = Documents::open(data)?;
             if folder::read_facts(&self.folder)? != documents.fingerprint() {
-                differences.push(format!("{} is another text", data.display()));
+                differences.push(format!("{} is not the text that the run was started with", data.display()));
             }
         }
         match differences.is_empty() {
@@ -206,23 +207,22 @@ impl Run {
         self.state.step
     }
 
-    /// Tokens to learn from, and tokens kept back.
+    /// Numbers of training tokens and validation tokens.
     pub fn corpus(&self) -> (usize, usize) {
-        (self.tokens.len(Part::Training), self.tokens.len(Part::Validation))
+        (self.tokens.len(Split::Training), self.tokens.len(Split::Validation))
     }
 
-    /// Steps in which the whole text is read once.
-    pub fn steps_an_epoch(&self) -> f64 {
+    /// Steps per epoch.
+    pub fn steps_per_epoch(&self) -> f64 {
         self.batches.epoch_len() as f64 / self.recipe.training.batch as f64
     }
 
-    /// Has a glimpse of the model written every so many steps; 0 for none.
+    /// Sets the number of steps between snapshots; 0 for none.
     pub fn watch_every(&mut self, steps: u64) {
         self.recipe.report.watch_every = steps;
     }
 
-    /// Whether blocks are computed again in front of their backward pass, to save memory
-    /// ([`Network::set_recompute`]).
+    /// Enables gradient checkpointing ([`Network::set_recompute`]).
     pub fn set_recompute(&mut self, recompute: bool) {
         self.network.set_recompute(recompute);
     }
@@ -237,20 +237,20 @@ impl Run {
         &self.tokenizer
     }
 
-    /// The smallest loss on the text kept back so far, and after which step.
+    /// The lowest validation loss so far, and the step after which it was measured.
     pub fn best(&self) -> Option<(f64, u64)> {
         self.state.best
     }
 
-    /// Seconds that one step takes here and now, measured without learning anything.
+    /// Measures the seconds per step, without updating the parameters.
     ///
     /// # Errors
-    /// What a step says.
-    pub fn seconds_a_step(&mut self, pool: &Pool) -> Result<f64, RunError> {
+    /// As [`Run::train`].
+    pub fn seconds_per_step(&mut self, pool: &Pool) -> Result<f64, RunError> {
         steps::measure(self, pool)
     }
 
-    /// Sets the number of steps of a run that has not begun, for one that is to take a given time.
+    /// Sets the number of steps of a run that has not started, to fit a given time.
     ///
     /// # Errors
     /// If the folder cannot be written.
@@ -262,13 +262,13 @@ impl Run {
         Ok(())
     }
 
-    /// Does the steps that are left, and writes the model.
+    /// Runs the remaining steps and writes the model.
     ///
     /// # Errors
-    /// [`RunError::NotFinite`] if the training runs away; [`RunError::File`] or [`RunError::Tensor`] if the folder cannot
-    /// be written. The last checkpoint stays.
-    pub fn train(&mut self, pool: &Pool, follower: &mut dyn Follower) -> Result<Outcome, RunError> {
-        steps::train(self, pool, follower)
+    /// [`RunError::NotFinite`] if the training diverges; [`RunError::File`] or [`RunError::Tensor`] if the folder cannot
+    /// be written. The last checkpoint remains valid.
+    pub fn train(&mut self, pool: &Pool, monitor: &mut dyn Monitor) -> Result<Outcome, RunError> {
+        steps::train(self, pool, monitor)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the model writes on the way: a short text after some steps, drawn with a seed of its own.
+//! Samples of the model during training, each with its own seed.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -12,7 +12,7 @@ use super::{Run, RunError, folder};
 use crate::data::end_of_document;
 use crate::export;
 
-/// Goes on with the recipe's prompt, appends the text to `samples.txt` and returns it, the prompt included.
+/// Continues the recipe's prompt, appends the text to `samples.txt` and returns it, including the prompt.
 pub(super) fn write(run: &Run, pool: &Pool, step: u64) -> Result<String, RunError> {
     let text = text(run, pool, step)?;
     let path = run.folder.join(folder::SAMPLES);
@@ -24,7 +24,7 @@ pub(super) fn write(run: &Run, pool: &Pool, step: u64) -> Result<String, RunErro
     Ok(text)
 }
 
-/// The model as it stands, ready to run.
+/// The current model, ready to run.
 pub(super) fn model(run: &Run, pool: &Pool) -> Result<Runtime, RunError> {
     let checkpoint = Checkpoint::of_tensors(run.network.config().clone(), export::in_memory(&run.network)?);
     Ok(checkpoint.run_on(Pool::new(pool.threads(), pool.engine())?)?)
@@ -41,12 +41,12 @@ fn text(run: &Run, pool: &Pool, step: u64) -> Result<String, RunError> {
     let model = model(run, pool)?;
     let mut session = model.session(run.recipe.model.context_length);
     let config = SamplerConfig { seed: step, temperature: 0.8, top_k: 40, ..SamplerConfig::default() };
-    // The settings are constants that the sampler takes.
+    // These constants are valid settings.
     let Ok(mut sampler) = Sampler::new(config) else { return Ok(String::new()) };
     let pick = |logits: &[f32]| sampler.sample(logits);
     let mut ids = prompt.clone();
     for id in Generation::new(&mut session, &prompt, report.sample_tokens, &[end], pick)? {
-        // Scores that are no numbers end the sample; the training itself notices them too.
+        // Logits that are NaN end the sample; the training loop detects them too.
         let Ok(id) = id else { break };
         ids.push(id);
     }

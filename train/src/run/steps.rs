@@ -1,4 +1,4 @@
-//! The loop: read examples, find the gradient, take a step; now and then look at the text kept back, write a sample,
+//! The training loop: read examples, compute the gradient, update the parameters; at intervals validate, write a sample,
 //! write a checkpoint.
 
 use std::path::Path;
@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use glassbox_tensor::Pool;
 
-use super::{Follower, Outcome, Row, Run, RunError, checkpoint, folder, sample};
-use crate::data::Part;
+use super::{Monitor, Outcome, Row, Run, RunError, checkpoint, folder, sample};
+use crate::data::Split;
 use crate::export::{self, Description};
 use crate::plot::{Chart, Series};
-use crate::watch::{self, Attention, Glimpse};
+use crate::watch::{self, Attention, Snapshot};
 use crate::{Batch, Gradients, Schedule, clip_by_global_norm};
 
-/// The least time between two drawings of the curve.
+/// Minimum time between two drawings of the loss curve.
 const REDRAW: Duration = Duration::from_secs(20);
 
-pub(super) fn train(run: &mut Run, pool: &Pool, follower: &mut dyn Follower) -> Result<Outcome, RunError> {
+pub(super) fn train(run: &mut Run, pool: &Pool, monitor: &mut dyn Monitor) -> Result<Outcome, RunError> {
     let recipe = run.recipe.training.clone();
     let report = run.recipe.report.clone();
     let schedule = Schedule {
@@ -29,8 +29,8 @@ pub(super) fn train(run: &mut Run, pool: &Pool, follower: &mut dyn Follower) -> 
     let mut gradients = run.network.gradients();
     let (mut saved, mut drawn) = (Instant::now(), Instant::now());
     while run.state.step < recipe.steps {
-        if follower.wants_to_stop() {
-            save(run, follower)?;
+        if monitor.wants_to_stop() {
+            save(run, monitor)?;
             draw(run)?;
             return Ok(Outcome::Stopped);
         }
@@ -42,7 +42,7 @@ pub(super) fn train(run: &mut Run, pool: &Pool, follower: &mut dyn Follower) -> 
         let clip = if recipe.clip > 0.0 { recipe.clip } else { f64::INFINITY };
         let gradient_norm = clip_by_global_norm(pool, &mut gradients, clip);
         if !gradient_norm.is_finite() {
-            return Err(run_away(run, "the gradient"));
+            return Err(diverged(run, "the gradient"));
         }
         run.optimizer.step(pool, run.network.trained_mut(), &gradients, learning_rate);
         run.state.step += 1;
@@ -67,7 +67,7 @@ pub(super) fn train(run: &mut Run, pool: &Pool, follower: &mut dyn Follower) -> 
             gradient_norm,
             tokens_per_second,
         };
-        follower.step(&row);
+        monitor.step(&row);
         let path = run.folder.join(folder::LOSSES);
         run.losses.push(row).map_err(|source| folder::failed(&path, source))?;
         if let Some(loss) = validation_loss.filter(|loss| run.state.best.is_none_or(|(best, _)| *loss < best))
@@ -82,8 +82,9 @@ pub(super) fn train(run: &mut Run, pool: &Pool, follower: &mut dyn Follower) -> 
             let attention =
                 Attention { layer: report.watch_layer, head: report.watch_head, pattern: Vec::new() };
             let model = sample::model(run, pool)?;
-            let (prompt, next, attention) = watch::look(&model, &run.tokenizer, &report.prompt, attention)?;
-            let glimpse = Glimpse {
+            let (prompt, next, attention) =
+                watch::predict(&model, &run.tokenizer, &report.prompt, attention)?;
+            let snapshot = Snapshot {
                 step,
                 tokens,
                 loss_by_position,
@@ -94,16 +95,16 @@ pub(super) fn train(run: &mut Run, pool: &Pool, follower: &mut dyn Follower) -> 
                 attention,
             };
             let path = run.folder.join(folder::WATCH);
-            watch::append(&path, &glimpse).map_err(|source| folder::failed(&path, source))?;
+            watch::append(&path, &snapshot).map_err(|source| folder::failed(&path, source))?;
         }
         if last || due(report.sample_every, step) {
             let text = sample::write(run, pool, step)?;
-            follower.sample(step, &text);
+            monitor.sample(step, &text);
         }
         let minutes = report.checkpoint_minutes;
         let overdue = minutes > 0.0 && saved.elapsed().as_secs_f64() >= minutes * 60.0;
         if last || due(report.checkpoint_every, step) || overdue {
-            save(run, follower)?;
+            save(run, monitor)?;
             saved = Instant::now();
         }
         if last || drawn.elapsed() >= REDRAW {
@@ -136,28 +137,28 @@ fn gradient(run: &mut Run, pool: &Pool, gradients: &mut Gradients) -> Result<f64
         let (ids, targets) = run.batches.read(&run.tokens, example, rows)?;
         let weights = vec![1.0; rows * context];
         run.network.set_dropout(run.recipe.training.dropout_of(example));
-        let micro = Batch { ids, targets, weights, texts: rows, tokens: context };
+        let micro = Batch { ids, targets, weights, sequences: rows, tokens: context };
         match run.network.loss_and_gradients(pool, &micro, total_weight, gradients) {
             Ok(loss) => sum += loss.sum,
-            Err(crate::Error::NotANumber { .. }) => return Err(run_away(run, "the loss")),
+            Err(crate::Error::NotANumber { .. }) => return Err(diverged(run, "the loss")),
             Err(source) => return Err(RunError::Train(source)),
         }
     }
     Ok(sum / total_weight)
 }
 
-/// How well the text kept back is predicted.
+/// The validation loss.
 struct Validation {
-    /// In nats a token.
+    /// Mean loss in nats per token.
     mean: f64,
-    /// The same for each position of the context.
+    /// Mean loss at each position of the context.
     by_position: Vec<f64>,
 }
 
-/// Looks at examples of the text kept back, spread evenly over it; `None` where nothing was kept back.
+/// Computes the loss on examples spread evenly over the validation split; `None` if that is empty.
 fn validate(run: &mut Run, pool: &Pool, examples: usize) -> Result<Option<Validation>, RunError> {
     let context = run.recipe.model.context_length;
-    let windows = run.tokens.len(Part::Validation).saturating_sub(1) / context;
+    let windows = run.tokens.len(Split::Validation).saturating_sub(1) / context;
     let count = if examples == 0 { windows } else { examples.min(windows) };
     let rows = match run.recipe.training.micro_batch {
         0 => run.recipe.training.batch,
@@ -168,15 +169,15 @@ fn validate(run: &mut Run, pool: &Pool, examples: usize) -> Result<Option<Valida
     for starts in starts.chunks(rows) {
         let (mut ids, mut targets) = (Vec::new(), Vec::new());
         for &start in starts {
-            run.tokens.read(Part::Validation, start, context, &mut ids)?;
-            run.tokens.read(Part::Validation, start + 1, context, &mut targets)?;
+            run.tokens.read(Split::Validation, start, context, &mut ids)?;
+            run.tokens.read(Split::Validation, start + 1, context, &mut targets)?;
         }
         let weights = vec![1.0; ids.len()];
-        let batch = Batch { ids, targets, weights, texts: starts.len(), tokens: context };
+        let batch = Batch { ids, targets, weights, sequences: starts.len(), tokens: context };
         let loss = match run.network.loss(pool, &batch) {
             Ok(loss) => loss,
             Err(crate::Error::NotANumber { .. }) => {
-                return Err(run_away(run, "the loss on the text kept back"));
+                return Err(diverged(run, "the validation loss"));
             }
             Err(source) => return Err(RunError::Train(source)),
         };
@@ -189,7 +190,7 @@ fn validate(run: &mut Run, pool: &Pool, examples: usize) -> Result<Option<Valida
     Ok((count > 0).then_some(Validation { mean, by_position }))
 }
 
-/// Seconds a step takes: the better of two gradients, after one to warm up.
+/// Seconds per step: the faster of two gradient computations, after one to warm up.
 pub(super) fn measure(run: &mut Run, pool: &Pool) -> Result<f64, RunError> {
     let mut gradients = run.network.gradients();
     let mut best = f64::INFINITY;
@@ -203,24 +204,29 @@ pub(super) fn measure(run: &mut Run, pool: &Pool) -> Result<f64, RunError> {
     Ok(best)
 }
 
-/// Writes the checkpoint, unless the parameters have been ruined: then the one before is the last good one.
-fn save(run: &Run, follower: &mut dyn Follower) -> Result<(), RunError> {
+/// Writes the checkpoint. If a parameter is not finite it returns an error instead, and the previous checkpoint remains.
+fn save(run: &Run, monitor: &mut dyn Monitor) -> Result<(), RunError> {
     check_finite(run)?;
     checkpoint::write(&run.folder.join(folder::LAST), &run.network, &run.optimizer, &run.state)?;
-    follower.checkpoint(run.state.step);
+    monitor.checkpoint(run.state.step);
     Ok(())
 }
 
 fn check_finite(run: &Run) -> Result<(), RunError> {
     match run.network.trained().iter().find(|(_, values)| !values.iter().all(|value| value.is_finite())) {
-        Some((slot, _)) => Err(run_away(run, &format!("a parameter of {}", slot.name))),
+        Some((slot, _)) => Err(diverged(run, &format!("a parameter of {}", slot.name))),
         None => Ok(()),
     }
 }
 
-fn run_away(run: &Run, what: &str) -> RunError {
-    let kept = checkpoint::step_of(&run.folder.join(folder::LAST));
-    RunError::NotFinite { step: run.state.step + 1, what: what.to_owned(), kept, path: run.folder.clone() }
+fn diverged(run: &Run, what: &str) -> RunError {
+    let checkpoint = checkpoint::step_of(&run.folder.join(folder::LAST));
+    RunError::NotFinite {
+        step: run.state.step + 1,
+        what: what.to_owned(),
+        checkpoint,
+        path: run.folder.clone(),
+    }
 }
 
 fn draw(run: &Run) -> Result<(), RunError> {
@@ -234,7 +240,7 @@ pub(crate) fn draw_losses(folder: &Path, rows: &[Row]) -> Result<(), RunError> {
     let chart = Chart {
         title: "Loss".into(),
         x: "tokens read".into(),
-        y: "nats a token".into(),
+        y: "nats per token".into(),
         series: vec![
             Series { name: "training".into(), points: training, colour: "#7aa6d6" },
             Series { name: "validation".into(), points: validation, colour: "#c0392b" },

@@ -8,7 +8,7 @@ use glassbox_model::{Checkpoint, Config, families};
 use glassbox_tensor::ops::Activation;
 use glassbox_train::{Batch, LoraConfig, Network, Random, gpt2_config};
 
-/// A Llama with as many query heads a key-value head as `group` says.
+/// A Llama with `group` query heads per key-value head.
 pub(crate) fn llama_config(group: usize, tied: bool, bias: bool) -> Config {
     llama_of(sizes(2 * group), tied, bias)
 }
@@ -37,7 +37,7 @@ fn sizes(n_heads: usize) -> Sizes {
     }
 }
 
-/// The shape of one of the model crate's tiny checkpoints, with two blocks that attend to all positions.
+/// The configuration of one of the model crate's tiny checkpoints, with two blocks without attention windows.
 fn of_fixture(name: &str) -> Config {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/fixtures/tiny");
     let config = Checkpoint::open(fixtures.join(name)).unwrap().config().clone();
@@ -46,36 +46,36 @@ fn of_fixture(name: &str) -> Config {
     Config { n_layers: 2, windows: vec![None; 2], rope_of_layer, ..config }
 }
 
-/// A network whose numbers are all of them away from their start: norms not 1, biases not 0.
-pub(crate) fn stirred(config: Config) -> Network {
+/// A network with all parameters perturbed, so that norms are not 1 and biases not 0.
+pub(crate) fn perturbed(config: Config) -> Network {
     let mut network = Network::new(config, 5).unwrap();
     let mut random = Random::new(6);
     network.parameters_mut().values_mut().iter_mut().for_each(|x| *x += (random.normal() * 0.1) as f32);
     network
 }
 
-/// The same with adapters that do something.
+/// The same with adapters that change the output.
 pub(crate) fn with_adapters(config: Config) -> Network {
-    let mut network = stirred(config);
+    let mut network = perturbed(config);
     network.add_adapters(LoraConfig { rank: 3, alpha: 6.0, targets: vec![] }, 7).unwrap();
     let mut random = Random::new(8);
     network.trained_mut().values_mut().iter_mut().for_each(|x| *x += (random.normal() * 0.1) as f32);
     network
 }
 
-/// Name and network of each kind.
+/// Networks of each kind, with their names.
 pub(crate) fn networks() -> Vec<(&'static str, Network)> {
     let erf = Config { activation: Activation::GeluErf, tied: false, ..gpt2_config(37, 80, 20, 2, 2) };
     vec![
-        ("gpt2", stirred(gpt2_config(37, 80, 24, 3, 2))),
-        ("gpt2, erf, untied", stirred(erf)),
-        ("llama", stirred(llama_config(1, true, false))),
-        ("llama, grouped, untied, biases", stirred(llama_config(3, false, true))),
-        ("qwen3", stirred(of_fixture("qwen3-plain"))),
-        ("gemma3", stirred(of_fixture("gemma3_text-plain"))),
-        ("gemma3 with biases, untied", stirred(of_fixture("gemma3_text-layer-types"))),
-        ("gpt_neox", stirred(of_fixture("gpt_neox-plain"))),
-        ("gpt_neox, sequential", stirred(of_fixture("gpt_neox-sequential"))),
+        ("gpt2", perturbed(gpt2_config(37, 80, 24, 3, 2))),
+        ("gpt2, erf, untied", perturbed(erf)),
+        ("llama", perturbed(llama_config(1, true, false))),
+        ("llama, grouped, untied, biases", perturbed(llama_config(3, false, true))),
+        ("qwen3", perturbed(of_fixture("qwen3-plain"))),
+        ("gemma3", perturbed(of_fixture("gemma3_text-plain"))),
+        ("gemma3 with biases, untied", perturbed(of_fixture("gemma3_text-layer-types"))),
+        ("gpt_neox", perturbed(of_fixture("gpt_neox-plain"))),
+        ("gpt_neox, sequential", perturbed(of_fixture("gpt_neox-sequential"))),
         ("gemma3 with adapters", with_adapters(of_fixture("gemma3_text-plain"))),
         ("gpt_neox with adapters", with_adapters(of_fixture("gpt_neox-plain"))),
         ("gpt2 with adapters", with_adapters(gpt2_config(37, 80, 20, 2, 2))),
@@ -83,7 +83,7 @@ pub(crate) fn networks() -> Vec<(&'static str, Network)> {
     ]
 }
 
-/// Random tokens, some of which do not count.
+/// Random tokens, some with weight 0.
 pub(crate) fn batch(config: &Config, rows: usize, tokens: usize) -> Batch {
     let mut random = Random::new(9);
     let ids: Vec<u32> = (0..rows * (tokens + 1)).map(|_| random.below(config.vocab_size) as u32).collect();

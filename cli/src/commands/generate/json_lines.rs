@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use glassbox_model::{Batch, Growth, Runtime, Slot, Turn};
+use glassbox_model::{Batch, GenerationState, NextAction, Runtime, Slot};
 use glassbox_sampler::Sampler;
 use glassbox_tokenizer::Tokenizer;
 use serde::Serialize;
@@ -109,7 +109,7 @@ struct Running<'a> {
     ids: Vec<u32>,
     slot: Slot,
     sampler: Sampler,
-    growth: Growth,
+    state: GenerationState,
     transcript: Transcript<'a>,
 }
 
@@ -200,10 +200,10 @@ impl<'a> Sequences<'a> {
             ids: Vec::new(),
             slot: added.slot,
             sampler,
-            growth: Growth::new(request.tokens.unwrap_or(arguments.tokens), ends),
+            state: GenerationState::new(request.tokens.unwrap_or(arguments.tokens), ends),
             transcript: Transcript::new(tokenizer, !arguments.special, stops),
         };
-        if sequence.growth.turn(true) == Turn::Pick
+        if sequence.state.next_action(true) == NextAction::Pick
             && let Err(error) = sequence.pick(added.logits)
         {
             self.batch.end(sequence.slot)?;
@@ -254,13 +254,13 @@ impl<'a> Sequences<'a> {
         if sequence.transcript.stopped() {
             return self.finish(setting, sequence, End::StopString, out);
         }
-        match sequence.growth.turn(self.batch.positions(sequence.slot)? < self.batch.context()) {
-            Turn::Ended(stop) => self.finish(setting, sequence, End::Model(stop), out),
-            Turn::Feed(id) => {
+        match sequence.state.next_action(self.batch.positions(sequence.slot)? < self.batch.context()) {
+            NextAction::Ended(stop) => self.finish(setting, sequence, End::Model(stop), out),
+            NextAction::Feed(id) => {
                 self.running.push((sequence, id));
                 Ok(())
             }
-            Turn::Pick => unreachable!("a token is picked as soon as there are logits"),
+            NextAction::Pick => unreachable!("a token is picked as soon as there are logits"),
         }
     }
 
@@ -292,7 +292,7 @@ impl Running<'_> {
     fn pick(&mut self, logits: &[f32]) -> Result<(), glassbox_sampler::Error> {
         let id = self.sampler.sample(logits)?;
         self.sampler.accept(id);
-        if let Some(id) = self.growth.take(id) {
+        if let Some(id) = self.state.accept(id) {
             self.ids.push(id);
             self.transcript.push(id);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use glassbox_train::run::{Follower, Row, Run};
+use glassbox_train::run::{Monitor, Row, Run};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::interrupt::Graceful;
@@ -40,7 +40,7 @@ impl Show {
         self.say(format_args!(
             "steps       {steps} of {} tokens, {:.2} epochs",
             run.recipe().training.batch * run.recipe().model.context_length,
-            steps as f64 / run.steps_an_epoch()
+            steps as f64 / run.steps_per_epoch()
         ));
         if run.steps_done() > 0 {
             self.say(format_args!("resumed     after step {}", run.steps_done()));
@@ -65,7 +65,7 @@ impl Show {
     }
 }
 
-impl Follower for Show {
+impl Monitor for Show {
     fn wants_to_stop(&mut self) -> bool {
         self.graceful.pressed()
     }

@@ -1,19 +1,19 @@
-//! A tokenizer learnt on the very text that the model will read.
+//! Trains a tokenizer on the training split.
 
 use glassbox_tokenizer::{Tokenizer, TrainOptions, Trainer};
 
 use super::documents::{Documents, END_OF_TEXT};
 use super::error::DataError;
-use super::held_out::HeldOut;
+use super::held_out::Splits;
 
-/// Learns a byte-level BPE of at most `vocab_size` tokens from the training part. Token 0 is [`END_OF_TEXT`], which also
-/// begins and ends a text.
+/// Trains a byte-level BPE of at most `vocab_size` tokens on the training split. Token 0 is [`END_OF_TEXT`], which is also
+/// the bos and eos token.
 ///
 /// # Errors
-/// What the tokenizer crate says.
-pub fn learn_tokenizer(
+/// Errors of the tokenizer crate.
+pub fn train_tokenizer(
     documents: &Documents,
-    parts: &HeldOut,
+    parts: &Splits,
     vocab_size: usize,
 ) -> Result<Tokenizer, DataError> {
     let special_tokens = vec![END_OF_TEXT.to_owned()];
@@ -28,7 +28,7 @@ pub fn learn_tokenizer(
     Ok(tokenizer)
 }
 
-/// The token that ends a document: [`END_OF_TEXT`], or else what the tokenizer ends a sequence with.
+/// The token that ends a document: [`END_OF_TEXT`], otherwise the tokenizer's eos token.
 ///
 /// # Errors
 /// [`DataError::NoEnd`] if it has neither.
