@@ -32,6 +32,9 @@ impl ConcatHash {
     /// The hash of a text.
     #[inline]
     pub(crate) fn of(&self, text: &[u8]) -> u64 {
+        if text.len() <= CHUNK {
+            return self.of_chunk(text);
+        }
         text.chunks(CHUNK).fold(0, |hash, chunk| self.joined(hash, self.of_chunk(chunk), chunk.len()))
     }
 

@@ -2,8 +2,6 @@
 //!
 //! This crate does not read GGUF containers. The caller fills in a [`GgufVocab`] from the keys `tokenizer.ggml.*`.
 
-use std::borrow::Cow;
-
 use super::gguf_pre::{self, PreRule};
 use crate::added_tokens::AddedToken;
 use crate::bpe::{Bpe, BpeOptions};
@@ -172,14 +170,10 @@ impl GgufVocab {
     /// Writes runs of spaces that somebody gave a token as the text is written when tokens are looked for, with marks.
     /// llama.cpp's converter writes spaces there; the model's own tokenizer has marks.
     fn write_marks(&mut self) {
-        let is_run = |&(id, token): &(usize, &str)| self.kind(id) == kind::USER_DEFINED && is_spaces(token);
-        if self.tokens.iter().enumerate().any(|entry| is_run(&entry)) {
-            let tokens = self.tokens.iter().enumerate().map(|entry| match is_run(&entry) {
-                true => Cow::Owned(entry.1.replace(' ', MARK)),
-                false => Cow::Borrowed(entry.1),
-            });
-            self.tokens = tokens.collect();
-        }
+        let is_run = |&(id, token): &(usize, &str)| is_spaces(token) && self.kind(id) == kind::USER_DEFINED;
+        let runs = self.tokens.iter().enumerate().filter(is_run);
+        let with_marks: Vec<_> = runs.map(|(id, token)| (id, token.replace(' ', MARK))).collect();
+        self.tokens.replace(&with_marks);
     }
 
     /// SentencePiece BPE: the whole text is one word, and the pair whose token has the highest score is merged first.
