@@ -40,6 +40,13 @@ impl TokenList {
         Some(&self.text[self.start(place)..end])
     }
 
+    /// The bytes of the token at a place.
+    #[inline]
+    pub(crate) fn bytes(&self, place: usize) -> Option<&[u8]> {
+        let end = *self.ends.get(place)?;
+        Some(&self.text.as_bytes()[self.start(place)..end])
+    }
+
     #[inline]
     fn start(&self, place: usize) -> usize {
         if place == 0 { 0 } else { self.ends[place - 1] }

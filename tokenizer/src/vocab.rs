@@ -97,11 +97,15 @@ impl Vocab {
         self.table.hash.joined(left, right, right_bytes)
     }
 
-    /// The id of the token that has a hash and fulfils a condition.
+    /// The id of the token that two tokens are together; `hash` is theirs.
     #[inline]
-    pub(crate) fn id_of_hash(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let is_it = |place| self.id_at(place).is_some_and(&is_it);
-        self.id_at(self.table.found(self.table.search(hash, is_it))?)
+    pub(crate) fn id_of_joined(&self, hash: u64, left: u32, right: u32) -> Option<u32> {
+        let tokens = &self.table.tokens;
+        let (left, right) = (tokens.bytes(self.place(left)?)?, tokens.bytes(self.place(right)?)?);
+        let is_joined = |place| {
+            tokens.bytes(place).and_then(|token| token.split_at_checked(left.len())) == Some((left, right))
+        };
+        self.id_at(self.table.found(self.table.search(hash, is_joined))?)
     }
 
     #[inline]

@@ -65,14 +65,8 @@ impl Pieces {
     pub(super) fn merge(&self, left: u32, right: u32) -> Option<Merge> {
         let (first, second) = (self.piece(left)?, self.piece(right)?);
         let hash = self.vocab.hash_of_joined(first.hash, second.hash, second.bytes as usize);
-        let result =
-            self.vocab.id_of_hash(hash, |result| self.is_joined(left, right, result) == Some(true))?;
+        let result = self.vocab.id_of_joined(hash, left, right)?;
         Some(Merge { rank: self.piece(result)?.last_rank.checked_sub(first.bytes)?, result })
-    }
-
-    fn is_joined(&self, left: u32, right: u32, result: u32) -> Option<bool> {
-        let text = |id| self.vocab.token(id);
-        Some(text(result)?.strip_prefix(text(left)?)? == text(right)?)
     }
 
     #[inline]
