@@ -36,7 +36,7 @@ pub struct Merge {
     pub result: u32,
 }
 
-/// The pairs that may be merged.
+/// All merges by pair.
 #[derive(Clone)]
 pub struct Merges {
     pairs: Pairs,
@@ -75,7 +75,7 @@ impl Merges {
         Merges { pairs: Pairs::Listed(map(capacity)) }
     }
 
-    /// Two pieces may be merged wherever their texts together are a piece.
+    /// The merges of SentencePiece: two pieces are merged whenever their concatenation is a piece.
     pub(crate) fn of_pieces(pieces: Pieces) -> Merges {
         Merges { pairs: Pairs::OfPieces(pieces) }
     }
@@ -102,7 +102,7 @@ impl Merges {
         }
     }
 
-    /// The number of pairs. Where they follow from the vocabulary, they are counted one by one.
+    /// The number of pairs. If they follow from the vocabulary, counting takes linear time.
     pub fn len(&self) -> usize {
         match &self.pairs {
             Pairs::Listed(pairs) => pairs.len(),
@@ -115,7 +115,7 @@ impl Merges {
         self.all().next().is_none()
     }
 
-    /// All pairs and what they become, in no particular order.
+    /// All pairs and their merges, in arbitrary order.
     pub(crate) fn all(&self) -> Box<dyn Iterator<Item = ((u32, u32), Merge)> + '_> {
         match &self.pairs {
             Pairs::Listed(pairs) => {

@@ -1,11 +1,11 @@
-//! A list of tokens in two allocations, whatever their number.
+//! A list of tokens in two allocations.
 
 use std::ops::Range;
 
-/// Tokens one behind the other in one text.
+/// Tokens, concatenated in one string.
 ///
-/// A vocabulary of 262,144 tokens takes 4 MB like this; as many `String`s take four times that, and the time to make
-/// them.
+/// A vocabulary of 262,144 tokens takes 4 MB in this form. Separate `String`s would take four times as much, and time to
+/// allocate.
 ///
 /// ```
 /// use glassbox_tokenizer::TokenList;
@@ -16,14 +16,14 @@ use std::ops::Range;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenList {
     text: String,
-    /// Where each token ends in `text`.
+    /// The end of each token in `text`.
     ends: Vec<usize>,
 }
 
 impl TokenList {
-    /// An empty list with room for `tokens` tokens.
+    /// An empty list with capacity for `tokens` tokens.
     pub fn with_capacity(tokens: usize) -> TokenList {
-        // Eight bytes are somewhat more than the tokens of large vocabularies have.
+        // Tokens of large vocabularies have slightly less than eight bytes on average.
         TokenList { text: String::with_capacity(tokens.saturating_mul(8)), ends: Vec::with_capacity(tokens) }
     }
 
@@ -33,14 +33,14 @@ impl TokenList {
         self.ends.push(self.text.len());
     }
 
-    /// The token at a place, counted from 0.
+    /// The token at an index.
     #[inline]
     pub fn get(&self, place: usize) -> Option<&str> {
         let end = *self.ends.get(place)?;
         Some(&self.text[self.start(place)..end])
     }
 
-    /// The bytes of the token at a place.
+    /// The bytes of the token at an index.
     #[inline]
     pub(crate) fn bytes(&self, place: usize) -> Option<&[u8]> {
         let end = *self.ends.get(place)?;
@@ -84,7 +84,7 @@ impl TokenList {
         self.ends.len()
     }
 
-    /// Whether there is no token.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }

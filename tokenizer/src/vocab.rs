@@ -1,11 +1,11 @@
 //! The vocabulary: tokens and their ids.
 //!
-//! All tokens lie in one text, and a table of their places finds them by their hash: a vocabulary of 262,144 tokens takes
-//! 10 MB and some milliseconds to make. The hash of two tokens joined follows from theirs, so that asking for the token
-//! that two tokens are together costs no more than any other look-up.
+//! All tokens are in one string, and a hash table maps a token to its index: a vocabulary of 262,144 tokens takes 10 MB
+//! and some milliseconds to build. The hash of a concatenation follows from the hashes of both tokens, so looking up the
+//! concatenation of two tokens costs no more than any other lookup.
 //!
-//! Ids are mostly the places themselves. Where they are not, they are kept in a hash map, not in a list, so that a
-//! file that claims an id of four billion costs one entry.
+//! Ids usually are the indices. If not, they are kept in a hash map instead of a list, so that an id of four billion in a
+//! file costs one entry.
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ use crate::token_list::TokenList;
 /// Tokens by id and ids by token. Tokens are as in the file: in byte-level models, in the
 /// [byte alphabet](crate::byte_alphabet).
 ///
-/// A clone shares the tokens with the original until one of them gets another.
+/// A clone shares the tokens with the original until a token is inserted into one of them.
 #[derive(Clone, Default)]
 pub struct Vocab {
     table: Arc<Table>,
     ids: Ids,
-    /// The number of different tokens.
+    /// The number of distinct tokens.
     distinct: usize,
 }
 
-/// The ids of the places in the table.
+/// The ids of the tokens by index ("place") in the table.
 #[derive(Clone, Default)]
 enum Ids {
     #[default]
@@ -51,7 +51,7 @@ impl Vocab {
         }
     }
 
-    /// The tokens of a list with their places as ids, as if inserted one after the other.
+    /// The tokens of a list with their indices as ids, as if inserted in order.
     pub(crate) fn of_list(tokens: TokenList) -> Vocab {
         let count = tokens.len();
         let mut table = Table::new(tokens, count);
@@ -59,7 +59,7 @@ impl Vocab {
         Vocab { table: Arc::new(table), ids: Ids::Places, distinct }
     }
 
-    /// Adds a token. Where a token comes twice, its last id counts, as in the reference; both ids have the token.
+    /// Adds a token. If a token is added twice, its id is the last one, as in the reference; both ids map to the token.
     pub fn insert(&mut self, token: impl AsRef<str>, id: u32) {
         let place = self.table.tokens.len();
         if matches!(self.ids, Ids::Places) && id as usize != place {
@@ -91,13 +91,13 @@ impl Vocab {
         self.table.hashes.iter().copied().zip(self.table.tokens.iter().map(str::len))
     }
 
-    /// The hash that the texts of two tokens have together.
+    /// The hash of the concatenation of two tokens.
     #[inline]
     pub(crate) fn hash_of_joined(&self, left: u64, right: u64, right_bytes: usize) -> u64 {
         self.table.hash.joined(left, right, right_bytes)
     }
 
-    /// The id of the token that two tokens are together; `hash` is theirs.
+    /// The id of the token that is the concatenation of two tokens, whose hash is `hash`.
     #[inline]
     pub(crate) fn id_of_joined(&self, hash: u64, left: u32, right: u32) -> Option<u32> {
         let tokens = &self.table.tokens;
@@ -142,7 +142,7 @@ impl Vocab {
         }
     }
 
-    /// All ids and their tokens, in no order.
+    /// All ids and their tokens, in arbitrary order.
     pub(crate) fn all(&self) -> Box<dyn Iterator<Item = (u32, &str)> + '_> {
         match &self.ids {
             Ids::Places => Box::new((0..).zip(self.table.tokens.iter())),
@@ -162,17 +162,17 @@ impl Vocab {
     }
 }
 
-/// Tokens, and their places by their hash: open addressing with linear probing, at most half full.
+/// A hash table of tokens: open addressing with linear probing, at most half full.
 #[derive(Clone, Default)]
 struct Table {
     tokens: TokenList,
     hash: ConcatHash,
     /// The hash of each token.
     hashes: Vec<u64>,
-    /// For each slot seven bits of the hash of what lies there, and a bit that says so; a power of two of them. They
-    /// answer nearly all questions, and stay in the cache.
+    /// For each slot seven bits of its token's hash, and a bit that marks it as taken; their number is a power of two. They
+    /// answer nearly all lookups, and stay in the cache.
     tags: Vec<u8>,
-    /// For each slot the place of its token.
+    /// For each slot the index of its token.
     places: Vec<u32>,
 }
 
@@ -188,7 +188,8 @@ impl Table {
         }
     }
 
-    /// Makes the token at a place the one that is found; whether there was none like it. Tokens are entered in order.
+    /// Enters the token at an index, which replaces an equal token. Returns whether there was none. Tokens are entered in
+    /// order.
     fn enter(&mut self, place: usize) -> bool {
         if (self.hashes.len() + 1) * 2 > self.tags.len() {
             self.grow();

@@ -56,7 +56,7 @@ pub(crate) mod kind {
     pub(crate) const BYTE: i32 = 6;
 }
 
-/// What SentencePiece writes for a space.
+/// SentencePiece's character for a space.
 pub(crate) const MARK: &str = "▁";
 
 impl GgufVocab {
@@ -119,7 +119,7 @@ impl GgufVocab {
         self.token_types.as_ref().map_or(kind::NORMAL, |kinds| kinds[id])
     }
 
-    /// The tokens that are found as a whole. Where the file gives no kinds, those are `bos` and `eos`.
+    /// The added tokens. If the file has no token types, they are `bos` and `eos`.
     fn added_tokens(&self) -> Vec<AddedToken> {
         if self.token_types.is_none() {
             let ends = [self.bos, self.eos].into_iter().flatten();
@@ -137,7 +137,7 @@ impl GgufVocab {
         added.collect()
     }
 
-    /// The tokenizer, and whether its family begins texts with `bos` where the file does not say.
+    /// The tokenizer, and whether `bos` is added by default.
     fn byte_level(mut self) -> Result<(Tokenizer, bool)> {
         let (PreRule { steps, normalizers, ignore_merges, add_bos }, warning) = match self.pre.as_deref() {
             None => (gguf_pre::default_rule()?, Some(Warning::MissingPre)),
@@ -167,7 +167,7 @@ impl GgufVocab {
         Ok((tokenizer, add_bos))
     }
 
-    /// Writes runs of spaces that somebody gave a token as the text is written when tokens are looked for, with marks.
+    /// Replaces spaces by marks in user-defined tokens that are runs of spaces, since they are matched in normalized text.
     /// llama.cpp's converter writes spaces there; the model's own tokenizer has marks.
     fn write_marks(&mut self) {
         let is_run = |&(id, token): &(usize, &str)| is_spaces(token) && self.kind(id) == kind::USER_DEFINED;
@@ -189,7 +189,7 @@ impl GgufVocab {
         let added_tokens = self.added_tokens();
         let score = |(id, score): (u32, f32)| match self.kind(id as usize) {
             kind::NORMAL => Some((id, score)),
-            // Whoever defined a token wants it whatever the score: llama.cpp's converter writes -1000.
+            // A user-defined token is always merged, regardless of its score: llama.cpp's converter writes -1000.
             kind::USER_DEFINED => Some((id, f32::INFINITY)),
             _ => None,
         };
@@ -226,7 +226,7 @@ fn is_spaces(token: &str) -> bool {
     !token.is_empty() && token.bytes().all(|byte| byte == b' ')
 }
 
-/// Merges written as `left right`, the oldest first.
+/// Parses merges written as `left right`, the lowest rank first.
 fn parse_merges(lines: &[String], vocab: &Vocab) -> Result<Merges> {
     let mut merges = Merges::with_capacity(lines.len());
     for (rank, line) in lines.iter().enumerate() {

@@ -1,15 +1,15 @@
-//! The merges of a SentencePiece vocabulary, which lists none.
+//! The merges of a SentencePiece vocabulary, which has no list of merges.
 //!
-//! There, two neighbouring pieces may be merged wherever their texts together are a piece, the piece of the highest score
-//! first. Large vocabularies have half a million such pairs. None of them is written down: whether two pieces are a third
-//! one is asked when it matters, and costs one look-up.
+//! There, two adjacent pieces are merged whenever their concatenation is a piece, the piece with the highest score first.
+//! Large vocabularies have half a million such pairs. They are not stored: whether the concatenation of two pieces is a
+//! piece is looked up when needed.
 
 use super::Merge;
 use crate::error::Result;
 use crate::limits;
 use crate::vocab::Vocab;
 
-/// The pieces that merges make and are made of.
+/// The pieces that merges combine and produce.
 #[derive(Clone)]
 pub(crate) struct Pieces {
     vocab: Vocab,
@@ -30,14 +30,14 @@ struct Piece {
 const NO_PIECE: u32 = 0;
 
 impl Pieces {
-    /// The pieces of a vocabulary, whose ids are the numbers from 0 on, and their scores.
+    /// The pieces of a vocabulary with ids from 0 on, and their scores.
     ///
-    /// The merge to the piece of the highest score comes first; of those to one piece, the one with the longest left half,
-    /// as in Hugging Face's lists of merges. Among pieces of the same score, the longest left half comes first, then the
-    /// leftmost pair.
+    /// The merge to the piece with the highest score comes first; among merges to one piece, the one with the longest left
+    /// half, as in Hugging Face's lists of merges. Among pieces with equal scores, the longest left half comes first, then
+    /// the leftmost pair.
     ///
     /// # Errors
-    /// [`Error::TooLarge`](crate::Error::TooLarge) where there are more ranks than numbers of 32 bits.
+    /// [`Error::TooLarge`](crate::Error::TooLarge) if the ranks do not fit 32 bits.
     pub(crate) fn new(vocab: Vocab, mut scores: Vec<(u32, f32)>) -> Result<Pieces> {
         scores.sort_by(|a, b| b.1.total_cmp(&a.1));
         let mut pieces: Vec<Piece> = vocab
@@ -60,7 +60,7 @@ impl Pieces {
         Ok(Pieces { vocab, pieces })
     }
 
-    /// What two pieces become.
+    /// The merge of two pieces.
     #[inline]
     pub(super) fn merge(&self, left: u32, right: u32) -> Option<Merge> {
         let (first, second) = (self.piece(left)?, self.piece(right)?);
@@ -78,10 +78,9 @@ impl Pieces {
         self.piece(id).is_some()
     }
 
-    /// All merges, in no particular order.
+    /// All merges, in arbitrary order.
     pub(super) fn merges(&self) -> impl Iterator<Item = ((u32, u32), Merge)> {
-        // Only lengths that occur are worth a look-up, which keeps a file with one enormous token from costing the square
-        // of its length.
+        // Only lengths that occur are looked up. Otherwise one enormous token would take time quadratic in its length.
         let is_found = |id, text| self.is_piece(id) && self.vocab.id(text) == Some(id);
         let pieces = move || self.vocab.all().filter(move |&(id, text)| is_found(id, text));
         let longest = pieces().map(|piece| piece.1.len()).max().unwrap_or_default();
