@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use glassbox_model::chat::{ChatTemplate, Message, SpecialTokens};
-use glassbox_model::{Checkpoint, Generation, Model, tokenizer_of_gguf};
+use glassbox_model::{Checkpoint, Generation, Runtime, tokenizer_of_gguf};
 use glassbox_tensor::file::gguf::Gguf;
 use glassbox_tensor::{Activations, Level, Pool};
 use glassbox_tokenizer::{EncodeOptions, Special, Tokenizer};
@@ -34,9 +34,9 @@ fn tokenizer(path: &Path) -> Tokenizer {
     tokenizer_of_gguf(&Gguf::open(path).unwrap()).unwrap().unwrap()
 }
 
-fn load(path: &Path, activations: Activations) -> Model {
+fn load(path: &Path, activations: Activations) -> Runtime {
     let pool = Pool::new(2, Level::detect()).unwrap().with_activations(activations);
-    Checkpoint::open(path).unwrap().load(pool).unwrap()
+    Checkpoint::open(path).unwrap().run_on(pool).unwrap()
 }
 
 fn ids(value: &Value) -> Vec<u32> {

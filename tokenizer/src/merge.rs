@@ -166,6 +166,9 @@ pub(crate) fn apply(symbols: &mut Vec<Symbol>, at: usize, merge: Merge) {
     symbols.remove(at + 1);
 }
 
+/// The longest row that [`in_place`] merges.
+pub(crate) const IN_PLACE: usize = 64;
+
 /// The same as [`naive`]: short rows by the candidates in a list, long ones in `n log n` by those in a queue.
 pub fn fast(symbols: &mut Vec<Symbol>, merges: &Merges) {
     let mut row = [0; IN_PLACE];
