@@ -11,9 +11,19 @@ use glassbox_tensor::{Activations, CacheFormat, Level, Pool};
 
 use crate::exit::Usage;
 
-/// The model to run.
+/// The model to run, with adapters if there are any.
 #[derive(Args, Debug)]
 pub(crate) struct ModelArgs {
+    #[command(flatten)]
+    pub(crate) checkpoint: CheckpointArgs,
+    /// Apply LoRA adapters: a folder in the layout of Hugging Face's PEFT, as `finetune` writes it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) lora: Option<PathBuf>,
+}
+
+/// The checkpoint of a model.
+#[derive(Args, Debug)]
+pub(crate) struct CheckpointArgs {
     /// Model: a GGUF file, a folder in Hugging Face's layout, or a name in the search path [default: the built-in
     /// model]
     ///
@@ -22,9 +32,6 @@ pub(crate) struct ModelArgs {
     /// tales.
     #[arg(short, long, value_name = "MODEL", env = "GLASSBOX_MODEL", hide_env_values = true)]
     pub(crate) model: Option<PathBuf>,
-    /// Apply LoRA adapters: a folder in the layout of Hugging Face's PEFT, as `finetune` writes it
-    #[arg(long, value_name = "DIR")]
-    pub(crate) lora: Option<PathBuf>,
 }
 
 /// Threads and kernels.

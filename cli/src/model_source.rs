@@ -27,7 +27,7 @@ impl Source {
     /// Finds and opens the model. Warnings about its tokenizer go to stderr.
     pub(crate) fn open(model: &ModelArgs) -> anyhow::Result<Source> {
         let start = Instant::now();
-        let checkpoint = Found::by(model.model.as_deref())?.open()?;
+        let checkpoint = Found::by(model.checkpoint.model.as_deref())?.open()?;
         let lora = model.lora.as_ref().map(Lora::open).transpose()?;
         let tokenizer = checkpoint.tokenizer();
         if let Ok(Some(tokenizer)) = &tokenizer {

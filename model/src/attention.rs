@@ -10,10 +10,10 @@
 use glassbox_tensor::Team;
 use glassbox_tensor::ops;
 
-use crate::block::{Layer, Pass};
 use crate::hooks::{HookPoint, Hooks, Observer};
 use crate::linear::{Linear, forward_each};
 use crate::norm::Norm;
+use crate::pass::{Layer, Pass};
 use crate::scratch::Scratch;
 use crate::sequences::LayerCaches;
 

@@ -1,19 +1,17 @@
 //! A block: attention and an MLP, each added to the residual stream.
 //!
 //! One vector per token runs through the whole model like a stream. Layers never overwrite it: each reads a normed copy and
-//! adds its output. Elhage et al., "A mathematical framework for transformer circuits"
-//! (2021).
+//! adds its output. Elhage et al., "A mathematical framework for transformer circuits" (2021).
 
-use glassbox_tensor::{Team, ops};
+use glassbox_tensor::ops;
 
-use crate::adapter::AdapterRows;
 use crate::attention::Attention;
 use crate::config::Residual;
-use crate::hooks::{HookPoint, Hooks, Observer};
+use crate::hooks::{HookPoint, Observer};
 use crate::mlp::Mlp;
 use crate::norm::Norm;
+use crate::pass::{Layer, Pass};
 use crate::scratch::Scratch;
-use crate::sequences::Sequences;
 
 /// Two branches, and how they join the residual stream.
 pub struct Block {
@@ -33,31 +31,6 @@ pub struct Branch<L> {
     pub layer: L,
     /// The norm after the layer (post norm).
     pub post: Option<Norm>,
-}
-
-/// A layer of a branch: attention or MLP.
-pub(crate) trait Layer {
-    /// The layer's input, `[tokens, d_model]`.
-    const INPUT: HookPoint;
-    /// The layer's output before the post norm, `[tokens, d_model]`; observed only if there is a post norm.
-    const BEFORE_POST_NORM: HookPoint;
-    /// The branch's output, which is added to the residual stream, `[tokens, d_model]`.
-    const OUTPUT: HookPoint;
-
-    /// Computes `scratch.out` from `scratch.normed`, both `[tokens, d_model]`.
-    fn forward<O: Observer>(&self, pass: &mut Pass<'_, '_, O>, scratch: &mut Scratch);
-}
-
-/// The state of a forward pass.
-pub(crate) struct Pass<'p, 's, O> {
-    pub(crate) team: &'p Team<'p>,
-    /// The adapter of each row.
-    pub(crate) adapters: AdapterRows<'p>,
-    /// The sequences of the rows, with their caches.
-    pub(crate) sequences: Sequences<'p, 's>,
-    pub(crate) hooks: Hooks<'p, O>,
-    /// Number of rows, of all sequences together.
-    pub(crate) tokens: usize,
 }
 
 impl Block {
@@ -99,14 +72,5 @@ impl<L> Branch<L> {
             norm.forward_in_place(pass.team, &mut scratch.out, &mut scratch.normed);
         }
         pass.see_stream(L::OUTPUT, &mut scratch.out);
-    }
-}
-
-impl<O: Observer> Pass<'_, '_, O> {
-    /// Shows values of shape `[tokens, d_model]` to the observer.
-    #[inline(always)]
-    pub(crate) fn see_stream(&mut self, point: HookPoint, values: &mut [f32]) {
-        let row = values.len() / self.tokens.max(1);
-        self.hooks.rows(point, self.tokens, [row, 1], values);
     }
 }

@@ -8,10 +8,11 @@
 
 use glassbox_tensor::{PackedMatrix, ops};
 
-use crate::block::{Block, Pass};
+use crate::block::Block;
 use crate::hooks::{HookPoint, Observer};
 use crate::linear::Linear;
 use crate::norm::Norm;
+use crate::pass::Pass;
 use crate::scratch::Scratch;
 use crate::vocabulary::Vocabulary;
 

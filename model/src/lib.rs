@@ -28,6 +28,7 @@ mod metadata;
 pub mod mlp;
 mod model;
 pub mod norm;
+mod pass;
 pub mod plain;
 pub mod quantize;
 pub mod rope;

@@ -7,9 +7,9 @@ mod experts;
 
 use glassbox_tensor::ops::{self, Activation};
 
-use crate::block::{Layer, Pass};
 use crate::hooks::{HookPoint, Observer};
 use crate::linear::{Linear, forward_each};
+use crate::pass::{Layer, Pass};
 use crate::scratch::Scratch;
 pub use experts::Experts;
 

@@ -2,11 +2,11 @@
 
 use glassbox_tensor::Team;
 
-use crate::block::Pass;
 use crate::config::Config;
 use crate::decoder::Decoder;
 use crate::error::Error;
 use crate::hooks::{HookPoint, Hooks, Observer};
+use crate::pass::Pass;
 use crate::scratch::Scratch;
 use crate::sequences::{Sequence, Sequences};
 use crate::vocabulary::Vocabulary;

@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 
 use crate::Network;
 use crate::files;
-use crate::run::RunError;
-use crate::run::checkpoint::named;
+use crate::run_error::RunError;
 
 /// What a model directory contains besides the parameters.
 pub struct Description<'a> {
@@ -61,14 +60,14 @@ pub fn write_directory(
         files::write(&path, text).map_err(|source| failed(&path, source))?;
     }
     let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-    let tensors = named("", network.parameters())?;
+    let tensors = network.parameters().named("")?;
     Ok(safetensors::write(folder.join("model.safetensors"), &metadata, tensors)?)
 }
 
 /// The parameters as a safetensors file in memory.
 pub(crate) fn in_memory(network: &Network) -> Result<SafeTensors, RunError> {
     let mut bytes = Vec::new();
-    safetensors::write_to(&mut bytes, "the parameters", &BTreeMap::new(), named("", network.parameters())?)?;
+    safetensors::write_to(&mut bytes, "the parameters", &BTreeMap::new(), network.parameters().named("")?)?;
     Ok(SafeTensors::from_bytes("the parameters", bytes)?)
 }
 

@@ -16,7 +16,7 @@ use glassbox_model::families;
 use serde::{Deserialize, Serialize};
 
 use crate::plain::dropout::Dropout;
-use crate::run::RunError;
+use crate::run_error::RunError;
 
 /// The built-in recipes, by name.
 pub const PRESETS: [(&str, &str); 4] = [

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use glassbox_model::spec::ParameterKind;
-use glassbox_tensor::Team;
+use glassbox_tensor::{Team, Tensor};
 
 use crate::error::Error;
 
@@ -109,6 +109,14 @@ impl Tensors {
             Some(index) => Err(Error::MissingTensor { name: tensors.layout.slots[index].name.clone() }),
             None => Ok(tensors),
         }
+    }
+
+    /// The tensors for a file, their names with a prefix.
+    pub(crate) fn named(&self, prefix: &str) -> Result<Vec<(String, Tensor)>, glassbox_tensor::Error> {
+        let one = |(slot, values): (&TensorSlot, &[f32])| {
+            Ok((format!("{prefix}{}", slot.name), Tensor::from_f32(slot.shape.clone(), values.to_vec())?))
+        };
+        self.iter().map(one).collect()
     }
 
     /// Names, shapes, kinds and ranges.

@@ -10,7 +10,7 @@ use glassbox_model::Runtime;
 use glassbox_model::glass::{ModelComparison, compare_models};
 use serde::Serialize;
 
-use crate::args::{Ids, MachineArgs, ModelArgs, positive};
+use crate::args::{CheckpointArgs, Ids, MachineArgs, ModelArgs, positive};
 use crate::exit::Usage;
 use crate::model_source::Source;
 use crate::output::{Out, note};
@@ -91,7 +91,10 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         (None, Some(file)) => Prompt::Text(read_file(file)?),
         (None, None) => Prompt::Text(read_stdin("give -f FILE or --ids, or pipe text to standard input")?),
     };
-    let open = |path: &PathBuf| Source::open(&ModelArgs { model: Some(path.clone()), lora: None });
+    let open = |path: &PathBuf| {
+        let checkpoint = CheckpointArgs { model: Some(path.clone()) };
+        Source::open(&ModelArgs { checkpoint, lora: None })
+    };
     let sources = arguments.models.iter().map(open).collect::<anyhow::Result<Vec<Source>>>()?;
     let ids = same_ids(prompt, &sources, arguments)?;
     let mut window = arguments.context.unwrap_or(WINDOW);

@@ -8,7 +8,7 @@ use anyhow::bail;
 use clap::Args;
 
 use self::survey::{FormatShare, Report, TensorRow};
-use crate::args::{CacheArgs, ModelArgs};
+use crate::args::{CacheArgs, CheckpointArgs};
 use crate::escape;
 use crate::model_source::Found;
 use crate::output::Out;
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "MODEL")]
     path: Option<PathBuf>,
     #[command(flatten)]
-    model: ModelArgs,
+    model: CheckpointArgs,
     #[command(flatten)]
     cache: CacheArgs,
     /// List every tensor

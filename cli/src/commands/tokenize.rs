@@ -12,7 +12,7 @@ use glassbox_tokenizer::{Derivation, EncodeOptions, Special, TemplatePart, Token
 use serde::Serialize;
 
 use super::predict::{shown, text as token_text};
-use crate::args::{ModelArgs, argument_bytes, encoding_threads};
+use crate::args::{CheckpointArgs, argument_bytes, encoding_threads};
 use crate::escape;
 use crate::exit::Usage;
 use crate::model_source::{Found, built_in};
@@ -60,7 +60,7 @@ pub(crate) struct Arguments {
 #[derive(Args, Debug)]
 pub(crate) struct TokenizerArgs {
     #[command(flatten)]
-    model: ModelArgs,
+    model: CheckpointArgs,
     /// Tokenizer without a model: tokenizer.json, vocab.json beside merges.txt, a .tiktoken file, or a GGUF
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,

@@ -10,9 +10,9 @@ use glassbox_tensor::{Team, ops, reference};
 
 use super::GatedMlp;
 use crate::adapter::AdapterRows;
-use crate::block::Pass;
 use crate::hooks::{HookPoint, Observer};
 use crate::linear::{Linear, forward_each};
+use crate::pass::Pass;
 
 /// The parameters of a mixture of experts.
 pub struct Experts {

@@ -10,8 +10,7 @@ use serde_json::json;
 use super::LoraSettings;
 use crate::Network;
 use crate::files;
-use crate::run::RunError;
-use crate::run::checkpoint::named;
+use crate::run_error::RunError;
 
 /// Writes `adapter_config.json` and `adapter_model.safetensors`.
 pub(super) fn write(
@@ -20,7 +19,7 @@ pub(super) fn write(
     network: &Network,
     settings: &LoraSettings,
 ) -> Result<(), RunError> {
-    let tensors = named("", network.trained())?;
+    let tensors = network.trained().named("")?;
     let target = |name: &str| Some(name.rsplit_once(".lora_")?.0.rsplit('.').next()?.to_owned());
     let mut targets: Vec<String> = tensors.iter().filter_map(|(name, _)| target(name)).collect();
     targets.sort_unstable();

@@ -18,7 +18,8 @@ use serde::Serialize;
 use crate::data::permute;
 use crate::export::{self, Description};
 use crate::plain::dropout::Dropout;
-use crate::run::{Losses, Monitor, Outcome, Row, RunError, draw_losses};
+use crate::run::{Losses, Monitor, Outcome, Row, draw_losses};
+use crate::run_error::RunError;
 use crate::{AdamW, AdamWConfig, LoraConfig, Network, Schedule, Tensors, clip_by_global_norm};
 
 pub use sequences::{TrainingSequence, read_sequences};

@@ -44,19 +44,8 @@ pub(super) fn write(
         metadata.insert("best_step".to_owned(), step.to_string());
     }
     let (first, second) = (optimizer.first_moment(), optimizer.second_moment());
-    let tensors = [named("", network.trained())?, named(FIRST, first)?, named(SECOND, second)?].concat();
+    let tensors = [network.trained().named("")?, first.named(FIRST)?, second.named(SECOND)?].concat();
     Ok(safetensors::write(path, &metadata, tensors)?)
-}
-
-/// Tensors for a file, their names with a prefix.
-pub(crate) fn named(
-    prefix: &str,
-    tensors: &Tensors,
-) -> Result<Vec<(String, Tensor)>, glassbox_tensor::Error> {
-    let one = |(slot, values): (&crate::TensorSlot, &[f32])| {
-        Ok((format!("{prefix}{}", slot.name), Tensor::from_f32(slot.shape.clone(), values.to_vec())?))
-    };
-    tensors.iter().map(one).collect()
 }
 
 /// Reads a checkpoint.

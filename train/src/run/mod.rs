@@ -19,7 +19,6 @@
 //! last checkpoint produces bit-identical parameters.
 
 pub(crate) mod checkpoint;
-mod error;
 mod folder;
 mod losses;
 mod sample;
@@ -38,7 +37,7 @@ use checkpoint::State;
 pub(crate) use losses::Losses;
 pub(crate) use steps::draw_losses;
 
-pub use error::RunError;
+pub use crate::run_error::RunError;
 pub use folder::WATCH;
 pub use losses::{Row, read_losses};
 
