@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use glassbox_model::Config;
-use glassbox_tensor::Tensor;
 use glassbox_tensor::file::safetensors::{self, SafeTensors};
 
 use super::RunError;
