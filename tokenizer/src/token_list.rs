@@ -52,7 +52,7 @@ impl TokenList {
         if place == 0 { 0 } else { self.ends[place - 1] }
     }
 
-    /// Puts new tokens in the places of old ones; the places ascend.
+    /// Replaces the tokens at ascending indices.
     pub(crate) fn replace(&mut self, tokens: &[(usize, String)]) {
         if tokens.is_empty() {
             return;
@@ -71,7 +71,7 @@ impl TokenList {
         *self = TokenList { text, ends };
     }
 
-    /// Appends some of the tokens to a list in the making.
+    /// Appends a range of the tokens to another list.
     fn keep(&self, places: Range<usize>, text: &mut String, ends: &mut Vec<usize>) {
         let Some(last) = places.clone().last() else { return };
         let (start, at) = (self.start(places.start), text.len());

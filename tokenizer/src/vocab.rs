@@ -86,7 +86,7 @@ impl Vocab {
         self.table.tokens.get(self.place(id)?)
     }
 
-    /// The hash and the number of bytes of each token, in the order in which they came.
+    /// The hash and the number of bytes of each token, in the order of insertion.
     pub(crate) fn hashes(&self) -> impl Iterator<Item = (u64, usize)> {
         self.table.hashes.iter().copied().zip(self.table.tokens.iter().map(str::len))
     }
@@ -169,10 +169,10 @@ struct Table {
     hash: ConcatHash,
     /// The hash of each token.
     hashes: Vec<u64>,
-    /// For each slot seven bits of its token's hash, and a bit that marks it as taken; their number is a power of two. They
-    /// answer nearly all lookups, and stay in the cache.
+    /// For each slot, seven bits of its token's hash and a bit that marks it as occupied. The number of slots is a power of
+    /// two. These bytes answer nearly all lookups, and stay in the CPU cache.
     tags: Vec<u8>,
-    /// For each slot the index of its token.
+    /// For each slot, the index of its token.
     places: Vec<u32>,
 }
 
@@ -209,7 +209,7 @@ impl Table {
         (self.tags, self.places) = (vec![EMPTY; slots], vec![0; slots]);
         for place in found {
             let hash = self.hashes[place];
-            let slot = self.search(hash, |_| false); // no two of them are alike
+            let slot = self.search(hash, |_| false); // all tokens here are distinct
             (self.tags[slot], self.places[slot]) = (tag(hash), place as u32);
         }
     }
@@ -224,16 +224,16 @@ impl Table {
         self.found(self.search(hash, |place| self.tokens.get(place) == Some(token)))
     }
 
-    /// The place in a slot, `None` where the slot is empty.
+    /// The index in a slot; `None` if the slot is empty.
     #[inline]
     fn found(&self, slot: usize) -> Option<usize> {
         (*self.tags.get(slot)? != EMPTY).then(|| self.places[slot] as usize)
     }
 
-    /// The slot of the token that has a hash and fulfils a condition, or the empty one where it would be entered.
+    /// The slot of the token with this hash for which `is_it` holds, or else the empty slot for it.
     #[inline]
     fn search(&self, hash: u64, is_it: impl Fn(usize) -> bool) -> usize {
-        // The highest bits of the mixed hash say where to begin.
+        // The highest bits of the mixed hash are the first slot to probe.
         let bits = self.tags.len().checked_ilog2().unwrap_or(0);
         let mut slot = mixed(hash).checked_shr(u64::BITS - bits).unwrap_or(0) as usize;
         while let Some(&found) = self.tags.get(slot) {

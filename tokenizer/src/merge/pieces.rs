@@ -17,13 +17,13 @@ pub(crate) struct Pieces {
     pieces: Vec<Piece>,
 }
 
-/// What merging has to know of a token.
+/// The properties of a token that merging needs.
 #[derive(Clone, Copy)]
 struct Piece {
     hash: u64,
     bytes: u32,
-    /// The rank that a merge to this piece would have were its left half empty; each byte of the left half goes one rank
-    /// before. [`NO_PIECE`] where the token is none.
+    /// The rank of a merge to this piece with an empty left half; each byte of the left half lowers the rank by one.
+    /// [`NO_PIECE`] if the token is not a piece.
     last_rank: u32,
 }
 
@@ -51,7 +51,7 @@ impl Pieces {
                 ids.clone().filter_map(|id| Some(pieces.get(id)?.bytes as usize)).max().unwrap_or(0).max(1);
             limits::check("the bytes of all pieces".to_owned(), ranks, u32::MAX as usize)?;
             for id in ids {
-                // No text is written with an empty token.
+                // An empty token is never part of an encoding.
                 if let Some(piece) = pieces.get_mut(id).filter(|piece| piece.bytes > 0) {
                     piece.last_rank = ranks as u32;
                 }
@@ -129,7 +129,7 @@ mod tests {
             let is_piece = |id: &usize| tokens[*id].1.is_some() && !texts[*id].is_empty();
             let is_found = |id: usize| last(texts[id]) == Some(id);
             let mut all = BTreeSet::new();
-            // The best score first, then the longest left half.
+            // The highest score first, then the longest left half.
             let mut order = Vec::new();
             for left in 0..texts.len() {
                 for right in 0..texts.len() {
