@@ -234,6 +234,8 @@ pub struct Names {
     pub interleaved_heads: bool,
     /// Added to the stored weights of norms: Gemma stores `w − 1`.
     pub norm_offset: f32,
+    /// Whether such a file has an unembedding even where it is the embedding.
+    pub always_unembedding: bool,
     /// Name endings of tensors that are not parameters but computed tables.
     pub tables: &'static [&'static str],
 }
@@ -303,6 +305,7 @@ impl Names {
             stacked_experts: false,
             interleaved_heads: false,
             norm_offset: 0.0,
+            always_unembedding: false,
             tables: &[],
         }
     }

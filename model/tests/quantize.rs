@@ -94,6 +94,18 @@ fn biases_of_queries_and_keys_are_interleaved_as_well() {
 }
 
 #[test]
+fn a_tied_gpt_neox_gets_the_unembedding_that_llama_cpp_demands() {
+    let tied = Changed::copy("gpt_neox-plain")
+        .json("config.json", |config| config["tie_word_embeddings"] = true.into())
+        .tensors(|tensors| drop(tensors.remove("embed_out.weight")));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.gguf");
+    quantize(tied.path(), Format::F32, &file).unwrap();
+    assert!(Gguf::open(&file).unwrap().tensor_info("output.weight").is_some());
+    assert!(logits(&load(tied.path())) == logits(&load(&file)));
+}
+
+#[test]
 fn llama_3s_stretching_becomes_a_tensor() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["llama-rope-llama3", "llama-rope-llama3-old"] {
@@ -110,7 +122,16 @@ fn llama_3s_stretching_becomes_a_tensor() {
 fn every_mixture_of_every_family_loads_and_loses_less_with_more_bits() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.gguf");
-    for name in ["gpt2-text", "llama-text", "mistral-window", "qwen2-plain", "qwen3-text"] {
+    for name in [
+        "gpt2-text",
+        "llama-text",
+        "mistral-window",
+        "qwen2-plain",
+        "qwen3-text",
+        "gemma3_text-gguf",
+        "gpt_neox-gguf",
+        "mixtral-gguf",
+    ] {
         let exact = logits(&load(&fixture(name)));
         let off = |format| {
             quantize(&fixture(name), format, &file).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -35,7 +35,11 @@ struct Piece {
 pub(crate) fn assemble(stored: &Stored<'_>, names: &Names) -> Result<Vec<Assembled>, Error> {
     let config = stored.config;
     let mut tensors: Vec<StoredTensor> = spec::tensors(config, names);
-    if let Some(parameter) = stored.own_unembedding()?
+    let mut unembedding = stored.own_unembedding()?;
+    if config.tied && names.always_unembedding {
+        unembedding = unembedding.or_else(|| Some(vocabulary_matrix(config, Role::Embedding)));
+    }
+    if let Some(parameter) = unembedding
         && let Some(source) = names.source(config, &vocabulary_matrix(config, Role::Unembedding))
     {
         let parts = vec![(parameter, source.rows)];

@@ -85,7 +85,7 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::Small => f.write_str("norms, biases and positions stay F32"),
+            Reason::Small => f.write_str("norms, biases, positions and routers stay F32"),
             Reason::Unembedding => f.write_str("the unembedding decides every token"),
             Reason::MoreBits => f.write_str("the mixture gives some layers more bits"),
             Reason::RowLength(format) => {
@@ -106,7 +106,11 @@ impl Mix {
     /// The format of the tensor that llama.cpp calls `name`.
     pub(super) fn format_of(self, name: &str, shape: &Shape, model: &Model) -> (Format, Option<Reason>) {
         let is_matrix = shape.rank() >= 2 && name.ends_with(".weight");
-        if !is_matrix || name.contains("_norm.") || name.starts_with("position_embd") {
+        if !is_matrix
+            || name.contains("_norm.")
+            || name.contains("ffn_gate_inp.")
+            || name.starts_with("position_embd")
+        {
             return (Format::F32, (self.0 != Format::F32).then_some(Reason::Small));
         }
         let (mut format, mut reason) = (self.0, None);
@@ -142,7 +146,9 @@ impl Mix {
         }
         let layer: usize = name.strip_prefix("blk.")?.split('.').next()?.parse().ok()?;
         let favoured = layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
-        let kind = name.ends_with(".attn_v.weight") || name.ends_with(".ffn_down.weight");
+        let kind = [".attn_v.weight", ".ffn_down.weight", ".ffn_down_exps.weight"]
+            .iter()
+            .any(|kind| name.ends_with(kind));
         (kind && favoured).then_some(Format::Q6_K)
     }
 }
