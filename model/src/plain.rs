@@ -1,104 +1,121 @@
 //! A GPT in one sitting. **Read this first.**
 //!
-//! Slices and loops only: no cache, no threads, no observers. This page computes GPT-2s and Llamas, slowly, and gives the
-//! very bits that the rest of the crate gives fast.
+//! Slices and loops only: no cache, no threads. It runs GPT-2 and Llama, slowly; the rest of the crate computes the same
+//! bits, fast.
 //!
-//! A token enters as an id, and is looked up as a vector of `d_model` numbers. Each block then adds to that vector twice:
-//! **attention** brings information from the tokens before it, the **feed-forward** layer works on the vector alone.
-//! Nothing is overwritten, only added: one vector per token runs through the model like a stream, the **residual stream**
-//! `x`. At the end it is compared with the vector of every token in the vocabulary: one score for every possible next
-//! token.
+//! A token enters as an id and is looked up as a vector of `d_model` numbers. Each block (`layer` below) adds to that vector
+//! twice, each time from a normed copy of it: **attention** brings information from the tokens before it, the
+//! **feed-forward** layer (MLP) transforms each vector on its own. Nothing is overwritten, only added: one vector per token
+//! runs through the model like a stream, the **residual stream** `x`. At the end its dot product with one vector for each
+//! token of the vocabulary is that token's score, its *logit*. A softmax would turn logits into probabilities; that and the
+//! choice of a token are the sampler's.
 //!
-//! All matrices are row-major: `[tokens, d_model]` is one vector after the other.
+//! All arrays are row-major: in `[tokens, d_model]`, `x[i * d_model..][..d_model]` is the vector of token `i`. A weight is
+//! `[outputs, inputs]`. `a.mul_add(b, c)` is a·b + c, rounded once.
 
 use std::collections::HashMap;
 
+// Our own exponential: the same bits on every machine.
 use glassbox_tensor::reference::{activate, exp};
 
 use crate::config::{Config, MlpKind, NormPlacement, Residual};
 use crate::error::Error;
 use crate::load::Checkpoint;
-use crate::spec::{Role, Site};
+use crate::spec::Role::{self, *};
+use crate::spec::Site;
 
-/// A model whose parameters are plain `f32` slices.
+/// A model whose parameters are plain `f32` arrays.
 pub struct Gpt {
     config: Config,
-    /// Every parameter, by where it is in the model and whether it is a bias. A weight is `[outputs, inputs]`.
-    parameters: HashMap<(Site, bool), Vec<f32>>,
+    /// By role, such as `Q`, and by layer.
+    parameters: HashMap<Site, Parameter>,
+}
+
+/// The parameters of a linear layer or a norm.
+pub(crate) struct Parameter {
+    /// `[outputs, inputs]`, of a norm `[inputs]`
+    pub(crate) weight: Vec<f32>,
+    /// `[outputs]`
+    pub(crate) bias: Option<Vec<f32>>,
+    pub(crate) inputs: usize,
 }
 
 impl Gpt {
-    /// One score for every possible next token, after each token of `ids`: `[tokens, vocab_size]`.
+    /// One logit for every possible next token, after each token of `ids`: `[tokens, vocab_size]`.
     pub fn logits(&self, ids: &[u32]) -> Vec<f32> {
-        let d = self.config.d_model;
-        let embedding = self.weight(Site::outside(Role::Embedding));
-
-        // x [tokens, d_model]: what each token is, and in GPT-2 where it stands.
+        // x: [tokens, d_model]
         let mut x = Vec::new();
         for (position, &id) in ids.iter().enumerate() {
-            let mut vector = embedding[id as usize * d..][..d].to_vec();
+            let mut vector = self.row(Embedding, id as usize).to_vec();
             if self.config.learned_positions {
-                add(&mut vector, &self.weight(Site::outside(Role::Positions))[position * d..][..d]);
+                // GPT-2 adds where the token stands.
+                add_scaled(&mut vector, 1.0, self.row(Positions, position));
             }
             x.extend(vector);
         }
 
         for layer in 0..self.config.n_layers {
-            let normed = self.norm(Site::inside(Role::AttentionNorm, layer), &x);
-            add(&mut x, &self.attention(layer, &normed));
-            let normed = self.norm(Site::inside(Role::MlpNorm, layer), &x);
-            add(&mut x, &self.feed_forward(layer, &normed));
+            let normed = self.norm((AttentionNorm, layer), &x);
+            add_scaled(&mut x, 1.0, &self.attention(layer, &normed));
+            let normed = self.norm((MlpNorm, layer), &x);
+            add_scaled(&mut x, 1.0, &self.feed_forward(layer, &normed));
         }
 
-        let x = self.norm(Site::outside(Role::FinalNorm), &x);
-        let tied = self.config.tied;
-        self.linear(Site::outside(if tied { Role::Embedding } else { Role::Unembedding }), &x)
+        let x = self.norm(FinalNorm, &x);
+        // Tied: the unembedding is the embedding.
+        self.linear(if self.config.tied { Embedding } else { Unembedding }, &x)
     }
 
-    /// Tokens exchange information. Each head gives every token a query, a key and a value; a token takes from the values
-    /// of itself and of those before it, from each by how well its query matches the key. `[tokens, d_model]` both ways.
+    /// Tokens exchange information. In each head every token has a query, a key and a value; a token takes a share of the
+    /// values of itself and of those before it, the larger the better its query matches their keys.
+    ///
+    /// `x` and the result are `[tokens, d_model]`.
     fn attention(&self, layer: usize, x: &[f32]) -> Vec<f32> {
         let Config { d_model, n_heads, n_kv_heads, head_dim, .. } = self.config;
         let tokens = x.len() / d_model;
-        // [tokens, n_heads, head_dim]; k and v: [tokens, n_kv_heads, head_dim], each for several queries
-        let mut q = self.linear(Site::inside(Role::Q, layer), x);
-        let mut k = self.linear(Site::inside(Role::K, layer), x);
-        let v = self.linear(Site::inside(Role::V, layer), x);
+        // q: [tokens, n_heads, head_dim]
+        let mut q = self.linear((Q, layer), x);
+        // k, v: [tokens, n_kv_heads, head_dim]. Llama may have fewer of these heads: each serves several queries.
+        let (mut k, v) = (self.linear((K, layer), x), self.linear((V, layer), x));
+        // How Llama says where a token stands. This does nothing in GPT-2.
         self.rotate(layer, &mut q, n_heads);
         self.rotate(layer, &mut k, n_kv_heads);
 
-        let mut z = vec![0.0; tokens * n_heads * head_dim];
+        let scale = self.config.score_scale(layer); // 1/√head_dim
+        // Where the vector of a token's head is.
+        let of = |token: usize, head: usize, heads: usize| {
+            let start = (token * heads + head) * head_dim;
+            start..start + head_dim
+        };
+        // z: [tokens, n_heads, head_dim], what each head takes from the values
+        let mut z = vec![0.0; q.len()];
         for head in 0..n_heads {
             let kv_head = head / (n_heads / n_kv_heads);
-            let of_kv_head = |token: usize| (token * n_kv_heads + kv_head) * head_dim;
             for token in 0..tokens {
-                let at = (token * n_heads + head) * head_dim;
-                let query = &q[at..][..head_dim];
-                // [token + 1]: how well the query matches each key, then the share of each value.
-                let mut pattern: Vec<f32> = (0..=token)
-                    .map(|other| {
-                        dot(query, &k[of_kv_head(other)..][..head_dim]) * self.config.score_scale(layer)
-                    })
-                    .collect();
-                softmax(&mut pattern);
-                for (other, share) in pattern.into_iter().enumerate() {
-                    for i in 0..head_dim {
-                        z[at + i] = share.mul_add(v[of_kv_head(other) + i], z[at + i]);
-                    }
+                // One number for each token up to this one: first a score, after the softmax a share.
+                let mut shares = Vec::new();
+                for source in 0..=token {
+                    let key = &k[of(source, kv_head, n_kv_heads)];
+                    shares.push(dot(&q[of(token, head, n_heads)], key) * scale);
+                }
+                softmax(&mut shares);
+                for (source, share) in shares.into_iter().enumerate() {
+                    add_scaled(&mut z[of(token, head, n_heads)], share, &v[of(source, kv_head, n_kv_heads)]);
                 }
             }
         }
-        self.linear(Site::inside(Role::AttentionOut, layer), &z)
+        self.linear((AttentionOut, layer), &z)
     }
 
-    /// Llama writes a token's position into its queries and keys: each pair of components is turned by an angle that grows
-    /// with the position. `x` is `[tokens, heads, head_dim]`.
+    /// Turns the queries or keys of every token, `[tokens, heads, head_dim]`: components `i` and `i + head_dim/2` are a pair,
+    /// turned by `position · frequency[i]`. A dot product of the two then depends on their distance alone.
     fn rotate(&self, layer: usize, x: &mut [f32], heads: usize) {
         let Some(rope) = self.config.rope(layer) else { return };
-        let (head_dim, mut rotation) = (self.config.head_dim, rope.rotation());
-        rotation.extend_to(x.len() / (heads * head_dim));
+        let (head_dim, mut angles) = (self.config.head_dim, rope.rotation());
+        angles.extend_to(x.len() / (heads * head_dim));
         for (i, head) in x.chunks_exact_mut(head_dim).enumerate() {
-            let (cos, sin) = rotation.at(i / heads);
+            let position = i / heads;
+            let (cos, sin) = angles.at(position);
             for pair in 0..head_dim / 2 {
                 let (a, b) = (head[pair], head[pair + head_dim / 2]);
                 head[pair] = a.mul_add(cos[pair], b * -sin[pair]);
@@ -107,102 +124,118 @@ impl Gpt {
         }
     }
 
-    /// Each token alone: `d_ff` neurons read its vector, and each that is active adds its own direction to the stream.
+    /// Each token alone: the sum of one direction for each of `d_ff` neurons, times how active the neuron is. In GPT-2 that is
+    /// `activation(up)`, in Llama `activation(gate) · up`.
+    ///
+    /// `x` and the result are `[tokens, d_model]`.
     fn feed_forward(&self, layer: usize, x: &[f32]) -> Vec<f32> {
-        let linear = |role, x: &[f32]| self.linear(Site::inside(role, layer), x);
-        // [tokens, d_ff]
-        let mut neurons = linear(if self.config.mlp == MlpKind::Gated { Role::Gate } else { Role::Up }, x);
-        neurons.iter_mut().for_each(|neuron| *neuron = activate(self.config.activation, *neuron));
-        if self.config.mlp == MlpKind::Gated {
-            neurons.iter_mut().zip(linear(Role::Up, x)).for_each(|(neuron, up)| *neuron *= up);
+        let gated = self.config.mlp == MlpKind::Gated;
+        // neurons: [tokens, d_ff]
+        let mut neurons = self.linear((if gated { Gate } else { Up }, layer), x);
+        for neuron in &mut neurons {
+            *neuron = activate(self.config.activation, *neuron);
         }
-        linear(Role::Down, &neurons)
+        if gated {
+            for (neuron, up) in neurons.iter_mut().zip(self.linear((Up, layer), x)) {
+                *neuron *= up;
+            }
+        }
+        self.linear((Down, layer), &neurons)
     }
 
-    /// Scales every vector to one size, then each component by a learned weight.
-    fn norm(&self, site: Site, x: &[f32]) -> Vec<f32> {
-        let (d, epsilon, weight) = (self.config.d_model, self.config.norm_epsilon, self.weight(site));
+    /// Brings every vector to one scale, then multiplies each component by a learned weight. Layer norm (GPT-2) also takes the
+    /// mean off and adds a learned bias; RMS norm (Llama) does neither.
+    fn norm(&self, site: impl Into<Site>, x: &[f32]) -> Vec<f32> {
+        let Parameter { weight, bias, inputs } = &self.parameters[&site.into()];
+        let (count, epsilon) = (*inputs as f32, self.config.norm_epsilon);
         let mut normed = Vec::new();
-        for x in x.chunks_exact(d) {
-            match self.parameters.get(&(site, true)) {
-                // RMS norm (Llama)
-                None => {
-                    let mean_square = sum(x, |sum, x| x.mul_add(x, sum)) / d as f32;
-                    let scale = 1.0 / (mean_square + epsilon).sqrt();
-                    normed.extend((0..d).map(|i| weight[i] * (x[i] * scale)));
-                }
-                // Layer norm (GPT-2)
-                Some(bias) => {
-                    let mean = sum(x, |sum, x| sum + x) / d as f32;
-                    let variance = sum(x, |sum, x| (x - mean).mul_add(x - mean, sum)) / d as f32;
-                    let scale = 1.0 / (variance + epsilon).sqrt();
-                    normed.extend((0..d).map(|i| (x[i] - mean) * scale * weight[i] + bias[i]));
-                }
+        for vector in x.chunks_exact(*inputs) {
+            if let Some(bias) = bias {
+                let mean = fold16(vector, |sum, x| sum + x) / count;
+                let variance = fold16(vector, |sum, x| (x - mean).mul_add(x - mean, sum)) / count;
+                let scale = 1.0 / (variance + epsilon).sqrt();
+                normed.extend((0..*inputs).map(|i| (vector[i] - mean) * scale * weight[i] + bias[i]));
+            } else {
+                let mean_square = fold16(vector, |sum, x| x.mul_add(x, sum)) / count;
+                let scale = 1.0 / (mean_square + epsilon).sqrt();
+                normed.extend((0..*inputs).map(|i| weight[i] * (vector[i] * scale)));
             }
         }
         normed
     }
 
     /// `x · Wᵀ + b`: the dot product of every vector of `x` with every row of the weight.
-    fn linear(&self, site: Site, x: &[f32]) -> Vec<f32> {
-        let (weight, bias) = (self.weight(site), self.parameters.get(&(site, true)));
-        let inputs = match site.role {
-            Role::Down => self.config.d_ff,
-            Role::AttentionOut => self.config.n_heads * self.config.head_dim,
-            _ => self.config.d_model,
-        };
+    fn linear(&self, site: impl Into<Site>, x: &[f32]) -> Vec<f32> {
+        let Parameter { weight, bias, inputs } = &self.parameters[&site.into()];
         let mut out = Vec::new();
-        for x in x.chunks_exact(inputs) {
-            for (output, row) in weight.chunks_exact(inputs).enumerate() {
-                let sum = dot(x, row);
-                out.push(bias.map_or(sum, |bias| sum + bias[output]));
+        for vector in x.chunks_exact(*inputs) {
+            for (output, row) in weight.chunks_exact(*inputs).enumerate() {
+                let sum = dot(vector, row);
+                out.push(bias.as_ref().map_or(sum, |bias| sum + bias[output]));
             }
         }
         out
     }
 
-    fn weight(&self, site: Site) -> &[f32] {
-        &self.parameters[&(site, false)]
+    fn row(&self, role: Role, row: usize) -> &[f32] {
+        let Parameter { weight, inputs, .. } = &self.parameters[&role.into()];
+        &weight[row * inputs..][..*inputs]
     }
 }
 
-fn add(to: &mut [f32], from: &[f32]) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+/// `to += scale · from`
+fn add_scaled(to: &mut [f32], scale: f32, from: &[f32]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = scale.mul_add(*from, *to);
+    }
 }
 
-/// `Σ a·b`, in order, each step rounded once.
+/// `Σ a·b`, from left to right.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).fold(0.0, |sum, (a, b)| a.mul_add(*b, sum))
 }
 
-/// Turns scores into shares that add up to 1; a score larger by 1 has a share larger by a factor of e.
+/// Turns scores into shares that add up to 1. A score larger by 1 has a share larger by a factor of e.
 fn softmax(scores: &mut [f32]) {
+    // The largest becomes 0, so that no exponential is too large.
     let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    scores.iter_mut().for_each(|score| *score = exp(*score - largest));
-    let inverse = 1.0 / sum(scores, |sum, x| sum + x);
-    scores.iter_mut().for_each(|score| *score *= inverse);
+    for score in scores.iter_mut() {
+        *score = exp(*score - largest);
+    }
+    let inverse = 1.0 / fold16(scores, |sum, x| sum + x);
+    for score in scores {
+        *score *= inverse;
+    }
 }
 
-/// The sum along a vector: sixteen partial sums, as a vector unit keeps them, then added up in a tree. This is the order of
-/// summation that every implementation here follows, so that all give the same bits.
-fn sum(x: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+/// A sum along a vector, of which `add(sum, value)` takes in one value: sixteen partial sums, as a vector unit keeps them,
+/// then added up in a tree. Floating-point numbers added in another order give another result; this order and that of `dot`
+/// are those of every implementation here.
+fn fold16(x: &[f32], add: impl Fn(f32, f32) -> f32) -> f32 {
     let mut sums = [0.0; 16];
-    x.iter().enumerate().for_each(|(i, &x)| sums[i % 16] = f(sums[i % 16], x));
+    for (i, &x) in x.iter().enumerate() {
+        sums[i % 16] = add(sums[i % 16], x);
+    }
     for width in [8, 4, 2, 1] {
-        (0..width).for_each(|i| sums[i] += sums[i + width]);
+        for i in 0..width {
+            sums[i] += sums[i + width];
+        }
     }
     sums[0]
 }
 
+// Loading.
+
 impl Gpt {
-    /// Reads the parameters of a GPT-2 or Llama, whatever their number format.
+    /// Reads the parameters of a GPT-2 or Llama, whatever their number format. Queries, keys and values that a file keeps in
+    /// one matrix are taken apart.
     ///
     /// # Errors
     /// As [`Checkpoint::load`], and [`Error::Unsupported`] for a model with parts that this page leaves out.
     pub fn open(checkpoint: &Checkpoint) -> Result<Gpt, Error> {
         let config = checkpoint.config().clone();
         let left_out = [
-            (config.norm_placement != NormPlacement::Before, "norms behind the layers"),
+            (config.norm_placement != NormPlacement::Before, "norms after the layers"),
             (config.residual != Residual::Sequential, "a parallel residual"),
             (config.qk_norm, "norms of queries and keys"),
             (matches!(config.mlp, MlpKind::Experts { .. }), "experts"),
@@ -210,11 +243,21 @@ impl Gpt {
             (config.ropes.iter().any(|rope| rope.dims != config.head_dim), "partial rotary positions"),
             (config.embedding_scale != 1.0, "scaled embeddings"),
         ];
-        let parts: Vec<String> =
-            left_out.iter().filter(|(there, _)| *there).map(|(_, part)| (*part).to_owned()).collect();
+        let present = left_out.iter().filter(|(present, _)| *present);
+        let parts: Vec<String> = present.map(|(_, name)| (*name).to_owned()).collect();
         if !parts.is_empty() {
             return Err(Error::Unsupported { path: checkpoint.path().into(), parts });
         }
-        Ok(Gpt { parameters: checkpoint.parameters_by_site()?, config })
+        let mut parameters = HashMap::new();
+        for (parameter, numbers) in checkpoint.numbers()? {
+            if parameter.is_bias {
+                // The list has each bias behind its weight.
+                parameters.entry(parameter.site).and_modify(|of: &mut Parameter| of.bias = Some(numbers));
+            } else {
+                let inputs = parameter.shape[parameter.shape.len() - 1];
+                parameters.insert(parameter.site, Parameter { weight: numbers, bias: None, inputs });
+            }
+        }
+        Ok(Gpt { config, parameters })
     }
 }

@@ -108,6 +108,18 @@ impl Site {
     }
 }
 
+impl From<Role> for Site {
+    fn from(role: Role) -> Site {
+        Site::outside(role)
+    }
+}
+
+impl From<(Role, usize)> for Site {
+    fn from((role, layer): (Role, usize)) -> Site {
+        Site::inside(role, layer)
+    }
+}
+
 /// A parameter of a decoder.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Parameter {

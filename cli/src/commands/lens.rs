@@ -13,7 +13,7 @@ use crate::output::{Out, note};
 
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox lens \"The capital of France is\"\n\
-\x20 glassbox lens \"The capital of France is\" --layer 20 --top 5";
+\x20 glassbox lens \"The capital of France is\" --layer 3 --top 5";
 
 /// Show the model's prediction after each layer (logit lens)
 ///

@@ -21,7 +21,7 @@ use crate::prompt::Prompt;
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox neighbors \" jump\"\n\
 \x20 glassbox neighbors --context \"a machine learning model\" --token model\n\
-\x20 glassbox neighbors --context \"a fashion model\" --token model --layer 20";
+\x20 glassbox neighbors --context \"a fashion model\" --token model --layer 3";
 
 /// Show the tokens with the most similar embeddings
 ///

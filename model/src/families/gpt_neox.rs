@@ -55,7 +55,13 @@ pub(super) const FAMILY: Family = Family {
             (Role::Unembedding, "embed_out"),
         ]])
     },
-    gguf: Names { fused: &[Fused { roles: QKV, by_head: false }], lists: &[FUSED_QKV, LIST], ..GGUF },
+    // llama.cpp does not load a GPT-NeoX without an unembedding of its own.
+    gguf: Names {
+        always_unembedding: true,
+        fused: &[Fused { roles: QKV, by_head: false }],
+        lists: &[FUSED_QKV, LIST],
+        ..GGUF
+    },
     ..llama::FAMILY
 };
 

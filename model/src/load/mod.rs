@@ -6,7 +6,6 @@ mod gguf_tokenizer;
 mod stored;
 mod weights;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,7 +22,7 @@ use crate::families;
 use crate::fields::{self, Fields};
 use crate::model::Model;
 use crate::runtime::Runtime;
-use crate::spec::{self, Parameter, Site};
+use crate::spec::{self, Parameter};
 pub(crate) use assemble::{Assembled, AssembledRows, assemble};
 use container::Container;
 use stored::Stored;
@@ -173,15 +172,15 @@ impl Checkpoint {
             .collect()
     }
 
-    /// Every parameter as numbers, `[rows, columns]`, by its site and whether it is a bias. Quantised ones are dequantised.
-    pub(crate) fn parameters_by_site(&self) -> Result<HashMap<(Site, bool), Vec<f32>>, Error> {
+    /// Every parameter of the model's list with its numbers, `[rows, columns]`. Quantised ones are dequantised.
+    pub(crate) fn numbers(&self) -> Result<Vec<(Parameter, Vec<f32>)>, Error> {
         let stored = self.stored();
         stored.check()?;
-        let numbers = |parameter: Parameter| {
-            let key = (parameter.site, parameter.is_bias);
-            Ok((key, stored.numbers(&parameter)?))
+        let with_numbers = |parameter: Parameter| {
+            let numbers = stored.numbers(&parameter)?;
+            Ok((parameter, numbers))
         };
-        spec::parameters(&self.config).into_iter().map(numbers).collect()
+        spec::parameters(&self.config).into_iter().map(with_numbers).collect()
     }
 
     /// Loads the parameters and packs them with the threads of `pool`.
