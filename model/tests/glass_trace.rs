@@ -1,4 +1,4 @@
-//! Traces: what is written is what a generation computes, bit for bit, on every engine and however it is asked for.
+//! Traces: the written values are those of a generation, bit for bit, on every engine and for every selection.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
@@ -82,7 +82,7 @@ fn every_name_is_seen_once_in_order_with_its_shape() {
 fn a_trace_has_the_bits_of_the_generation() {
     for checkpoint in checkpoints() {
         let model = load(&checkpoint, Level::detect());
-        // Generated as `generate` does it, nobody looking.
+        // Generated without an observer, as `generate` does.
         let mut session = model.session(usize::MAX);
         let likeliest = |logits: &[f32]| {
             let best = (0..logits.len()).rev().max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
@@ -99,7 +99,7 @@ fn a_trace_has_the_bits_of_the_generation() {
             .map(|info| (info.name.as_str(), trace.tensor(&info.name).unwrap().to_f32()))
             .collect();
 
-        // Again under an observer: the prompt in one, then token by token, each the likeliest after those before.
+        // Again with an observer: the prompt at once, then token by token, greedily.
         let tokens = ids.len();
         let mut compared: HashSet<String> = HashSet::new();
         let mut see = |observed: Observed<'_>| {
@@ -155,7 +155,7 @@ fn both_engines_write_the_same_bytes() {
 }
 
 #[test]
-fn a_selection_is_written_alone_and_with_the_same_values() {
+fn a_selection_is_written_with_the_same_values() {
     let model = load("gpt2-plain", Level::detect());
     let ids: Vec<u32> = (0..50).map(|i| i * 7 % 101).collect(); // more than one block of logits
     let all = record(&model, &ids, &[]);
@@ -200,7 +200,7 @@ fn summaries_are_of_the_values_written() {
 }
 
 #[test]
-fn what_goes_wrong_is_told_and_leaves_nothing_behind() {
+fn errors_are_reported_and_leave_no_files() {
     let model = load("gpt2-plain", Level::detect());
     let all = Selection::all(&model);
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Verifying: the references of transformers agree, and an altered weight is found where it first matters.
+//! Verification: the references of transformers agree, and an altered weight is found where it first has an effect.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,7 +27,7 @@ fn dump(name: &str) -> PathBuf {
 
 #[test]
 fn both_engines_agree_with_transformers() {
-    // Of every family, and of a rotation that is stretched: every value there is.
+    // Every family, and a scaled rotary embedding: all values.
     for (name, values) in [
         ("gpt2-text", 34),
         ("llama-text", 39),
@@ -52,7 +52,7 @@ fn both_engines_agree_with_transformers() {
     }
 }
 
-/// The trace of a checkpoint that is as it was.
+/// The trace of an unchanged checkpoint.
 fn trace(name: &str, folder: &TempDir) -> Reference {
     let model = load(&fixture(name), Level::detect());
     let out = folder.path().join("reference.safetensors");
@@ -60,7 +60,7 @@ fn trace(name: &str, folder: &TempDir) -> Reference {
     Reference::open(out).unwrap()
 }
 
-/// The name of the first departing value once a tensor has grown by 10 %.
+/// The name of the first differing value after a tensor is scaled by 1.1.
 fn departure(name: &str, reference: &Reference, tensor: &str) -> Option<String> {
     let copy = tempfile::tempdir().unwrap();
     fs::copy(fixture(name).join("config.json"), copy.path().join("config.json")).unwrap();
@@ -79,7 +79,7 @@ fn tensors(file: &SafeTensors) -> BTreeMap<String, Tensor> {
 }
 
 #[test]
-fn an_altered_weight_is_found_where_it_first_matters() {
+fn an_altered_weight_is_found_where_it_first_has_an_effect() {
     let folder = tempfile::tempdir().unwrap();
     let gpt2 = [
         ("ln_1.weight", "ln1.normalized"),
@@ -104,7 +104,7 @@ fn an_altered_weight_is_found_where_it_first_matters() {
         ("mlp.up_proj.weight", "mlp.pre_linear"),
         ("mlp.down_proj.weight", "mlp_out"),
     ];
-    // A norm of its own takes out what makes a whole query or key longer, but for its epsilon.
+    // A q/k norm cancels a longer query or key, except for its epsilon.
     let qwen3 = [("self_attn.q_norm.weight", "attn.q"), ("self_attn.k_norm.weight", "attn.k")];
     let qwen2 = [("self_attn.v_proj.bias", "attn.v")];
     for (name, prefix, weights) in [
@@ -138,7 +138,7 @@ fn an_altered_weight_is_found_where_it_first_matters() {
     }
 }
 
-/// A dump made of another's values, changed.
+/// A modified copy of a dump.
 fn rewritten(
     folder: &TempDir,
     change: impl FnOnce(&mut BTreeMap<String, String>, &mut BTreeMap<String, Tensor>),
@@ -178,7 +178,7 @@ fn one_wrong_number_of_a_reference_is_found() {
 }
 
 #[test]
-fn a_reference_that_is_none_is_an_error() {
+fn an_invalid_reference_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let told = |result: Result<Verdict, Error>| result.map(|_| ()).unwrap_err().to_string();
 
@@ -222,7 +222,7 @@ fn a_reference_that_is_none_is_an_error() {
 }
 
 #[test]
-fn ids_may_be_a_tensor_of_whole_numbers() {
+fn ids_may_be_an_integer_tensor() {
     let folder = tempfile::tempdir().unwrap();
     let expected = Reference::open(dump("qwen3-text")).unwrap().ids().to_vec();
     let plain = rewritten(&folder, |_, _| {}).unwrap();

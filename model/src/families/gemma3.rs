@@ -1,9 +1,9 @@
 //! Gemma 3: Llama, except
 //!
 //! - embeddings are multiplied by `√d_model`;
-//! - norms stand behind each layer too, and every head's query and key is normed; Hugging Face stores `w − 1`;
-//! - most layers attend to a sliding window, every sixth to all positions, with rotary embeddings of their own;
-//! - scores are divided by the root of a number that need not be `head_dim`, and the gate is GELU.
+//! - there are norms also after each layer, and q/k norms; Hugging Face stores their weights as `w − 1`;
+//! - most layers have a sliding window, every sixth attends to all positions; each kind has its own rotary embedding;
+//! - scores are divided by the square root of a configured number instead of `head_dim`, and the gate is GELU.
 //!
 //! Gemma Team, "Gemma 3 technical report" (2025).
 
@@ -20,14 +20,14 @@ use crate::metadata::{Metadata, MetadataWriter};
 use crate::rope::{RopeConfig, RopeScaling};
 use crate::spec::{Names, Role};
 
-/// The rotary embedding of layers that attend to all positions, and that of layers with a window.
+/// Indices of the rotary embeddings of layers without and with a window.
 const GLOBAL: usize = 0;
 const LOCAL: usize = 1;
 
-/// Every so many layers, one attends to all positions.
+/// One of this many layers attends to all positions.
 const PATTERN: usize = 6;
 
-/// The base of the local rotary embedding where nothing is said.
+/// The default base of the local rotary embedding.
 const LOCAL_THETA: f32 = 10_000.0;
 
 pub(super) const FAMILY: Family = Family {
@@ -57,7 +57,7 @@ pub(super) const FAMILY: Family = Family {
     ..llama::FAMILY
 };
 
-/// `config` with the window and the rotary embedding that each layer has.
+/// `config` with each layer's window and rotary embedding.
 fn layered(config: Config, global: RopeConfig, local: RopeConfig, windows: Vec<Option<usize>>) -> Config {
     let rope_of = |window: &Option<usize>| Some(if window.is_some() { LOCAL } else { GLOBAL });
     Config {
@@ -173,7 +173,7 @@ fn to_gguf(config: &Config, keys: &mut MetadataWriter) {
     keys.head_dim(config);
     keys.implied_activation(config, Activation::GeluTanh);
     keys.implied_score_scale(config);
-    // What all published models have is left out, as llama.cpp's own converter does.
+    // Omit what all published models have, as llama.cpp's converter does.
     if let Some(window) = config.windows.iter().copied().flatten().next() {
         keys.size("attention.sliding_window", window);
         if windows(config.n_layers, PATTERN, window) != config.windows {
