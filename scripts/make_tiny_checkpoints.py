@@ -26,12 +26,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 from tiny_fixtures import FIXTURES, TEXT_VOCABULARY
 from tiny_gguf import check_with_llama_cpp, write_gguf
 
-GREEDY = 24  # tokens continued from each prompt
-LONG = 40  # ids in the long prompt: longer than every sliding window here
-MARGIN = 1e-2  # least gap between the best and the second logit of a greedy step
-ROUTER_MARGIN = 1e-3  # least gap between the router logits of the last expert chosen and the first left out
-TOLERANCE = 1e-4  # what the project grants itself: |delta| <= TOLERANCE * (1 + |reference|)
-MATTERS = 10 * TOLERANCE  # least effect, on the same scale, of a setting that a fixture is there for
+GREEDY = 24  # greedy tokens after each prompt
+LONG = 40  # ids in the long prompt, more than every sliding window here
+MARGIN = 1e-2  # minimum gap between the largest and the second logit of a greedy step
+ROUTER_MARGIN = 1e-3  # minimum gap between the router logits of the last chosen expert and the next one
+TOLERANCE = 1e-4  # the project's tolerance: |delta| <= TOLERANCE * (1 + |reference|)
+MATTERS = 10 * TOLERANCE  # minimum effect, on the same scale, of a setting that a fixture is for
 END_OF_TEXT = "<|endoftext|>"
 PROMPT = "The river ran past the mill, and the reeds sang to the stars: \u4f60\u597d!"
 CORPUS = [
@@ -50,7 +50,7 @@ SOURCE = {
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("out", type=Path)
-    arguments.add_argument("--only", action="append", help="make this fixture alone; the others stay as they are")
+    arguments.add_argument("--only", action="append", help="write only this fixture; may be repeated")
     options = arguments.parse_args()
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
@@ -60,7 +60,7 @@ def main():
 
 
 def write_manifest(path, entries):
-    """Lists the checkpoints in their order; those that were not made now keep their entries."""
+    """Writes the list of checkpoints in order; those not written in this run keep their entries."""
     known = {entry["name"]: entry for entry in json.loads(path.read_text())["checkpoints"]} if path.exists() else {}
     known |= {entry["name"]: entry for entry in entries}
     listed = [known[fixture.name] for fixture in FIXTURES if fixture.name in known]
@@ -140,9 +140,9 @@ def write_checkpoint(fixture, folder, seed):
 
 
 def randomise(model, generator):
-    """Weights large enough that the logits spread over several units, norms about one, biases nowhere zero."""
+    """Weights large enough that the logits spread over several units, norms near one, biases nonzero."""
     gemma = model.config.model_type.startswith("gemma")
-    embedding = 0.15 if gemma else 0.4  # Gemma multiplies it by sqrt(d_model) and has the logits from it too
+    embedding = 0.15 if gemma else 0.4  # Gemma multiplies it by sqrt(d_model), and it is also the unembedding
 
     def noise(shape, scale):
         return torch.randn(shape, generator=generator) * scale
@@ -152,7 +152,7 @@ def randomise(model, generator):
             fan_in = weight.shape[0] if ".c_" in name else weight.shape[-1]  # Conv1D keeps [in, out]
             if name.endswith("bias"):
                 weight.copy_(noise(weight.shape, 0.3))
-            elif gemma and weight.dim() == 1:  # how far the factor is from one
+            elif gemma and weight.dim() == 1:  # Gemma stores the factor minus one
                 weight.copy_((2 if name == "model.norm.weight" else 0) + noise(weight.shape, 0.3))
             elif weight.dim() == 1:
                 weight.copy_(1 + noise(weight.shape, 0.3))
@@ -218,7 +218,7 @@ def load(folder):
 
 
 def eager(config):
-    """The plainest implementations: of attention, and of experts where there are any."""
+    """The simplest implementations of attention and, if there are any, of experts."""
     experts = {"experts_implementation": "eager"} if hasattr(config, "num_local_experts") else {}
     return {"attn_implementation": "eager"} | experts
 
@@ -251,7 +251,7 @@ def run(model, ids, dump):
 
 @torch.no_grad()
 def router_margin(model, values):
-    """How clearly the experts were chosen, over a prompt and its continuation; infinite without experts."""
+    """The smallest margin of the choice of experts over a prompt and its continuation; infinite without experts."""
     if not hasattr(model.config, "num_local_experts"):
         return math.inf
     ids, chosen = torch.cat([values["ids"], values["greedy_ids"]]).long(), model.config.num_experts_per_tok

@@ -120,7 +120,7 @@ def llama_cpp_model_in_float32(path):
     reader = gguf.GGUFReader(path)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "float32.gguf"
-        writer = gguf.GGUFWriter(file, "llama")
+        writer = gguf.GGUFWriter(file, reader.fields["general.architecture"].contents())
         for name, entry in reader.fields.items():
             if not name.startswith("GGUF.") and name not in ("general.architecture", "general.file_type"):
                 element = entry.types[-1] if len(entry.types) > 1 else None

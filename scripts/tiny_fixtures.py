@@ -18,9 +18,9 @@ class Fixture:
     drop: tuple = ()  # config.json keys that such files lack
     add: dict = field(default_factory=dict)  # config.json entries that such files have and transformers drops
     dtype: str = "float32"
-    shard: str | None = None  # size of the largest shard, as save_pretrained takes it
-    rewrite: object = None  # tensors -> tensors, for layouts that transformers itself no longer writes
-    fused_experts: bool = False  # all experts of a layer in one tensor, as transformers 5 has them in memory
+    shard: str | None = None  # maximum shard size, as for save_pretrained
+    rewrite: object = None  # tensors -> tensors, for layouts that transformers no longer writes
+    fused_experts: bool = False  # all experts of a layer in one tensor, as in memory in transformers 5
     dump: bool = False  # also record intermediate values
     gguf: bool = False  # also write it as GGUF
     text: bool = False  # has a tokenizer
@@ -74,7 +74,7 @@ BASE = {
     "gpt_neox": NEOX,
     "mixtral": MIXTRAL,
 }
-# Wide heads for the rope scalings, whose bands need several frequencies to show.
+# Wide heads for rope scaling, whose frequency bands need several frequencies.
 ROPE = dict(hidden_size=32, num_attention_heads=2, num_key_value_heads=1, intermediate_size=48)
 SHALLOW = dict(num_hidden_layers=1)
 FULL, SLIDING = "full_attention", "sliding_attention"
@@ -91,7 +91,7 @@ def rope(*args, **more):
 
 
 def two_ropes(full, sliding):
-    """Gemma's rotary settings: one kind for the layers that see everything, one for those with a window."""
+    """Gemma's rotary settings: one for layers with full attention, one for layers with a sliding window."""
     return {"rope_parameters": {FULL: full, SLIDING: sliding}}
 
 
@@ -112,7 +112,7 @@ def old_llama(tensors):
 
 
 def hub_gpt_neox(tensors):
-    """The first GPT-NeoX files store causal masks and rotary frequencies with each layer."""
+    """The layout of the first GPT-NeoX files: stored causal masks and rotary frequencies per layer."""
     extra = {}
     for block in range(NEOX["num_hidden_layers"]):
         at = f"gpt_neox.layers.{block}.attention"

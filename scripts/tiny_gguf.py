@@ -14,7 +14,7 @@ try:
 except ImportError:  # skips the comparison with llama.cpp
     llama_cpp = None
 
-ARCHITECTURES = {"gemma3_text": "gemma3", "gpt_neox": "gptneox", "mixtral": "llama"}  # the others bear one name
+ARCHITECTURES = {"gemma3_text": "gemma3", "gpt_neox": "gptneox", "mixtral": "llama"}  # other families have the same name
 BLOCK_NAMES = {
     "ln_1": "attn_norm",
     "attn.c_attn": "attn_qkv",
@@ -109,7 +109,7 @@ def write_settings(writer, config):
     writer.add_rope_dimension_count(head_dim)
     rope = config.rope_parameters
     if config.model_type == "gemma3_text":
-        assert config.query_pre_attn_scalar == head_dim, "a GGUF has no key for another"
+        assert config.query_pre_attn_scalar == head_dim, "GGUF has no key for another value"
         write_gemma_settings(writer, config)
         rope = rope["full_attention"]
     if config.model_type == "mixtral":
@@ -126,7 +126,7 @@ def write_settings(writer, config):
 
 
 def write_gemma_settings(writer, config):
-    """The window, and what is not as in all published models: they leave out the pattern and the local theta."""
+    """Writes the window, and the pattern and local theta if they differ from those of all published models."""
     writer.add_sliding_window(config.sliding_window)
     windows = [kind == "sliding_attention" for kind in config.layer_types]
     if windows != [(layer + 1) % 6 != 0 for layer in range(len(windows))]:
@@ -156,7 +156,7 @@ def write_vocabulary(writer, folder):
 
 
 def stack_experts(tensors):
-    """`experts.0.w1.weight`, `experts.1.w1.weight` and so on become one tensor, `experts.w1.weight`."""
+    """Joins `experts.0.w1.weight`, `experts.1.w1.weight` and so on to one tensor, `experts.w1.weight`."""
     stacked = {}
     for name, tensor in tensors.items():
         before, _, after = name.partition(".experts.")
@@ -169,7 +169,7 @@ def stack_experts(tensors):
 
 
 def gguf_name(name, config):
-    """`model.layers.3.mlp.up_proj.weight` is `blk.3.ffn_up.weight`."""
+    """llama.cpp's name of a tensor: `model.layers.3.mlp.up_proj.weight` is `blk.3.ffn_up.weight`."""
     names = GEMMA_NAMES if config.model_type == "gemma3_text" else BLOCK_NAMES
     for prefix in ("transformer.", "model.", "gpt_neox."):
         name = name.removeprefix(prefix)
@@ -181,8 +181,8 @@ def gguf_name(name, config):
 
 
 def gguf_rows(name, tensor, config):
-    """[out, in] always; for the `llama` architecture the two halves of each q and k head are interleaved, GPT-NeoX's
-    q, k and v of each head are parted, and Gemma's norms have one added."""
+    """A tensor as [out, in]. For the `llama` architecture the two halves of each q and k head are interleaved; GPT-NeoX's
+    q, k and v are separated; Gemma's norms have one added."""
     if ".c_" in name and tensor.dim() == 2:
         return tensor.T
     if config.model_type == "gemma3_text" and name.endswith("norm.weight"):

@@ -82,7 +82,7 @@ fn main() {
     }
 }
 
-/// The time each needs for the same tokens. Panics unless all compute the same bits.
+/// The time of each variant for the same tokens. Panics unless all compute the same bits.
 fn take_turns(model: &Runtime, tokens: usize, writing: &mut Writing) -> [Duration; 3] {
     let mut sessions: [Session; 3] = std::array::from_fn(|_| model.session(tokens));
     let mut times = [Duration::ZERO; 3];

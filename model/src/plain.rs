@@ -44,8 +44,10 @@ impl Gpt {
         }
 
         for layer in 0..self.config.n_layers {
-            add(&mut x, &self.attention(layer, &self.norm(Site::inside(Role::AttentionNorm, layer), &x)));
-            add(&mut x, &self.feed_forward(layer, &self.norm(Site::inside(Role::MlpNorm, layer), &x)));
+            let normed = self.norm(Site::inside(Role::AttentionNorm, layer), &x);
+            add(&mut x, &self.attention(layer, &normed));
+            let normed = self.norm(Site::inside(Role::MlpNorm, layer), &x);
+            add(&mut x, &self.feed_forward(layer, &normed));
         }
 
         let x = self.norm(Site::outside(Role::FinalNorm), &x);

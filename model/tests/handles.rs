@@ -23,7 +23,9 @@ fn a_session_moves_into_another_thread_and_outlives_its_runtime() {
     let runtime = load("llama-gqa");
     let expected = bits(runtime.session(64).feed(&[1, 2, 3, 4]).unwrap());
     let mut sessions: Vec<Session> = (0..3).map(|_| runtime.session(64)).collect();
-    sessions.iter_mut().for_each(|session| drop(session.feed(&[1, 2]).unwrap()));
+    for session in &mut sessions {
+        session.feed(&[1, 2]).unwrap();
+    }
     drop(runtime);
     let threads = sessions.into_iter().map(|mut session| {
         thread::spawn(move || {

@@ -1,24 +1,24 @@
-//! A hash of texts from which that of two texts joined is computed without reading either of them again.
+//! A hash of texts with which the hash of a concatenation is computed without reading the texts again.
 //!
-//! The bytes of a text are the digits of a number whose base is drawn at random, taken modulo the prime 2⁶¹ − 1 (Karp and
-//! Rabin, 1987). To join two texts is then one multiplication and one addition. Without the base nobody can make up
-//! texts that collide: for two texts of at most `n` bytes the odds are `n` in 2⁶¹.
+//! The bytes of a text are the digits of a number in a random base, modulo the prime 2⁶¹ − 1 (Karp and Rabin, 1987). The
+//! hash of a concatenation takes one multiplication and one addition. Since the base is secret, nobody can construct
+//! collisions: two texts of at most `n` bytes collide with probability `n` / 2⁶¹.
 
 use std::hash::{BuildHasher, RandomState};
 
 const PRIME: u64 = (1 << 61) - 1;
-/// As many bytes are summed up before the sum is reduced.
+/// Number of bytes that are summed before the sum is reduced.
 const CHUNK: usize = 64;
 
 #[derive(Clone)]
 pub(crate) struct ConcatHash {
-    /// The powers of the base from 0 on.
+    /// The powers of the base, from exponent 0 on.
     powers: [u64; CHUNK + 1],
 }
 
 impl Default for ConcatHash {
     fn default() -> ConcatHash {
-        // Larger than any digit, so that short texts differ for certain.
+        // The base is larger than any digit, so short texts never collide.
         let base = 512 + RandomState::new().hash_one(0u64) % (PRIME - 512);
         let mut powers = [1; CHUNK + 1];
         for exponent in 1..powers.len() {
@@ -32,18 +32,21 @@ impl ConcatHash {
     /// The hash of a text.
     #[inline]
     pub(crate) fn of(&self, text: &[u8]) -> u64 {
+        if text.len() <= CHUNK {
+            return self.of_chunk(text);
+        }
         text.chunks(CHUNK).fold(0, |hash, chunk| self.joined(hash, self.of_chunk(chunk), chunk.len()))
     }
 
     #[inline]
     fn of_chunk(&self, chunk: &[u8]) -> u64 {
         let powers = self.powers[..chunk.len()].iter().rev();
-        // A digit is never 0: zeros in front would not count.
+        // Digits are never 0, because leading zeros would not count.
         let digit = |&byte: &u8| u128::from(byte) + 1;
         reduced(chunk.iter().zip(powers).map(|(byte, &power)| digit(byte) * u128::from(power)).sum())
     }
 
-    /// The hash of two texts joined, of which the right one has `right_len` bytes.
+    /// The hash of the concatenation of two texts, of which the right one has `right_len` bytes.
     #[inline]
     pub(crate) fn joined(&self, left: u64, right: u64, right_len: usize) -> u64 {
         reduced(u128::from(left) * u128::from(self.power(right_len)) + u128::from(right))
@@ -70,7 +73,7 @@ fn product(a: u64, b: u64) -> u64 {
     reduced(u128::from(a) * u128::from(b))
 }
 
-/// The remainder of a number below 2¹²³: 2⁶¹ counts as 1.
+/// The remainder of a number below 2¹²³; 2⁶¹ is congruent to 1.
 #[inline]
 fn reduced(number: u128) -> u64 {
     let once = (number as u64 & PRIME) + (number >> 61) as u64;
@@ -85,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn remainders_are_those_of_division() {
+    fn reduction_agrees_with_division() {
         let prime = u128::from(PRIME);
         for number in [0, 1, prime - 1, prime, prime + 1, 2 * prime, prime * prime, (1 << 123) - 1] {
             assert_eq!(u128::from(reduced(number)), number % prime);
@@ -101,7 +104,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_joined_text_has_the_hash_of_the_whole(
+        fn the_hash_of_a_concatenation_is_that_of_the_whole(
             text in prop::collection::vec(any::<u8>(), 0..400),
             cut in any::<prop::sample::Index>(),
         ) {

@@ -18,9 +18,9 @@ use crate::tokenizer::Tokenizer;
 impl Tokenizer {
     /// The contents of a `tokenizer.json`, which gives the same ids in any program that reads this format.
     ///
-    /// One thing the format cannot say: in rank files, several pairs that make the same token are equally old, and the
-    /// leftmost goes first. They are written in the order of their ids, and readers go by that order; in rare words of
-    /// repeated letters that can make a difference.
+    /// One exception: in rank files, all pairs that form the same token have equal ranks, and the leftmost is merged first.
+    /// The format cannot express equal ranks; such pairs are written in the order of their ids. Ids may then differ in rare
+    /// words with repeated letters.
     pub fn to_json(&self) -> String {
         let normalizers = self.normalizers().iter().map(normalizer).collect();
         let steps = self.pre_tokenizer().steps().iter().map(step).collect();

@@ -1,11 +1,11 @@
 //! The vocabulary: tokens and their ids.
 //!
-//! All tokens lie in one text, and a table of their places finds them by their hash: a vocabulary of 262,144 tokens takes
-//! 10 MB and some milliseconds to make. The hash of two tokens joined follows from theirs, so that asking for the token
-//! that two tokens are together costs no more than any other look-up.
+//! All tokens are in one string, and a hash table maps a token to its index: a vocabulary of 262,144 tokens takes 10 MB
+//! and some milliseconds to build. The hash of a concatenation follows from the hashes of both tokens, so looking up the
+//! concatenation of two tokens costs no more than any other lookup.
 //!
-//! Ids are mostly the places themselves. Where they are not, they are kept in a hash map, not in a list, so that a
-//! file that claims an id of four billion costs one entry.
+//! Ids usually are the indices. If not, they are kept in a hash map instead of a list, so that an id of four billion in a
+//! file costs one entry.
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ use crate::token_list::TokenList;
 /// Tokens by id and ids by token. Tokens are as in the file: in byte-level models, in the
 /// [byte alphabet](crate::byte_alphabet).
 ///
-/// A clone shares the tokens with the original until one of them gets another.
+/// A clone shares the tokens with the original until a token is inserted into one of them.
 #[derive(Clone, Default)]
 pub struct Vocab {
     table: Arc<Table>,
     ids: Ids,
-    /// The number of different tokens.
+    /// The number of distinct tokens.
     distinct: usize,
 }
 
-/// The ids of the places in the table.
+/// The ids of the tokens by index ("place") in the table.
 #[derive(Clone, Default)]
 enum Ids {
     #[default]
@@ -51,7 +51,7 @@ impl Vocab {
         }
     }
 
-    /// The tokens of a list with their places as ids, as if inserted one after the other.
+    /// The tokens of a list with their indices as ids, as if inserted in order.
     pub(crate) fn of_list(tokens: TokenList) -> Vocab {
         let count = tokens.len();
         let mut table = Table::new(tokens, count);
@@ -59,7 +59,7 @@ impl Vocab {
         Vocab { table: Arc::new(table), ids: Ids::Places, distinct }
     }
 
-    /// Adds a token. Where a token comes twice, its last id counts, as in the reference; both ids have the token.
+    /// Adds a token. If a token is added twice, its id is the last one, as in the reference; both ids map to the token.
     pub fn insert(&mut self, token: impl AsRef<str>, id: u32) {
         let place = self.table.tokens.len();
         if matches!(self.ids, Ids::Places) && id as usize != place {
@@ -86,16 +86,26 @@ impl Vocab {
         self.table.tokens.get(self.place(id)?)
     }
 
-    /// The number of bytes of the token of an id.
-    #[inline]
-    pub(crate) fn bytes_of(&self, id: u32) -> Option<usize> {
-        self.table.tokens.bytes_at(self.place(id)?)
+    /// The hash and the number of bytes of each token, in the order in which they came.
+    pub(crate) fn hashes(&self) -> impl Iterator<Item = (u64, usize)> {
+        self.table.hashes.iter().copied().zip(self.table.tokens.iter().map(str::len))
     }
 
-    /// The id of the token that two tokens are together.
+    /// The hash of the concatenation of two tokens.
     #[inline]
-    pub(crate) fn id_of_joined(&self, left: u32, right: u32) -> Option<u32> {
-        self.id_at(self.table.find_joined(self.place(left)?, self.place(right)?)?)
+    pub(crate) fn hash_of_joined(&self, left: u64, right: u64, right_bytes: usize) -> u64 {
+        self.table.hash.joined(left, right, right_bytes)
+    }
+
+    /// The id of the token that is the concatenation of two tokens, whose hash is `hash`.
+    #[inline]
+    pub(crate) fn id_of_joined(&self, hash: u64, left: u32, right: u32) -> Option<u32> {
+        let tokens = &self.table.tokens;
+        let (left, right) = (tokens.bytes(self.place(left)?)?, tokens.bytes(self.place(right)?)?);
+        let is_joined = |place| {
+            tokens.bytes(place).and_then(|token| token.split_at_checked(left.len())) == Some((left, right))
+        };
+        self.id_at(self.table.found(self.table.search(hash, is_joined))?)
     }
 
     #[inline]
@@ -132,7 +142,7 @@ impl Vocab {
         }
     }
 
-    /// All ids and their tokens, in no order.
+    /// All ids and their tokens, in arbitrary order.
     pub(crate) fn all(&self) -> Box<dyn Iterator<Item = (u32, &str)> + '_> {
         match &self.ids {
             Ids::Places => Box::new((0..).zip(self.table.tokens.iter())),
@@ -152,115 +162,102 @@ impl Vocab {
     }
 }
 
-/// Tokens, and their places by their hash: open addressing with linear probing, at most half full.
+/// A hash table of tokens: open addressing with linear probing, at most half full.
 #[derive(Clone, Default)]
 struct Table {
     tokens: TokenList,
     hash: ConcatHash,
     /// The hash of each token.
     hashes: Vec<u64>,
-    /// A power of two of them: half of a mixed hash, and the place plus 1; 0 where nothing is.
-    slots: Vec<u64>,
+    /// For each slot seven bits of its token's hash, and a bit that marks it as taken; their number is a power of two. They
+    /// answer nearly all lookups, and stay in the cache.
+    tags: Vec<u8>,
+    /// For each slot the index of its token.
+    places: Vec<u32>,
 }
 
 impl Table {
     fn new(tokens: TokenList, capacity: usize) -> Table {
-        let slots = vec![0; (capacity * 2).next_power_of_two()];
-        Table { tokens, hash: ConcatHash::default(), hashes: Vec::with_capacity(capacity), slots }
+        let slots = (capacity * 2).next_power_of_two();
+        Table {
+            tokens,
+            hash: ConcatHash::default(),
+            hashes: Vec::with_capacity(capacity),
+            tags: vec![EMPTY; slots],
+            places: vec![0; slots],
+        }
     }
 
-    /// Makes the token at a place the one that is found; whether there was none like it. Tokens are entered in order.
+    /// Enters the token at an index, which replaces an equal token. Returns whether there was none. Tokens are entered in
+    /// order.
     fn enter(&mut self, place: usize) -> bool {
+        if (self.hashes.len() + 1) * 2 > self.tags.len() {
+            self.grow();
+        }
         let token = self.tokens.get(place).unwrap_or_default();
         let hash = self.hash.of(token.as_bytes());
-        let known = self.search(hash, |other| self.tokens.get(other) == Some(token));
+        let slot = self.search(hash, |other| self.tokens.get(other) == Some(token));
+        let is_new = self.tags[slot] == EMPTY;
+        (self.tags[slot], self.places[slot]) = (tag(hash), place as u32);
         self.hashes.push(hash);
-        match known {
-            Some((slot, _)) => self.slots[slot] = entry(hash, place),
-            None => {
-                if self.hashes.len() * 2 > self.slots.len() {
-                    self.grow();
-                }
-                put(&mut self.slots, hash, place);
-            }
-        }
-        known.is_none()
+        is_new
     }
 
     fn grow(&mut self) {
-        let mut larger = vec![0; (self.slots.len() * 2).max(16)];
-        for place in self.found_places() {
-            put(&mut larger, self.hashes[place], place);
+        let found: Vec<usize> = self.found_places().collect();
+        let slots = (self.tags.len() * 2).max(16);
+        (self.tags, self.places) = (vec![EMPTY; slots], vec![0; slots]);
+        for place in found {
+            let hash = self.hashes[place];
+            let slot = self.search(hash, |_| false); // no two of them are alike
+            (self.tags[slot], self.places[slot]) = (tag(hash), place as u32);
         }
-        self.slots = larger;
     }
 
     fn found_places(&self) -> impl Iterator<Item = usize> {
-        self.slots.iter().filter(|&&slot| slot != 0).map(|&slot| place_of(slot))
+        let slots = self.tags.iter().zip(&self.places);
+        slots.filter(|slot| *slot.0 != EMPTY).map(|slot| *slot.1 as usize)
     }
 
     fn find(&self, token: &str) -> Option<usize> {
         let hash = self.hash.of(token.as_bytes());
-        Some(self.search(hash, |place| self.tokens.get(place) == Some(token))?.1)
+        self.found(self.search(hash, |place| self.tokens.get(place) == Some(token)))
     }
 
+    /// The place in a slot, `None` where the slot is empty.
     #[inline]
-    fn find_joined(&self, left: usize, right: usize) -> Option<usize> {
-        let (&left_hash, &right_hash) = (self.hashes.get(left)?, self.hashes.get(right)?);
-        let hash = self.hash.joined(left_hash, right_hash, self.tokens.bytes_at(right)?);
-        let is_joined = |place| {
-            let (left, right) = (self.tokens.get(left)?, self.tokens.get(right)?);
-            Some(self.tokens.get(place)?.strip_prefix(left)? == right)
-        };
-        Some(self.search(hash, |place| is_joined(place) == Some(true))?.1)
+    fn found(&self, slot: usize) -> Option<usize> {
+        (*self.tags.get(slot)? != EMPTY).then(|| self.places[slot] as usize)
     }
 
-    /// The slot and the place of the token that has a hash and fulfils a condition.
+    /// The slot of the token that has a hash and fulfils a condition, or the empty one where it would be entered.
     #[inline]
-    fn search(&self, hash: u64, is_it: impl Fn(usize) -> bool) -> Option<(usize, usize)> {
-        let wanted = entry(hash, 0) >> 32;
-        let mut slot = first_slot(&self.slots, hash)?;
-        loop {
-            let found = self.slots[slot];
-            if found == 0 {
-                return None;
+    fn search(&self, hash: u64, is_it: impl Fn(usize) -> bool) -> usize {
+        // The highest bits of the mixed hash say where to begin.
+        let bits = self.tags.len().checked_ilog2().unwrap_or(0);
+        let mut slot = mixed(hash).checked_shr(u64::BITS - bits).unwrap_or(0) as usize;
+        while let Some(&found) = self.tags.get(slot) {
+            let is_found = || {
+                let place = self.places[slot] as usize;
+                self.hashes.get(place) == Some(&hash) && is_it(place)
+            };
+            if found == EMPTY || (found == tag(hash) && is_found()) {
+                break;
             }
-            if found >> 32 == wanted && is_it(place_of(found)) {
-                return Some((slot, place_of(found)));
-            }
-            slot = (slot + 1) & (self.slots.len() - 1);
+            slot = (slot + 1) & (self.tags.len() - 1);
         }
+        slot
     }
+}
+
+const EMPTY: u8 = 0;
+
+#[inline]
+fn tag(hash: u64) -> u8 {
+    mixed(hash) as u8 | 0x80
 }
 
 #[inline]
 fn mixed(hash: u64) -> u64 {
     hash.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-/// Where the search for a hash begins; `None` where there are no slots.
-#[inline]
-fn first_slot(slots: &[u64], hash: u64) -> Option<usize> {
-    let bits = slots.len().checked_ilog2()?;
-    Some((mixed(hash) >> 32 >> 32u32.saturating_sub(bits)) as usize)
-}
-
-/// The low half of a mixed hash says where a token is, the high half tells it from its neighbours.
-#[inline]
-fn entry(hash: u64, place: usize) -> u64 {
-    mixed(hash) << 32 | (place as u64 + 1)
-}
-
-#[inline]
-fn place_of(slot: u64) -> usize {
-    (slot as u32).wrapping_sub(1) as usize
-}
-
-/// Puts a place into the first empty slot for its hash.
-fn put(slots: &mut [u64], hash: u64, place: usize) {
-    let Some(mut slot) = first_slot(slots, hash) else { return };
-    while slots[slot] != 0 {
-        slot = (slot + 1) & (slots.len() - 1);
-    }
-    slots[slot] = entry(hash, place);
 }

@@ -186,8 +186,9 @@ fn add_span<S: Lanes, P: Precision, const R: usize>(
     }
 }
 
-/// A block of `k` of one panel, unpacked: the same for all formats.
+/// A block of `k` of one panel, unpacked: the same for all formats. Aligned, so that no vector lies across two cache lines.
 #[derive(Clone, Copy)]
+#[repr(align(64))]
 struct UnpackedPanel {
     words: [[[u32; LANES]; 8]; KC_BLOCKS],
     /// One for each block, or one for each half of it.

@@ -2,8 +2,6 @@
 //!
 //! This crate does not read GGUF containers. The caller fills in a [`GgufVocab`] from the keys `tokenizer.ggml.*`.
 
-use std::borrow::Cow;
-
 use super::gguf_pre::{self, PreRule};
 use crate::added_tokens::AddedToken;
 use crate::bpe::{Bpe, BpeOptions};
@@ -58,7 +56,7 @@ pub(crate) mod kind {
     pub(crate) const BYTE: i32 = 6;
 }
 
-/// What SentencePiece writes for a space.
+/// SentencePiece's character for a space.
 pub(crate) const MARK: &str = "▁";
 
 impl GgufVocab {
@@ -121,7 +119,7 @@ impl GgufVocab {
         self.token_types.as_ref().map_or(kind::NORMAL, |kinds| kinds[id])
     }
 
-    /// The tokens that are found as a whole. Where the file gives no kinds, those are `bos` and `eos`.
+    /// The added tokens. If the file has no token types, they are `bos` and `eos`.
     fn added_tokens(&self) -> Vec<AddedToken> {
         if self.token_types.is_none() {
             let ends = [self.bos, self.eos].into_iter().flatten();
@@ -139,7 +137,7 @@ impl GgufVocab {
         added.collect()
     }
 
-    /// The tokenizer, and whether its family begins texts with `bos` where the file does not say.
+    /// The tokenizer, and whether `bos` is added by default.
     fn byte_level(mut self) -> Result<(Tokenizer, bool)> {
         let (PreRule { steps, normalizers, ignore_merges, add_bos }, warning) = match self.pre.as_deref() {
             None => (gguf_pre::default_rule()?, Some(Warning::MissingPre)),
@@ -169,17 +167,13 @@ impl GgufVocab {
         Ok((tokenizer, add_bos))
     }
 
-    /// Writes runs of spaces that somebody gave a token as the text is written when tokens are looked for, with marks.
+    /// Replaces spaces by marks in user-defined tokens that are runs of spaces, since they are matched in normalized text.
     /// llama.cpp's converter writes spaces there; the model's own tokenizer has marks.
     fn write_marks(&mut self) {
-        let is_run = |&(id, token): &(usize, &str)| self.kind(id) == kind::USER_DEFINED && is_spaces(token);
-        if self.tokens.iter().enumerate().any(|entry| is_run(&entry)) {
-            let tokens = self.tokens.iter().enumerate().map(|entry| match is_run(&entry) {
-                true => Cow::Owned(entry.1.replace(' ', MARK)),
-                false => Cow::Borrowed(entry.1),
-            });
-            self.tokens = tokens.collect();
-        }
+        let is_run = |&(id, token): &(usize, &str)| is_spaces(token) && self.kind(id) == kind::USER_DEFINED;
+        let runs = self.tokens.iter().enumerate().filter(is_run);
+        let with_marks: Vec<_> = runs.map(|(id, token)| (id, token.replace(' ', MARK))).collect();
+        self.tokens.replace(&with_marks);
     }
 
     /// SentencePiece BPE: the whole text is one word, and the pair whose token has the highest score is merged first.
@@ -195,7 +189,7 @@ impl GgufVocab {
         let added_tokens = self.added_tokens();
         let score = |(id, score): (u32, f32)| match self.kind(id as usize) {
             kind::NORMAL => Some((id, score)),
-            // Whoever defined a token wants it whatever the score: llama.cpp's converter writes -1000.
+            // A user-defined token is always merged, regardless of its score: llama.cpp's converter writes -1000.
             kind::USER_DEFINED => Some((id, f32::INFINITY)),
             _ => None,
         };
@@ -232,7 +226,7 @@ fn is_spaces(token: &str) -> bool {
     !token.is_empty() && token.bytes().all(|byte| byte == b' ')
 }
 
-/// Merges written as `left right`, the oldest first.
+/// Parses merges written as `left right`, the lowest rank first.
 fn parse_merges(lines: &[String], vocab: &Vocab) -> Result<Merges> {
     let mut merges = Merges::with_capacity(lines.len());
     for (rank, line) in lines.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Merges for rank files, which only say how good each token is.
+//! Merges for rank files, which only rank their tokens.
 //!
 //! There, two adjacent tokens are merged whenever their concatenation is a token. So every split of a token into two
 //! tokens is a merge, with the rank of the token.
@@ -6,7 +6,7 @@
 use crate::hash::{Map, map};
 use crate::merge::{Merge, Merges};
 
-/// Merges of `(text, id, rank)`, the lowest rank first.
+/// The merges of tokens `(text, id, rank)`.
 pub(super) fn by_rank(tokens: &[(&[u8], u32, u32)]) -> Merges {
     let mut ids: Map<&[u8], u32> = map(tokens.len());
     for &(text, id, _) in tokens {

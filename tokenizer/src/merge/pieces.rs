@@ -1,71 +1,86 @@
-//! The merges of a SentencePiece vocabulary, which lists none.
+//! The merges of a SentencePiece vocabulary, which has no list of merges.
 //!
-//! There, two neighbouring pieces may be merged wherever their texts together are a piece, the piece of the highest score
-//! first. Large vocabularies have half a million such pairs. None of them is written down: whether two pieces are a third
-//! one is asked when it matters, and costs one look-up.
+//! There, two adjacent pieces are merged whenever their concatenation is a piece, the piece with the highest score first.
+//! Large vocabularies have half a million such pairs. They are not stored: whether the concatenation of two pieces is a
+//! piece is looked up when needed.
 
 use super::Merge;
 use crate::error::Result;
 use crate::limits;
 use crate::vocab::Vocab;
 
-/// The pieces that merges make and are made of.
+/// The pieces that merges combine and produce.
 #[derive(Clone)]
 pub(crate) struct Pieces {
     vocab: Vocab,
-    /// By id: the rank that a merge to this piece would have were its left half empty. Each byte more goes one rank before.
-    last_ranks: Vec<u32>,
+    /// By id.
+    pieces: Vec<Piece>,
 }
 
-/// The last rank of what is no piece.
+/// What merging has to know of a token.
+#[derive(Clone, Copy)]
+struct Piece {
+    hash: u64,
+    bytes: u32,
+    /// The rank that a merge to this piece would have were its left half empty; each byte of the left half goes one rank
+    /// before. [`NO_PIECE`] where the token is none.
+    last_rank: u32,
+}
+
 const NO_PIECE: u32 = 0;
 
 impl Pieces {
-    /// The pieces of a vocabulary, whose ids are the numbers from 0 on, and their scores.
+    /// The pieces of a vocabulary with ids from 0 on, and their scores.
     ///
-    /// The merge to the piece of the highest score comes first; of those to one piece, the one with the longest left half,
-    /// as in Hugging Face's lists of merges. Among pieces of the same score, the longest left half comes first, then the
-    /// leftmost pair.
+    /// The merge to the piece with the highest score comes first; among merges to one piece, the one with the longest left
+    /// half, as in Hugging Face's lists of merges. Among pieces with equal scores, the longest left half comes first, then
+    /// the leftmost pair.
     ///
     /// # Errors
-    /// [`Error::TooLarge`](crate::Error::TooLarge) where there are more ranks than numbers of 32 bits.
+    /// [`Error::TooLarge`](crate::Error::TooLarge) if the ranks do not fit 32 bits.
     pub(crate) fn new(vocab: Vocab, mut scores: Vec<(u32, f32)>) -> Result<Pieces> {
         scores.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let mut last_ranks = vec![NO_PIECE; vocab.max_id().map_or(0, |id| id as usize + 1)];
-        let bytes = |&(id, _): &(u32, f32)| vocab.bytes_of(id).unwrap_or_default();
+        let mut pieces: Vec<Piece> = vocab
+            .hashes()
+            .map(|(hash, bytes)| Piece { hash, bytes: bytes as u32, last_rank: NO_PIECE })
+            .collect();
         let mut ranks = 0;
         for equals in scores.chunk_by(|a, b| a.1 == b.1) {
-            ranks += equals.iter().map(bytes).max().unwrap_or_default().max(1);
+            let ids = equals.iter().map(|&(id, _)| id as usize);
+            ranks +=
+                ids.clone().filter_map(|id| Some(pieces.get(id)?.bytes as usize)).max().unwrap_or(0).max(1);
             limits::check("the bytes of all pieces".to_owned(), ranks, u32::MAX as usize)?;
-            for &(id, _) in equals {
-                if let Some(last) = last_ranks.get_mut(id as usize) {
-                    *last = ranks as u32;
+            for id in ids {
+                // No text is written with an empty token.
+                if let Some(piece) = pieces.get_mut(id).filter(|piece| piece.bytes > 0) {
+                    piece.last_rank = ranks as u32;
                 }
             }
         }
-        Ok(Pieces { vocab, last_ranks })
+        Ok(Pieces { vocab, pieces })
     }
 
-    /// What two pieces become.
+    /// The merge of two pieces.
     #[inline]
     pub(super) fn merge(&self, left: u32, right: u32) -> Option<Merge> {
-        if !self.is_piece(left) || !self.is_piece(right) {
-            return None;
-        }
-        let result = self.vocab.id_of_joined(left, right)?;
-        let last = *self.last_ranks.get(result as usize).filter(|&&last| last != NO_PIECE)?;
-        Some(Merge { rank: last.checked_sub(self.vocab.bytes_of(left)? as u32)?, result })
+        let (first, second) = (self.piece(left)?, self.piece(right)?);
+        let hash = self.vocab.hash_of_joined(first.hash, second.hash, second.bytes as usize);
+        let result = self.vocab.id_of_joined(hash, left, right)?;
+        Some(Merge { rank: self.piece(result)?.last_rank.checked_sub(first.bytes)?, result })
     }
 
     #[inline]
-    fn is_piece(&self, id: u32) -> bool {
-        self.last_ranks.get(id as usize).is_some_and(|&last| last != NO_PIECE)
+    fn piece(&self, id: u32) -> Option<&Piece> {
+        self.pieces.get(id as usize).filter(|piece| piece.last_rank != NO_PIECE)
     }
 
-    /// All merges, in no particular order.
+    fn is_piece(&self, id: u32) -> bool {
+        self.piece(id).is_some()
+    }
+
+    /// All merges, in arbitrary order.
     pub(super) fn merges(&self) -> impl Iterator<Item = ((u32, u32), Merge)> {
-        // Only lengths that occur are worth a look-up, which keeps a file with one enormous token from costing the square
-        // of its length.
+        // Only lengths that occur are looked up. Otherwise one enormous token would take time quadratic in its length.
         let is_found = |id, text| self.is_piece(id) && self.vocab.id(text) == Some(id);
         let pieces = move || self.vocab.all().filter(move |&(id, text)| is_found(id, text));
         let longest = pieces().map(|piece| piece.1.len()).max().unwrap_or_default();
@@ -90,5 +105,57 @@ impl Pieces {
             let mut inside = places.filter(|&at| at > 0 && !text[..at].ends_with(mark));
             inside.any(|at| is_piece(&text[..at]) && is_piece(&text[at..]))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn merges_are_all_pairs_whose_texts_together_are_a_piece(
+            tokens in prop::collection::vec(("[aé▁]{0,5}", prop::option::of(0u8..4)), 0..20),
+        ) {
+            let texts: Vec<&str> = tokens.iter().map(|token| &*token.0).collect();
+            let vocab = Vocab::of_list(texts.iter().collect());
+            let last = |text: &str| texts.iter().rposition(|&other| other == text);
+            let scores = (0..).zip(&tokens).filter_map(|(id, token)| Some((id, f32::from(token.1?)))).collect();
+            let pieces = Pieces::new(vocab, scores).unwrap();
+            let is_piece = |id: &usize| tokens[*id].1.is_some() && !texts[*id].is_empty();
+            let is_found = |id: usize| last(texts[id]) == Some(id);
+            let mut all = BTreeSet::new();
+            // The best score first, then the longest left half.
+            let mut order = Vec::new();
+            for left in 0..texts.len() {
+                for right in 0..texts.len() {
+                    let joined = texts[left].to_owned() + texts[right];
+                    let result = last(&joined).filter(is_piece).filter(|_| is_piece(&left) && is_piece(&right));
+                    let merge = pieces.merge(left as u32, right as u32);
+                    prop_assert_eq!(merge.map(|merge| merge.result as usize), result);
+                    if let (Some(merge), Some(result)) = (merge, result) {
+                        let length = texts[left].len();
+                        order.push((std::cmp::Reverse((tokens[result].1, length)), merge.rank));
+                        if is_found(left) && is_found(right) {
+                            all.insert((left as u32, right as u32, merge.result, merge.rank));
+                        }
+                    }
+                }
+            }
+            order.sort();
+            prop_assert!(order.is_sorted_by(|a, b| (a.0 == b.0) == (a.1 == b.1) && a.1 <= b.1), "{:?}", order);
+            let listed: Vec<_> =
+                pieces.merges().map(|((left, right), merge)| (left, right, merge.result, merge.rank)).collect();
+            prop_assert_eq!(listed.len(), all.len());
+            prop_assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), all);
+            let marks = pieces.merges().any(|((left, right), _)| {
+                texts[right as usize].starts_with('▁') && !texts[left as usize].ends_with('▁')
+            });
+            prop_assert_eq!(pieces.join_before('▁'), marks);
+        }
     }
 }
