@@ -84,11 +84,11 @@ fn a_trace_has_the_bits_of_the_generation() {
         let model = load(&checkpoint, Level::detect());
         // Generated without an observer, as `generate` does.
         let mut session = model.session(usize::MAX);
-        let likeliest = |logits: &[f32]| {
+        let greedy = |logits: &[f32]| {
             let best = (0..logits.len()).rev().max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
             Ok::<_, Infallible>(best.unwrap() as u32)
         };
-        let generation = Generation::new(&mut session, &PROMPT, 20, &[], likeliest).unwrap();
+        let generation = Generation::new(&mut session, &PROMPT, 20, &[], greedy).unwrap();
         let generated: Vec<u32> = generation.map(Result::unwrap).collect();
         assert_eq!(generated.len(), 20);
         let ids = [&PROMPT[..], &generated].concat();
@@ -130,7 +130,7 @@ fn a_trace_has_the_bits_of_the_generation() {
         let mut session = model.session(usize::MAX);
         let mut logits = session.feed_observed(&PROMPT, &mut see).unwrap();
         for &id in &generated {
-            assert_eq!(likeliest(logits), Ok(id), "{checkpoint}");
+            assert_eq!(greedy(logits), Ok(id), "{checkpoint}");
             logits = session.feed_observed(&[id], &mut see).unwrap();
         }
         assert_eq!(compared.len(), values.len(), "{checkpoint}");
@@ -212,10 +212,10 @@ fn errors_are_reported_and_leave_no_files() {
     assert!(matches!(&error, Error::NoSuchName { .. }), "{error}");
     assert!(error.to_string().contains("blocks.99.*") && error.to_string().contains("embed"), "{error}");
 
-    for (ids, told) in [(&[][..], "no tokens"), (&[1, 101], "101"), (&[1; 65], "64")] {
+    for (ids, expected) in [(&[][..], "no tokens"), (&[1, 101], "101"), (&[1; 65], "64")] {
         fs::write(&out, "as it was").unwrap();
         let error = record(ids, &out).unwrap_err();
-        assert!(matches!(error, Error::Model(_)) && error.to_string().contains(told), "{error}");
+        assert!(matches!(error, Error::Model(_)) && error.to_string().contains(expected), "{error}");
         assert_eq!(fs::read(&out).unwrap(), b"as it was");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "the spool stayed");
     }

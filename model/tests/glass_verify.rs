@@ -180,15 +180,15 @@ fn one_wrong_number_of_a_reference_is_found() {
 #[test]
 fn an_invalid_reference_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
-    let told = |result: Result<Verdict, Error>| result.map(|_| ()).unwrap_err().to_string();
+    let message = |result: Result<Verdict, Error>| result.map(|_| ()).unwrap_err().to_string();
 
-    let unknown = told(verdict(rewritten(&folder, |_, tensors| {
+    let unknown = message(verdict(rewritten(&folder, |_, tensors| {
         let value = tensors["embed"].clone();
         tensors.extend([("blocks.7.resid_pre".to_owned(), value.clone()), ("hook_embed".to_owned(), value)]);
     })));
     assert!(unknown.contains("blocks.7.resid_pre, hook_embed") && unknown.contains("resid_pre"), "{unknown}");
 
-    let shapes = told(verdict(rewritten(&folder, |_, tensors| {
+    let shapes = message(verdict(rewritten(&folder, |_, tensors| {
         let pattern = tensors["blocks.0.attn.pattern"].narrow(0, 0..3).unwrap();
         tensors.insert("blocks.0.attn.pattern".into(), pattern);
     })));
@@ -198,25 +198,25 @@ fn an_invalid_reference_is_an_error() {
     );
 
     let ids = |json: &'static str| {
-        told(verdict(rewritten(&folder, |metadata, _| {
+        message(verdict(rewritten(&folder, |metadata, _| {
             metadata.insert("ids".into(), json.into());
         })))
     };
     assert!(ids("[]").contains("empty"), "{}", ids("[]"));
     assert!(ids("[1, -2]").contains("ids"), "{}", ids("[1, -2]"));
     assert!(ids("[1, 2]").contains("over 2 tokens"), "{}", ids("[1, 2]"));
-    let none = told(verdict(rewritten(&folder, |metadata, _| metadata.clear())));
+    let none = message(verdict(rewritten(&folder, |metadata, _| metadata.clear())));
     assert!(none.contains("which tokens"), "{none}");
-    let float_ids = told(verdict(rewritten(&folder, |metadata, tensors| {
+    let float_ids = message(verdict(rewritten(&folder, |metadata, tensors| {
         metadata.clear();
         tensors.insert("ids".into(), Tensor::from_f32([2], vec![1.0, 2.0]).unwrap());
     })));
     assert!(float_ids.contains("F32"), "{float_ids}");
-    let nothing = told(verdict(rewritten(&folder, |_, tensors| tensors.clear())));
+    let nothing = message(verdict(rewritten(&folder, |_, tensors| tensors.clear())));
     assert!(nothing.contains("no values"), "{nothing}");
 
     let other = Reference::open(dump("gpt2-text")).unwrap();
-    let other = told(verify(&load(&fixture("qwen3-text"), Level::detect()), &other, TOLERANCE));
+    let other = message(verify(&load(&fixture("qwen3-text"), Level::detect()), &other, TOLERANCE));
     assert!(other.contains("pos_embed"), "{other}");
     assert!(matches!(Reference::open("no-such-file"), Err(Error::Tensor(_))));
 }

@@ -42,7 +42,7 @@ fn use_all(checkpoint: Result<Checkpoint, Error>) -> Vec<Error> {
     match checkpoint.run_on(Pool::new(1, Level::Scalar).unwrap()) {
         Ok(model) => {
             let mut session = model.session(usize::MAX);
-            // A vocabulary of fewer than three tokens and a shorter context are no fault of a checkpoint.
+            // A small vocabulary and a short context are valid.
             if let Ok(logits) = session.feed(&[1, 0, 2]) {
                 assert_eq!(logits.len(), model.config.vocab_size);
             }

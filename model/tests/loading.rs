@@ -197,9 +197,10 @@ fn rotary_parameters_are_found_in_old_and_new_keys() {
 #[test]
 fn defaults_of_yarn() {
     let yarn = |keys: Value| {
-        let mut told = json!({"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 32});
-        told.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
-        match with("llama-gqa", json!({"rope_parameters": told})).unwrap().rope(0).unwrap().clone().scaling {
+        let mut scaling = json!({"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 32});
+        scaling.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+        match with("llama-gqa", json!({"rope_parameters": scaling})).unwrap().rope(0).unwrap().clone().scaling
+        {
             RopeScaling::Yarn { beta_fast, beta_slow, truncate, attention_factor, .. } => {
                 (beta_fast, beta_slow, truncate, attention_factor)
             }
@@ -219,7 +220,7 @@ fn defaults_of_yarn() {
 
 #[test]
 fn invalid_rotary_parameters_are_named() {
-    let rope = |told: Value| with("llama-gqa", json!({"rope_scaling": told}));
+    let rope = |scaling: Value| with("llama-gqa", json!({"rope_scaling": scaling}));
     assert_says(rope(json!({"type": "linear"})), &["rope_scaling.factor", "found nothing"]);
     assert_says(rope(json!({"type": "linear", "factor": 0})), &["rope_scaling.factor", "positive"]);
     let llama3 = |low: f32, high: f32| {
@@ -326,9 +327,9 @@ fn layers_with_a_window() {
     for family in ["qwen2", "qwen3"] {
         assert_eq!(windows(family, json!({"sliding_window": 5})).unwrap(), full);
         let used = |keys: Value| {
-            let mut told = json!({"use_sliding_window": true, "sliding_window": 5});
-            told.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
-            windows(family, told)
+            let mut scaling = json!({"use_sliding_window": true, "sliding_window": 5});
+            scaling.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+            windows(family, scaling)
         };
         assert_eq!(used(json!({})).unwrap(), full, "the first 28 layers see all");
         assert_eq!(used(json!({"max_window_layers": 1})).unwrap(), [None, Some(5), Some(5)]);
@@ -540,9 +541,9 @@ fn recommended_generation_settings() {
         *value = json!({"do_sample": true, "temperature": 1, "top_k": 20, "top_p": 0.5, "repetition_penalty": null});
     });
     let checkpoint = directory.open().unwrap();
-    let told = checkpoint.generation();
-    assert_eq!((told.do_sample, told.temperature, told.top_k), (Some(true), Some(1.0), Some(20)));
-    assert_eq!((told.top_p, told.repetition_penalty), (Some(0.5), None));
+    let scaling = checkpoint.generation();
+    assert_eq!((scaling.do_sample, scaling.temperature, scaling.top_k), (Some(true), Some(1.0), Some(20)));
+    assert_eq!((scaling.top_p, scaling.repetition_penalty), (Some(0.5), None));
 }
 
 /// The configuration of a GGUF with some keys given a value, or removed.

@@ -39,7 +39,7 @@ fn compare(path: &Path, golden: &Path) {
     let model = load(path, 2, Level::detect());
     let golden = SafeTensors::open(golden).unwrap();
     let values = |name: &str| golden.tensor(name).unwrap().to_f32();
-    // Ids are stored as i32, which is no format of ours: read their bytes.
+    // Ids are stored as i32, which the tensor crate does not support: read their bytes.
     let ids = |name: &str| integers(golden.path(), name);
     for prompt in ["long", "short"] {
         let (prompt_ids, logits) = (ids(&format!("{prompt}.ids")), values(&format!("{prompt}.logits")));

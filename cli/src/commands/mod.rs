@@ -33,7 +33,7 @@ use crate::output::Out;
 ///
 /// Continues text, chats, and shows what a language model computes: the tokens of a text, the probabilities of the next
 /// token, attention, every intermediate value. It also trains, fine-tunes and quantises models. A model is a GGUF file
-/// or a checkpoint in Hugging Face's layout: GPT-2, Llama, Mistral, Qwen 2 or Qwen 3.
+/// or a checkpoint in Hugging Face's layout: GPT-2, Llama, Mistral, Mixtral, Qwen 2, Qwen 3, Gemma 3 or GPT-NeoX.
 ///
 /// Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 failure, 2 wrong usage,
 /// 130 interrupted.

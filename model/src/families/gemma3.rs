@@ -111,19 +111,23 @@ fn from_hf(fields: &Fields) -> Result<Config, Error> {
 /// `rope_theta` and `rope_scaling` for the global and `rope_local_base_freq` for the local one.
 fn ropes(fields: &Fields, sizes: &Sizes) -> Result<[RopeConfig; 2], Error> {
     let (dims, context) = (sizes.head_dim, sizes.context_length as f32);
-    let told = hf_rope::told(fields)?;
-    let of_type = |layer_type: &str| match &told {
-        Some(told) if told.has_objects() => told.object(layer_type),
+    let rope_fields = hf_rope::rope_fields(fields)?;
+    let of_type = |layer_type: &str| match &rope_fields {
+        Some(rope_fields) if rope_fields.has_objects() => rope_fields.object(layer_type),
         _ => Ok(None),
     };
     let global = match of_type("full_attention")? {
-        Some(told) => hf_rope::read_told(fields, Some(&told), dims, context, 1e6)?,
-        None => {
-            hf_rope::read_told(fields, told.as_ref().filter(|told| !told.has_objects()), dims, context, 1e6)?
-        }
+        Some(rope_fields) => hf_rope::read_told(fields, Some(&rope_fields), dims, context, 1e6)?,
+        None => hf_rope::read_told(
+            fields,
+            rope_fields.as_ref().filter(|rope_fields| !rope_fields.has_objects()),
+            dims,
+            context,
+            1e6,
+        )?,
     };
     let local = match of_type("sliding_attention")? {
-        Some(told) => hf_rope::read_told(fields, Some(&told), dims, context, LOCAL_THETA)?,
+        Some(rope_fields) => hf_rope::read_told(fields, Some(&rope_fields), dims, context, LOCAL_THETA)?,
         None => {
             let theta = fields.number("rope_local_base_freq")?.unwrap_or(LOCAL_THETA);
             if theta.is_nan() || theta <= 1.0 {

@@ -85,9 +85,9 @@ fn from_hf(fields: &Fields) -> Result<Config, Error> {
     let sizes = Sizes { n_kv_heads: sizes.n_heads, head_dim: sizes.d_model / sizes.n_heads, ..sizes };
     let keys = ["partial_rotary_factor", "rotary_pct"];
     let dims = hf_rope::partial_dims(fields, &keys, ROTARY_SHARE, sizes.head_dim)?;
-    let told = hf_rope::told(fields)?;
+    let rope_fields = hf_rope::rope_fields(fields)?;
     let theta = fields.number("rotary_emb_base")?.unwrap_or(10_000.0);
-    let rope = hf_rope::read_told(fields, told.as_ref(), dims, sizes.context_length as f32, theta)?;
+    let rope = hf_rope::read_told(fields, rope_fields.as_ref(), dims, sizes.context_length as f32, theta)?;
     let bias = fields.flag("attention_bias")?.unwrap_or(true);
     Ok(Config {
         tied: fields.flag("tie_word_embeddings")?.unwrap_or(false),

@@ -14,7 +14,7 @@ const KINDS: [&str; 4] = ["default", "linear", "llama3", "yarn"];
 /// Unsupported settings of rotary embeddings.
 pub(super) fn unsupported_parts(fields: &Fields, reads: Reads) -> Result<Vec<String>, Error> {
     let mut parts = Vec::new();
-    let object = object(fields)?;
+    let object = rope_fields(fields)?;
     for object in [Some(fields), object.as_ref()].into_iter().flatten() {
         let partial = object.number("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0);
         if partial && !reads.partial_rotary {
@@ -44,7 +44,7 @@ pub(super) fn unsupported_parts(fields: &Fields, reads: Reads) -> Result<Vec<Str
 
 /// The single rotary embedding of a file, which rotates `dims` components of each head.
 pub(super) fn read(fields: &Fields, dims: usize, context: f32) -> Result<RopeConfig, Error> {
-    read_told(fields, object(fields)?.as_ref(), dims, context, 10_000.0)
+    read_told(fields, rope_fields(fields)?.as_ref(), dims, context, 10_000.0)
 }
 
 /// The rotary embedding in the object `object` of the file `fields`; `default` is the base if both omit it.
@@ -95,7 +95,7 @@ pub(super) fn read_told(
 }
 
 /// `rope_scaling` if it is present and not empty, otherwise `rope_parameters`.
-pub(super) fn object(fields: &Fields) -> Result<Option<Fields>, Error> {
+pub(super) fn rope_fields(fields: &Fields) -> Result<Option<Fields>, Error> {
     Ok(match fields.object("rope_scaling")? {
         Some(object) => Some(object),
         None => fields.object("rope_parameters")?,
@@ -109,7 +109,7 @@ pub(super) fn partial_dims(
     default: f32,
     head_dim: usize,
 ) -> Result<usize, Error> {
-    let object = object(fields)?;
+    let object = rope_fields(fields)?;
     let mut factor = None;
     for object in [object.as_ref(), Some(fields)].into_iter().flatten() {
         for key in keys {
