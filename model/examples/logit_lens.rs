@@ -1,5 +1,5 @@
-//! Prints the model's prediction after each layer (logit lens): `cargo run --release -p glassbox-model --example logit_lens --
-//! model.gguf "The capital of France is"`.
+//! Prints the model's prediction after each layer (logit lens): `cargo run --release -p glassbox-model --example
+//! logit_lens -- model.gguf "The capital of France is"`.
 
 use std::error::Error;
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! Steers generation: adds the difference between the vectors of two words after the text, times a strength, to the residual
-//! stream. `cargo run --release -p glassbox-model --example steer --
-//! model.gguf "The movie was" " good" " bad" 0.5`.
+//! Steers generation: adds the difference between the vectors of two words after the text, times a strength, to the
+//! residual stream. `cargo run --release -p glassbox-model --example steer -- model.gguf "The movie was" " good" " bad"
+//! 0.5`.
 
 use std::error::Error;
 use std::path::Path;

@@ -1,9 +1,9 @@
 //! Chat templates: render messages with roles as the text format that a chat model was trained on.
 //!
-//! A chat model recognises turns only by markers in the text, such as `<|im_start|>user`. Each checkpoint has a Jinja template
-//! that writes them. This module renders it as `apply_chat_template` of HF transformers does: the same text, byte for byte, or
-//! an error with its position. There is no fallback to another template, because a prompt in the wrong format silently
-//! degrades a model's answers.
+//! A chat model recognises turns only by markers in the text, such as `<|im_start|>user`. Each checkpoint has a Jinja
+//! template that writes them. This module renders it as `apply_chat_template` of HF transformers does: the same text,
+//! byte for byte, or an error with its position. There is no fallback to another template, because a prompt in the
+//! wrong format silently degrades a model's answers.
 //!
 //! ```
 //! use glassbox_model::chat::{ChatTemplate, Message, SpecialTokens};
@@ -17,13 +17,13 @@
 //! # Ok::<(), glassbox_model::chat::Error>(())
 //! ```
 //!
-//! Templates may use all of Jinja that minijinja supports, with loop controls, `namespace` and slices; Python's methods of
-//! strings and dicts; `raise_exception`, `strftime_now`, and `tojson` in Python's format; `bos_token`, `eos_token` and the
-//! tokenizer's other special tokens; `messages`, `tools`, `documents` and the caller's variables. `{% generation %}`, which
-//! marks the assistant's messages for training, has no effect.
+//! Templates may use all of Jinja that minijinja supports, with loop controls, `namespace` and slices; Python's methods
+//! of strings and dicts; `raise_exception`, `strftime_now`, and `tojson` in Python's format; `bos_token`, `eos_token`
+//! and the tokenizer's other special tokens; `messages`, `tools`, `documents` and the caller's variables. `{%
+//! generation %}`, which marks the assistant's messages for training, has no effect.
 //!
-//! A template is an untrusted program. Its steps and output bytes count against a budget that grows with the conversation, and
-//! its run time is limited to a few seconds. It cannot read files.
+//! A template is an untrusted program. Its steps and output bytes count against a budget that grows with the
+//! conversation, and its run time is limited to a few seconds. It cannot read files.
 
 mod budget;
 mod choose;
@@ -83,8 +83,8 @@ impl ChatInput {
         ChatInput { variables, bytes }
     }
 
-    /// Input with the variables of a JSON object: `messages`, and `tools`, `documents`, `enable_thinking` or others that the
-    /// template uses. Keys keep their order, which matters if a template prints them.
+    /// Input with the variables of a JSON object: `messages`, and `tools`, `documents`, `enable_thinking` or others
+    /// that the template uses. Keys keep their order, which matters if a template prints them.
     pub fn from_json(json: &str, add_generation_prompt: bool) -> Result<ChatInput, Error> {
         let invalid = |message: String| Error::Json { name: "chat".to_owned(), message };
         let object: Value = serde_json::from_str(json).map_err(|error| invalid(error.to_string()))?;
@@ -149,8 +149,8 @@ impl ChatTemplate {
         Ok(template)
     }
 
-    /// Sets the time of `strftime_now`, in seconds since 1970 in the desired time zone. By default it is the current time in
-    /// UTC.
+    /// Sets the time of `strftime_now`, in seconds since 1970 in the desired time zone. By default it is the current
+    /// time in UTC.
     #[must_use]
     pub fn at_time(mut self, seconds: i64) -> ChatTemplate {
         self.seconds = Some(seconds);

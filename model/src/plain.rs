@@ -1,13 +1,13 @@
 //! A GPT in one sitting. **Read this first.**
 //!
-//! Slices and loops only: no cache, no threads, no observers. This page computes GPT-2s and Llamas, slowly, and gives the
-//! very bits that the rest of the crate gives fast.
+//! Slices and loops only: no cache, no threads, no observers. This page computes GPT-2s and Llamas, slowly, and gives
+//! the very bits that the rest of the crate gives fast.
 //!
-//! A token enters as an id, and is looked up as a vector of `d_model` numbers. Each block then adds to that vector twice:
-//! **attention** brings information from the tokens before it, the **feed-forward** layer works on the vector alone.
-//! Nothing is overwritten, only added: one vector per token runs through the model like a stream, the **residual stream**
-//! `x`. At the end it is compared with the vector of every token in the vocabulary: one score for every possible next
-//! token.
+//! A token enters as an id, and is looked up as a vector of `d_model` numbers. Each block then adds to that vector
+//! twice: **attention** brings information from the tokens before it, the **feed-forward** layer works on the vector
+//! alone. Nothing is overwritten, only added: one vector per token runs through the model like a stream, the **residual
+//! stream** `x`. At the end it is compared with the vector of every token in the vocabulary: one score for every
+//! possible next token.
 //!
 //! All matrices are row-major: `[tokens, d_model]` is one vector after the other.
 
@@ -55,8 +55,9 @@ impl Gpt {
         self.linear(Site::outside(if tied { Role::Embedding } else { Role::Unembedding }), &x)
     }
 
-    /// Tokens exchange information. Each head gives every token a query, a key and a value; a token takes from the values
-    /// of itself and of those before it, from each by how well its query matches the key. `[tokens, d_model]` both ways.
+    /// Tokens exchange information. Each head gives every token a query, a key and a value; a token takes from the
+    /// values of itself and of those before it, from each by how well its query matches the key. `[tokens, d_model]`
+    /// both ways.
     fn attention(&self, layer: usize, x: &[f32]) -> Vec<f32> {
         let Config { d_model, n_heads, n_kv_heads, head_dim, .. } = self.config;
         let tokens = x.len() / d_model;
@@ -91,8 +92,8 @@ impl Gpt {
         self.linear(Site::inside(Role::AttentionOut, layer), &z)
     }
 
-    /// Llama writes a token's position into its queries and keys: each pair of components is turned by an angle that grows
-    /// with the position. `x` is `[tokens, heads, head_dim]`.
+    /// Llama writes a token's position into its queries and keys: each pair of components is turned by an angle that
+    /// grows with the position. `x` is `[tokens, heads, head_dim]`.
     fn rotate(&self, layer: usize, x: &mut [f32], heads: usize) {
         let Some(rope) = self.config.rope(layer) else { return };
         let (head_dim, mut rotation) = (self.config.head_dim, rope.rotation());
@@ -183,8 +184,8 @@ fn softmax(scores: &mut [f32]) {
     scores.iter_mut().for_each(|score| *score *= inverse);
 }
 
-/// The sum along a vector: sixteen partial sums, as a vector unit keeps them, then added up in a tree. This is the order of
-/// summation that every implementation here follows, so that all give the same bits.
+/// The sum along a vector: sixteen partial sums, as a vector unit keeps them, then added up in a tree. This is the
+/// order of summation that every implementation here follows, so that all give the same bits.
 fn sum(x: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut sums = [0.0; 16];
     x.iter().enumerate().for_each(|(i, &x)| sums[i % 16] = f(sums[i % 16], x));

@@ -1,5 +1,5 @@
-//! Quantised weights are used with their exact values: the logits are bit-identical to those of a model with the weights
-//! dequantised to `f32`, in every format, at every level, for prompts and single tokens.
+//! Quantised weights are used with their exact values: the logits are bit-identical to those of a model with the
+//! weights dequantised to `f32`, in every format, at every level, for prompts and single tokens.
 
 use std::path::{Path, PathBuf};
 

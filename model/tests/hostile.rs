@@ -1,5 +1,5 @@
-//! Hostile checkpoints: whatever is changed in the files of a valid one, opening, loading and running it gives logits or an
-//! error that names the file, never a panic, and never allocates memory out of proportion to the files.
+//! Hostile checkpoints: whatever is changed in the files of a valid one, opening, loading and running it gives logits
+//! or an error that names the file, never a panic, and never allocates memory out of proportion to the files.
 
 mod changed;
 #[path = "../../tensor/tests/counting_allocator/mod.rs"]

@@ -1,5 +1,5 @@
-//! What a checkpoint's files may omit, repeat or express differently, and how it is then loaded: the rules of transformers
-//! and llama.cpp, each on a modified tiny checkpoint.
+//! What a checkpoint's files may omit, repeat or express differently, and how it is then loaded: the rules of
+//! transformers and llama.cpp, each on a modified tiny checkpoint.
 
 mod changed;
 
@@ -453,7 +453,7 @@ fn all_wrong_tensors_are_named_in_one_error() {
             "model.layers.0.mlp.up_proj.weight: missing, expected shape [34, 36]",
             "model.layers.1.input_layernorm.weight: missing, expected shape [36]",
             "model.norm.weight: expected shape [36], found [3]",
-            "model.layers.0.self_attn.q_proj.bias: unexpected tensor, llama with this configuration has no such parameter",
+            "model.layers.0.self_attn.q_proj.bias: unexpected tensor, this llama has no such parameter",
         ],
     );
 }

@@ -1,13 +1,13 @@
 //! The work budget of a template.
 //!
-//! minijinja counts one unit per instruction and per 64 bytes of output. Real templates need a few hundred units, about a
-//! hundred more per message, and a few copies of the conversation. The budget is several times that, and limits a hostile
-//! template to a moment and a few megabytes.
+//! minijinja counts one unit per instruction and per 64 bytes of output. Real templates need a few hundred units, about
+//! a hundred more per message, and a few copies of the conversation. The budget is several times that, and limits a
+//! hostile template to a moment and a few megabytes.
 //!
-//! Some work is not counted. Nested expressions are parsed recursively, and nested lists are compared and dropped recursively,
-//! so the stack must be deep enough for what the source and the budget allow. A list that contains one list twice, which
-//! contains one list twice, and so on, is small in memory but takes exponential time to compare or print, so there is a time
-//! limit too. The source is limited in length.
+//! Some work is not counted. Nested expressions are parsed recursively, and nested lists are compared and dropped
+//! recursively, so the stack must be deep enough for what the source and the budget allow. A list that contains one
+//! list twice, which contains one list twice, and so on, is small in memory but takes exponential time to compare or
+//! print, so there is a time limit too. The source is limited in length.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -22,8 +22,8 @@ const MOST: u64 = 2_000_000;
 /// Maximum length of the source in bytes, about four times that of the longest templates in use.
 pub(super) const LONGEST: usize = 1 << 17;
 
-/// An assignment in a loop takes about seven units and can nest a list one level deeper; recursion through a level takes less
-/// than a kilobyte of stack.
+/// An assignment in a loop takes about seven units and can nest a list one level deeper; recursion through a level
+/// takes less than a kilobyte of stack.
 const STACK_PER_UNIT: usize = 160;
 /// The worst case is `a()()()…`, with about four kilobytes per two bytes in unoptimised builds.
 const STACK_PER_BYTE: usize = 2560;
@@ -37,8 +37,8 @@ pub(super) fn fuel(template_bytes: usize, conversation_bytes: usize) -> u64 {
     BASE.saturating_add(bytes.saturating_mul(PER_BYTE)).min(MOST)
 }
 
-/// Runs the work on a thread whose stack is sufficient for the template's size and the budget. When the time limit expires,
-/// the thread is abandoned.
+/// Runs the work on a thread whose stack is sufficient for the template's size and the budget. When the time limit
+/// expires, the thread is abandoned.
 pub(super) fn run<T: Send + 'static>(
     template: &str,
     template_bytes: usize,

@@ -109,8 +109,8 @@ fn split(text: &str, separator: Option<Value>, most: usize, from_right: bool) ->
     Ok(parts.into_iter().map(Value::from).collect())
 }
 
-/// The words in the order in which they are found. After `most` splits, the rest of the text is the last word, including white
-/// space at its far end.
+/// The words in the order in which they are found. After `most` splits, the rest of the text is the last word,
+/// including white space at its far end.
 fn words(text: &str, most: usize, from_right: bool) -> Vec<&str> {
     let next = |rest: &'_ str| -> (usize, usize) {
         // The next word's start and end.

@@ -1,8 +1,8 @@
 //! Formats values as Python does: `str`, `repr` and `json.dumps`.
 //!
-//! Templates were written for Python, and models were trained on its output, down to the space after a comma in a tool's JSON
-//! schema. The writers count against the template's budget, because nested lists that contain the same list twice can have
-//! exponentially long output.
+//! Templates were written for Python, and models were trained on its output, down to the space after a comma in a
+//! tool's JSON schema. The writers count against the template's budget, because nested lists that contain the same list
+//! twice can have exponentially long output.
 
 use std::fmt::Write;
 

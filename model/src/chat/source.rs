@@ -4,8 +4,8 @@
 
 /// The source with `\r\n` and `\r` replaced by `\n`, and each generation block by a plain block.
 ///
-/// In transformers `{% generation %}` … `{% endgeneration %}` marks the assistant's messages, and variables set inside are
-/// local. `{% with %}` is the Jinja block with exactly this effect.
+/// In transformers `{% generation %}` … `{% endgeneration %}` marks the assistant's messages, and variables set inside
+/// are local. `{% with %}` is the Jinja block with exactly this effect.
 pub(super) fn prepare(source: &str) -> String {
     let mut source = source.replace("\r\n", "\n").replace('\r', "\n");
     for tag in block_tags(&source) {

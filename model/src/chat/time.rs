@@ -1,7 +1,7 @@
 //! `strftime_now`: the date in a system prompt.
 //!
-//! The conversion of a day count to a date follows H. Hinnant ("chrono-compatible low-level date algorithms", 2013): years
-//! start in March, so that the leap day is the last day, in eras of 400 years.
+//! The conversion of a day count to a date follows H. Hinnant ("chrono-compatible low-level date algorithms", 2013):
+//! years start in March, so that the leap day is the last day, in eras of 400 years.
 
 use minijinja::{Error, ErrorKind};
 

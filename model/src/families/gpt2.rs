@@ -3,8 +3,8 @@
 //! - a learned position embedding is added to the token embedding, instead of rotary embedding;
 //! - layer norms, with biases, and a bias on every linear layer;
 //! - an MLP without a gate, with GELU;
-//! - a key-value head per query head; the three projections are stored as one matrix. Hugging Face stores the matrices of
-//!   linear layers as `[inputs, outputs]`.
+//! - a key-value head per query head; the three projections are stored as one matrix. Hugging Face stores the matrices
+//!   of linear layers as `[inputs, outputs]`.
 //!
 //! Radford et al., "Language models are unsupervised multitask learners" (2019).
 

@@ -1,8 +1,8 @@
 //! The families of decoders, one page each: how a family differs from Llama, and how its files describe it.
 //!
-//! The same code computes all families ([`decoder`](crate::decoder)). A page only converts a `config.json` or the metadata of
-//! a GGUF to a [`Config`] and back, and names the tensors. **A new family** is a new page, its line in [`ALL`], its
-//! golden, and a word in README.
+//! The same code computes all families ([`decoder`](crate::decoder)). A page only converts a `config.json` or the
+//! metadata of a GGUF to a [`Config`] and back, and names the tensors. **A new family** is a new page, its line in
+//! [`ALL`], its golden, and a word in README.
 
 mod gguf_names;
 pub(crate) mod hf;

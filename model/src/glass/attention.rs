@@ -1,7 +1,8 @@
 //! Attention patterns: one head's matrix, or the strongest edges of many heads.
 //!
-//! For each head, attention is a weighted graph over the tokens, with an edge from each token to itself and to each earlier
-//! token. The weights of a token's edges sum to 1. Vig, "A multiscale visualization of attention in the transformer model" (2019).
+//! For each head, attention is a weighted graph over the tokens, with an edge from each token to itself and to each
+//! earlier token. The weights of a token's edges sum to 1. Vig, "A multiscale visualization of attention in the
+//! transformer model" (2019).
 
 use std::cmp::Ordering;
 
@@ -111,8 +112,8 @@ impl Edge {
     }
 }
 
-/// Calls `each(layer, head, query, row)` for every row of every pattern, of one layer or of all; a row ends with the token
-/// itself.
+/// Calls `each(layer, head, query, row)` for every row of every pattern, of one layer or of all; a row ends with the
+/// token itself.
 struct PatternRows<F> {
     layer: Option<usize>,
     each: F,

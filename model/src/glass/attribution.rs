@@ -1,8 +1,8 @@
 //! Direct logit attribution: the contribution of each component of the model to the logit of a token.
 //!
-//! The residual stream is the sum of the embedding and the outputs of all heads and MLPs. With the scale of the final norm held
-//! constant, a logit is a dot product with that sum, so it is a sum of contributions too.
-//! Elhage et al., "A mathematical framework for transformer circuits" (2021).
+//! The residual stream is the sum of the embedding and the outputs of all heads and MLPs. With the scale of the final
+//! norm held constant, a logit is a dot product with that sum, so it is a sum of contributions too. Elhage et al., "A
+//! mathematical framework for transformer circuits" (2021).
 
 use super::keep::Keep;
 use super::lens::likeliest;
@@ -69,8 +69,8 @@ impl Attribution {
 
 /// Attributes the logit of `token` (`None`: the most likely one) after `ids` to the components of the model.
 ///
-/// The final norm divides by the size of the whole residual stream; this scale is taken from the run and held constant. Layer
-/// norm's subtraction of the mean is linear and is applied to each component.
+/// The final norm divides by the size of the whole residual stream; this scale is taken from the run and held constant.
+/// Layer norm's subtraction of the mean is linear and is applied to each component.
 ///
 /// ```
 /// use glassbox_model::Checkpoint;

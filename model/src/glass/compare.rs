@@ -1,12 +1,13 @@
 //! Compares values with their reference.
 //!
-//! An element agrees with its reference if `|Δ| ≤ tolerance · (1 + |reference| + largest / 100)`, where `largest` is the
-//! largest magnitude in its row (of the last dimension). For elements much smaller than 1 this demands nothing, so the whole
-//! value must agree too: `‖Δ‖ ≤ 100 · tolerance · ‖reference‖`. NaN agrees with nothing, infinity only with itself.
+//! An element agrees with its reference if `|Δ| ≤ tolerance · (1 + |reference| + largest / 100)`, where `largest` is
+//! the largest magnitude in its row (of the last dimension). For elements much smaller than 1 this demands nothing, so
+//! the whole value must agree too: `‖Δ‖ ≤ 100 · tolerance · ‖reference‖`. NaN agrees with nothing, infinity only with
+//! itself.
 //!
-//! Why the row: float32 has 24 bits. Real models have a few components above ten thousand, where the last bit is worth 0.001.
-//! Sums with such intermediate values are rounded accordingly, however small the result. With the usual tolerance of 1e-4 the
-//! third term is about ten such bits, since earlier sums are rounded too.
+//! Why the row: float32 has 24 bits. Real models have a few components above ten thousand, where the last bit is worth
+//! 0.001. Sums with such intermediate values are rounded accordingly, however small the result. With the usual
+//! tolerance of 1e-4 the third term is about ten such bits, since earlier sums are rounded too.
 
 use super::names::Name;
 

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A pattern for names: `*` matches any characters including dots, or none; `?` matches one; `[a-c5]` matches one of those;
-/// `[!…]` matches one that is not. All other characters match themselves.
+/// A pattern for names: `*` matches any characters including dots, or none; `?` matches one; `[a-c5]` matches one of
+/// those; `[!…]` matches one that is not. All other characters match themselves.
 ///
 /// ```
 /// let glob: glassbox_model::glass::Glob = "blocks.[0-3].attn.*".parse().unwrap();

@@ -31,8 +31,8 @@ pub struct Neighbor {
 
 /// The `top` vocabulary directions nearest to the token at `position` of `ids`, after each layer or after `layer`.
 ///
-/// The vector is the residual stream leaving the layer ([`HookPoint::ResidPost`]) after the final norm; the directions are the
-/// rows of the unembedding. This is the logit lens by angle, independent of the rows' norms.
+/// The vector is the residual stream leaving the layer ([`HookPoint::ResidPost`]) after the final norm; the directions
+/// are the rows of the unembedding. This is the logit lens by angle, independent of the rows' norms.
 ///
 /// # Errors
 /// [`ViewError::OutOfRange`] for a layer or position, or errors of [`Session::feed`](crate::Session::feed).
@@ -100,8 +100,8 @@ pub fn compare_in_context(
     Ok(Similarities { before: cosines.next().unwrap_or(0.0), after: cosines.collect() })
 }
 
-/// The residual stream of one token before the first layer and after each, `[n_layers + 1, d_model]`. Later tokens do not
-/// affect it and are not computed.
+/// The residual stream of one token before the first layer and after each, `[n_layers + 1, d_model]`. Later tokens do
+/// not affect it and are not computed.
 fn streams(model: &Runtime, ids: &[u32], position: usize) -> Result<Vec<f32>, ViewError> {
     check("position", position, ids.len())?;
     let n_layers = model.config.n_layers;

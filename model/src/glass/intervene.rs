@@ -1,7 +1,7 @@
 //! Interventions: ablate a component of the model, or patch a value into a run.
 //!
-//! An observer changes values, and the rest of the pass uses them. Interventions apply to the prompt and to every later token,
-//! so the KV cache is that of the changed model.
+//! An observer changes values, and the rest of the pass uses them. Interventions apply to the prompt and to every later
+//! token, so the KV cache is that of the changed model.
 
 use std::ops::Range;
 
@@ -14,8 +14,8 @@ use crate::hooks::{HookPoint, Observed, Observer};
 /// One intervention.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Intervention {
-    /// Ablates a head: sets its [`HookPoint::Z`] to zero, which equals zeroing its columns of the output projection. The
-    /// projection's bias remains. Michel et al., "Are sixteen heads really better than one?" (2019).
+    /// Ablates a head: sets its [`HookPoint::Z`] to zero, which equals zeroing its columns of the output projection.
+    /// The projection's bias remains. Michel et al., "Are sixteen heads really better than one?" (2019).
     AblateHead {
         /// Its layer.
         layer: usize,
@@ -39,9 +39,8 @@ pub enum Intervention {
         /// The block.
         layer: usize,
     },
-    /// Cuts an attention edge: the score becomes −∞ and the weight 0, and the softmax renormalises the others. A token without
-    /// any edge gets zero from the head. Geva et al., "Dissecting recall
-    /// of factual associations" (2023).
+    /// Cuts an attention edge: the score becomes −∞ and the weight 0, and the softmax renormalises the others. A token
+    /// without any edge gets zero from the head. Geva et al., "Dissecting recall of factual associations" (2023).
     CutEdge {
         /// The layer.
         layer: usize,

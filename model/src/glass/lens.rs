@@ -51,8 +51,8 @@ pub struct Candidate {
 /// Number of tokens whose residual streams are kept at a time, to limit memory.
 const PIECE: usize = 32;
 
-/// Applies the final norm and the unembedding to the residual stream after each layer ([`HookPoint::ResidPost`]). After the
-/// last layer the results are bit-identical to the model's predictions.
+/// Applies the final norm and the unembedding to the residual stream after each layer ([`HookPoint::ResidPost`]). After
+/// the last layer the results are bit-identical to the model's predictions.
 ///
 /// # Errors
 /// [`ViewError::OutOfRange`] for a layer or position, or errors of [`Session::feed`](crate::Session::feed).

@@ -1,14 +1,14 @@
 //! Views inside a model: all named values of a run, recorded, summarised, compared with a reference, or changed.
 //!
-//! Everything here is an observer ([`hooks`](crate::hooks)), so the values are those that generation uses. A sequence that was
-//! generated token by token has the same bits as one pass over the whole sequence (there is one order of summation), so a
-//! generation is observed by running its text.
+//! Everything here is an observer ([`hooks`](crate::hooks)), so the values are those that generation uses. A sequence
+//! that was generated token by token has the same bits as one pass over the whole sequence (there is one order of
+//! summation), so a generation is observed by running its text.
 //!
 //! - [`Name`] and [`Selection`]: the values of a model, and a selection of them.
 //! - [`record`] writes them to a safetensors file, [`summarise`] computes shape, mean, standard deviation and norm.
 //! - [`verify`] compares them with a [`Reference`], and finds the first that differs.
-//! - [`lens`], [`AttentionPattern`], [`strongest_edges`], [`attribute`], [`neighbors_in_context`], [`compare_in_context`]:
-//!   the views.
+//! - [`lens`], [`AttentionPattern`], [`strongest_edges`], [`attribute`], [`neighbors_in_context`],
+//!   [`compare_in_context`]: the views.
 //! - [`compare_models`] measures the error of quantisation, layer by layer and in the predictions.
 //! - [`Interventions`] change a run, [`Keep`] records values to patch into another.
 

@@ -1,7 +1,7 @@
 //! Compares a model with a reference model: the error of quantisation, and where it arises.
 //!
-//! Both models run the same text. The residual streams are compared after each layer, which shows where the error arises and
-//! how it grows; finally the distributions of the next token are compared.
+//! Both models run the same text. The residual streams are compared after each layer, which shows where the error
+//! arises and how it grows; finally the distributions of the next token are compared.
 
 use super::compare::{LogitComparator, LogitComparison, normalizer};
 use super::error::Error;
@@ -22,8 +22,8 @@ pub struct ModelComparison {
     pub loss: f64,
 }
 
-/// Runs both models on `ids`, in independent windows of `window` tokens, and compares `model` with `reference`. A last, shorter
-/// window is used if it has at least two tokens. With a single token there is no loss: it is NaN.
+/// Runs both models on `ids`, in independent windows of `window` tokens, and compares `model` with `reference`. A last,
+/// shorter window is used if it has at least two tokens. With a single token there is no loss: it is NaN.
 ///
 /// # Errors
 /// [`Error::Unlike`] if the models differ in size; [`Error::Model`] as [`Session::feed`](crate::Session::feed).

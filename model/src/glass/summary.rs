@@ -2,7 +2,8 @@
 
 use super::names::Name;
 
-/// Summary statistics of a value. Elements that are not finite (masked scores are −∞) are counted and otherwise excluded.
+/// Summary statistics of a value. Elements that are not finite (masked scores are −∞) are counted and otherwise
+/// excluded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     /// The value's name.

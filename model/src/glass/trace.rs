@@ -14,8 +14,8 @@ use crate::runtime::Runtime;
 /// in the order of computation. The file's metadata are `metadata`, and the ids as JSON under `ids`, so it can be
 /// used as a [`Reference`](super::Reference).
 ///
-/// Values are not collected in memory: each is written to a temporary file next to `out` when it is computed. `out` is replaced
-/// only on success.
+/// Values are not collected in memory: each is written to a temporary file next to `out` when it is computed. `out` is
+/// replaced only on success.
 ///
 /// # Errors
 /// [`Error::Write`] or [`Error::Tensor`] if the file cannot be written; [`Error::Model`] as
@@ -52,8 +52,8 @@ pub fn summarise(model: &Runtime, ids: &[u32], selection: &Selection) -> Result<
     Ok(tallies.into_iter().map(|(name, tally)| tally.finish(name, shape(name))).collect())
 }
 
-/// Runs `model` on `ids` in one pass with an observer of `selection`. Logits arrive in several pieces, in order; every other
-/// value arrives once.
+/// Runs `model` on `ids` in one pass with an observer of `selection`. Logits arrive in several pieces, in order; every
+/// other value arrives once.
 pub(super) fn watch(
     model: &Runtime,
     ids: &[u32],

@@ -39,8 +39,9 @@ impl Verdict {
 /// value agrees if all its elements do and `‖Δ‖ ≤ 100 · tolerance · ‖reference‖`.
 ///
 /// # Errors
-/// [`Error::UnknownNames`], [`Error::Shapes`] and [`Error::NothingToCompare`] if the reference does not match this model;
-/// [`Error::Tensor`] for values of a type that cannot be read; [`Error::Model`] for ids that the model cannot be fed.
+/// [`Error::UnknownNames`], [`Error::Shapes`] and [`Error::NothingToCompare`] if the reference does not match this
+/// model; [`Error::Tensor`] for values of a type that cannot be read; [`Error::Model`] for ids that the model cannot be
+/// fed.
 pub fn verify(model: &Runtime, reference: &Reference, tolerance: f64) -> Result<Verdict, Error> {
     let mut values = values(model, reference, tolerance)?;
     let order: Vec<Name> =

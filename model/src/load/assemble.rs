@@ -1,4 +1,5 @@
-//! Converts a decoder's parameters from one arrangement to another: each new tensor is assembled from rows of the stored ones.
+//! Converts a decoder's parameters from one arrangement to another: each new tensor is assembled from rows of the
+//! stored ones.
 
 use glassbox_tensor::Tensor;
 
@@ -29,8 +30,8 @@ struct Piece {
     offset: f32,
 }
 
-/// Assembles all tensors in the arrangement of `names` from those of `stored`. A tied vocabulary gives one matrix, unless the
-/// file has two different ones.
+/// Assembles all tensors in the arrangement of `names` from those of `stored`. A tied vocabulary gives one matrix,
+/// unless the file has two different ones.
 pub(crate) fn assemble(stored: &Stored<'_>, names: &Names) -> Result<Vec<Assembled>, Error> {
     let config = stored.config;
     let mut tensors: Vec<StoredTensor> = spec::tensors(config, names);

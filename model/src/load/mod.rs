@@ -93,8 +93,8 @@ impl Checkpoint {
         Ok(Checkpoint { path, config, generation, container: Container::Gguf(file), directory: None })
     }
 
-    /// Creates a checkpoint from a configuration and open tensors with Hugging Face's names, such as those of a model in
-    /// training. It has no tokenizer.
+    /// Creates a checkpoint from a configuration and open tensors with Hugging Face's names, such as those of a model
+    /// in training. It has no tokenizer.
     pub fn of_tensors(config: Config, tensors: SafeTensors) -> Checkpoint {
         let path = tensors.path().to_path_buf();
         let generation = GenerationConfig::default();
@@ -153,8 +153,8 @@ impl Checkpoint {
         Stored::new(&self.container, &self.config)
     }
 
-    /// Checks the tensors' names, shapes and formats without reading them: one sentence for each that is missing, misshapen,
-    /// unreadable or unexpected. Empty if the model can be loaded.
+    /// Checks the tensors' names, shapes and formats without reading them: one sentence for each that is missing,
+    /// misshapen, unreadable or unexpected. Empty if the model can be loaded.
     pub fn problems(&self) -> Vec<String> {
         self.stored().problems()
     }
@@ -173,7 +173,8 @@ impl Checkpoint {
             .collect()
     }
 
-    /// Every parameter as numbers, `[rows, columns]`, by its site and whether it is a bias. Quantised ones are dequantised.
+    /// Every parameter as numbers, `[rows, columns]`, by its site and whether it is a bias. Quantised ones are
+    /// dequantised.
     pub(crate) fn parameters_by_site(&self) -> Result<HashMap<(Site, bool), Vec<f32>>, Error> {
         let stored = self.stored();
         stored.check()?;
@@ -248,8 +249,8 @@ pub fn tokenizer_of_gguf(file: &Gguf) -> Result<Option<Tokenizer>, Error> {
     vocabulary.load().map(Some).map_err(failed)
 }
 
-/// The tokenizer of a Hugging Face directory. The bos and eos tokens are in other files: in `tokenizer_config.json` by name,
-/// in `config.json` by id.
+/// The tokenizer of a Hugging Face directory. The bos and eos tokens are in other files: in `tokenizer_config.json` by
+/// name, in `config.json` by id.
 fn tokenizer_of_directory(directory: &Path) -> Result<Option<Tokenizer>, Error> {
     let files = ["tokenizer.json", "vocab.json"].map(|name| directory.join(name));
     let Some(path) = files.into_iter().find(|path| path.is_file()) else { return Ok(None) };

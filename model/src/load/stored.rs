@@ -106,7 +106,8 @@ impl<'a> Stored<'a> {
         Ok((!same).then_some(unembedding))
     }
 
-    /// Checks names, shapes and formats: one sentence for each tensor that is missing, misshapen, unreadable or unexpected.
+    /// Checks names, shapes and formats: one sentence for each tensor that is missing, misshapen, unreadable or
+    /// unexpected.
     pub(crate) fn problems(&self) -> Vec<String> {
         // Checked first, since the list of missing tensors grows with the claimed number of layers, not with the file.
         let (layers, tensors) = (self.config.n_layers, self.file.tensors().len());
@@ -142,10 +143,8 @@ impl<'a> Stored<'a> {
         for tensor in self.file.tensors() {
             if !used.contains(&tensor.name) && !self.names.is_table(&tensor.name) {
                 let family = self.config.family;
-                problems.push(format!(
-                    "{}: unexpected tensor, {family} with this configuration has no such parameter",
-                    tensor.name
-                ));
+                problems
+                    .push(format!("{}: unexpected tensor, this {family} has no such parameter", tensor.name));
             }
         }
         problems

@@ -13,8 +13,8 @@ const AT_A_TIME: usize = 1 << 16;
 /// The bytes of the tensor in its new format.
 ///
 /// # Errors
-/// [`Error::NotFinite`] and [`Error::ScaleTooLarge`] for values that the format cannot represent; positions count from the
-/// start of the tensor.
+/// [`Error::NotFinite`] and [`Error::ScaleTooLarge`] for values that the format cannot represent; positions count from
+/// the start of the tensor.
 pub(super) fn convert(pool: &Pool, planned: &Planned) -> Result<Vec<u8>, Error> {
     let (shape, format) = (&planned.entry.shape, planned.entry.format);
     if let Content::Whole(tensor) = &planned.content

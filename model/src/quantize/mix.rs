@@ -1,9 +1,9 @@
 //! The format of each tensor: llama.cpp's mixtures.
 //!
-//! Weights differ in their sensitivity to rounding. The unembedding affects every token and gets at least six bits. The value
-//! projection (`attn_v`) and the MLP's output (`ffn_down`) get two more bits in some layers of the K-mixtures. Norms, biases
-//! and position embeddings are small and stay F32. The rules are those of llama.cpp's `llama_model_quantize` (its mixtures
-//! Q4_K_M and Q5_K_M), so that files of the same name are alike.
+//! Weights differ in their sensitivity to rounding. The unembedding affects every token and gets at least six bits. The
+//! value projection (`attn_v`) and the MLP's output (`ffn_down`) get two more bits in some layers of the K-mixtures.
+//! Norms, biases and position embeddings are small and stay F32. The rules are those of llama.cpp's
+//! `llama_model_quantize` (its mixtures Q4_K_M and Q5_K_M), so that files of the same name are alike.
 
 use std::fmt;
 use std::str::FromStr;

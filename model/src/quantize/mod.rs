@@ -1,8 +1,8 @@
 //! Quantisation: converts a checkpoint to a GGUF in another number format.
 //!
 //! A GGUF of any model keeps its metadata and tensor names. A Hugging Face checkpoint is translated: configuration and
-//! tokenizer become metadata, tensors get llama.cpp's names, GPT-2's matrices are transposed, and the query and key heads of
-//! Llama are interleaved as llama.cpp's rotation requires.
+//! tokenizer become metadata, tensors get llama.cpp's names, GPT-2's matrices are transposed, and the query and key
+//! heads of Llama are interleaved as llama.cpp's rotation requires.
 //!
 //! Tensors are read, converted and written one after the other, so only one is in memory at a time.
 
@@ -77,12 +77,12 @@ impl Quantization {
         &self.notes
     }
 
-    /// Writes the file under a temporary name and renames it when it is complete. Calls `progress` for each tensor before its
-    /// conversion.
+    /// Writes the file under a temporary name and renames it when it is complete. Calls `progress` for each tensor
+    /// before its conversion.
     ///
     /// # Errors
-    /// [`Error::Unconvertible`] for a tensor with values that the format cannot represent; [`Error::Tensor`] if the file
-    /// cannot be written.
+    /// [`Error::Unconvertible`] for a tensor with values that the format cannot represent; [`Error::Tensor`] if the
+    /// file cannot be written.
     pub fn write(
         &self,
         pool: &Pool,
