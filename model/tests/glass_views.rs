@@ -568,7 +568,7 @@ fn interventions_must_match_the_model() {
         (Intervention::AblateMlp { layer: 99 }, "layer 99"),
         (Intervention::AblateBlock { layer: 99 }, "layer 99"),
         (edge(4, 0, 0), "head 4"),
-        (edge(0, 2, 3), "ahead"),
+        (edge(0, 2, 3), "later position 3"),
         (edge(0, 128, 3), "position 128"),
         (patch(HookPoint::Z, None, rows(32, 32)), "outside"),
         (patch(HookPoint::Embed, Some(0), rows(32, 32)), "inside"),

@@ -360,7 +360,7 @@ fn all_inconsistencies_are_named_in_one_error() {
     assert_says(with("gpt2-plain", json!({"n_head": 5})), &["d_model 24 is not divisible by 5 heads"]);
     assert_says(
         gguf_with("gpt2-text", &[("gpt2.attention.head_count_kv", Some(V::U32(2)))]),
-        &["gpt2-text.gguf", "each of its 4 query heads, found 2"],
+        &["gpt2-text.gguf", "as many key-value heads as query heads, 4, found 2"],
     );
 }
 

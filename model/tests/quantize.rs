@@ -154,7 +154,7 @@ fn a_gguf_keeps_its_metadata_and_tensors_that_cannot_be_converted() {
     assert!(quantize(&file, Format::Q8_0, &again).unwrap().notes().is_empty());
     assert_eq!(fs::read(&file).unwrap(), fs::read(&again).unwrap());
     // To another format: allowed, with a note.
-    assert!(quantize(&file, Format::Q4_0, &again).unwrap().notes()[0].contains("quantised already"));
+    assert!(quantize(&file, Format::Q4_0, &again).unwrap().notes()[0].contains("already quantised"));
     load(&again);
 }
 

@@ -128,7 +128,7 @@ fn full_finetuning_trains_all_parameters() {
     let run = arg(&bench.path("run"));
     glassbox(["generate", "-m", &run, "The cat", "-n", "4", "--temp", "0"]).text();
     assert_eq!(fs::read_to_string(bench.path("run/loss.csv")).unwrap().lines().count(), 41);
-    bench.call("tale.txt", "run", &["--full"]).fails(1, &["has the files of another training"]);
+    bench.call("tale.txt", "run", &["--full"]).fails(1, &["contains the files of another training"]);
 }
 
 #[test]
