@@ -64,7 +64,7 @@ fn errors_name_their_cause() {
         ("gpt2-text", "qwen3-text.safetensors", &[][..], 1, "blocks.0.attn.rot_q"),
         ("gpt2-odd", "gpt2-text.safetensors", &[], 1, "shape"),
         ("gpt2-text", "no-such-file", &[], 1, "no-such-file"),
-        ("gpt2-text", "../tiny/gpt2-text/model.safetensors", &[], 1, "which tokens"),
+        ("gpt2-text", "../tiny/gpt2-text/model.safetensors", &[], 1, "no token ids"),
         ("gpt2-text", "../tiny/manifest.json", &[], 1, "manifest.json"),
         ("no-such-model", "gpt2-text.safetensors", &[], 1, "no-such-model"),
         ("gpt2-text", "gpt2-text.safetensors", &["--tolerance", "-1"], 2, "at least 0"),

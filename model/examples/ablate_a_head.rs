@@ -1,5 +1,5 @@
-//! What each head of a layer does for the next token: the model runs once without each. `cargo run --release -p
-//! glassbox-model --example ablate_a_head -- model.gguf "The capital of France is" 12`, the layer at the end.
+//! Ablates each head of a layer in turn and prints its effect on the next token. `cargo run --release -p
+//! glassbox-model --example ablate_a_head -- model.gguf "The capital of France is" 12`, with the layer last.
 
 use std::error::Error;
 use std::path::Path;
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// By how much the logit of the likeliest next token changes when a head of the layer brings nothing.
+/// The change of the most likely next token's logit when a head of the layer is ablated.
 fn run(path: &Path, prompt: &str, layer: usize) -> Result<Vec<f32>, Box<dyn Error>> {
     let checkpoint = Checkpoint::open(path)?;
     let tokenizer = checkpoint.tokenizer()?.ok_or("the checkpoint has no tokenizer")?;

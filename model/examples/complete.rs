@@ -1,4 +1,4 @@
-//! Completes a text with the likeliest token each time: `cargo run --release -p glassbox-model --example
+//! Completes a text greedily: `cargo run --release -p glassbox-model --example
 //! complete -- model.gguf "Once upon a time"`.
 
 use std::convert::Infallible;

@@ -1,5 +1,5 @@
-//! What the model would say after each of its layers: `cargo run --release -p glassbox-model --example logit_lens --
-//! model.gguf "The capital of France is"`.
+//! Prints the model's prediction after each layer (logit lens): `cargo run --release -p glassbox-model --example
+//! logit_lens -- model.gguf "The capital of France is"`.
 
 use std::error::Error;
 use std::path::Path;
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The likeliest next token after each layer, read at the last token of the prompt.
+/// The most likely next token after each layer, at the last token of the prompt.
 fn run(path: &Path, prompt: &str) -> Result<Vec<(String, f64)>, Box<dyn Error>> {
     let checkpoint = Checkpoint::open(path)?;
     let tokenizer = checkpoint.tokenizer()?.ok_or("the checkpoint has no tokenizer")?;

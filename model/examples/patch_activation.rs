@@ -1,5 +1,5 @@
-//! Where in the model does the answer come from? The last token's vector of one prompt is put into the run of another,
-//! layer by layer: `cargo run --release -p glassbox-model --example patch_activation -- model.gguf
+//! Locates an answer in the model (activation patching): patches the last token's vector of one prompt into the run of
+//! another, layer by layer: `cargo run --release -p glassbox-model --example patch_activation -- model.gguf
 //! "The capital of Italy is" "The capital of France is"`.
 
 use std::error::Error;
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The likeliest token after `into` when its last token leaves a layer with the vector of the last token of `from`.
+/// The most likely token after `into`, if its last token's vector after a layer is replaced by that of `from`.
 fn run(path: &Path, from: &str, into: &str) -> Result<Vec<String>, Box<dyn Error>> {
     let checkpoint = Checkpoint::open(path)?;
     let tokenizer = checkpoint.tokenizer()?.ok_or("the checkpoint has no tokenizer")?;

@@ -1,5 +1,5 @@
 //! Prints one head's attention over a text: `cargo run --release -p glassbox-model --example print_attention --
-//! model.gguf "one two one two" 0 1`, the layer and the head at the end.
+//! model.gguf "one two one two" 0 1`, with the layer and the head last.
 
 use std::error::Error;
 use std::path::Path;
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A line for each token: how much it looks at each token up to itself, in percent.
+/// A line for each token: its attention weights on each token up to itself, in percent.
 fn run(path: &Path, prompt: &str, layer: usize, head: usize) -> Result<String, Box<dyn Error>> {
     let checkpoint = Checkpoint::open(path)?;
     let tokenizer = checkpoint.tokenizer()?.ok_or("the checkpoint has no tokenizer")?;
@@ -42,6 +42,6 @@ fn every_token_shares_out_its_whole_look() {
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny/llama-text");
     let text = run(&tiny, "The king", 1, 3).unwrap();
     let first = text.lines().next().unwrap();
-    assert!(first.ends_with(" 100"), "the first token can only look at itself: {first}");
+    assert!(first.ends_with(" 100"), "the first token can attend only to itself: {first}");
     assert!(run(&tiny, "The king", 1, 4).is_err());
 }

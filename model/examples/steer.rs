@@ -1,6 +1,6 @@
-//! Steers a text: the difference between the vectors that two words would have after it, times a strength, is added to
-//! the residual stream while the text is generated. `cargo run --release -p glassbox-model --example steer --
-//! model.gguf "The movie was" " good" " bad" 0.5`.
+//! Steers generation: adds the difference between the vectors of two words after the text, times a strength, to the
+//! residual stream. `cargo run --release -p glassbox-model --example steer -- model.gguf "The movie was" " good" " bad"
+//! 0.5`.
 
 use std::error::Error;
 use std::path::Path;
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Forty greedy tokens, every one of them steered in the middle of the model, and those of the prompt.
+/// Generates forty greedy tokens, with the prompt and every token steered in the middle layer.
 fn run(path: &Path, prompt: &str, words: [&str; 2], strength: f32) -> Result<String, Box<dyn Error>> {
     let checkpoint = Checkpoint::open(path)?;
     let tokenizer = checkpoint.tokenizer()?.ok_or("the checkpoint has no tokenizer")?;

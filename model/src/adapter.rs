@@ -1,7 +1,7 @@
 //! A LoRA adapter in memory: low-rank branches beside some linear layers, chosen per sequence.
 //!
-//! A branch adds `scale · (x · Aᵀ) · Bᵀ` to `y = x · Wᵀ`, with `A` `[rank, inputs]` and `B` `[outputs, rank]`. The weights do
-//! not change, so sequences with different adapters, or none, share one model and one forward pass.
+//! A branch adds `scale · (x · Aᵀ) · Bᵀ` to `y = x · Wᵀ`, with `A` `[rank, inputs]` and `B` `[outputs, rank]`. The
+//! weights do not change, so sequences with different adapters, or none, share one model and one forward pass.
 //!
 //! Hu et al., "LoRA: Low-rank adaptation of large language models" (2021).
 

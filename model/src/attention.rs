@@ -1,9 +1,9 @@
 //! Attention: the only layer in which tokens exchange information.
 //!
-//! There are `n_heads` independent heads. Each has its own queries, keys and values of `head_dim` components and computes
-//! `z = softmax(scale · q·kᵀ) · v`, where a token attends to itself and to earlier tokens. So a token's key and value never
-//! change once computed: they stay in the sequence's cache, and a pass computes only new tokens. Several query heads may
-//! share one key-value head, which makes the cache smaller.
+//! There are `n_heads` independent heads. Each has its own queries, keys and values of `head_dim` components and
+//! computes `z = softmax(scale · q·kᵀ) · v`, where a token attends to itself and to earlier tokens. So a token's key
+//! and value never change once computed: they stay in the sequence's cache, and a pass computes only new tokens.
+//! Several query heads may share one key-value head, which makes the cache smaller.
 //!
 //! Vaswani et al., "Attention is all you need" (2017); Ainslie et al., "GQA" (2023).
 
@@ -86,8 +86,8 @@ impl Layer for Attention {
 /// The heads: `z = softmax(scale · q·kᵀ) · v` over the cached positions of each token's sequence. `q` and `z` are
 /// `[tokens, n_heads, head_dim]`.
 ///
-/// An observer that wants the scores or the pattern gets them as matrices and may change them. The order of summation is
-/// the same, so the bits are the same as without an observer. Only a single sequence is observed, never a batch.
+/// An observer that wants the scores or the pattern gets them as matrices and may change them. The order of summation
+/// is the same, so the bits are the same as without an observer. Only a single sequence is observed, never a batch.
 fn attend<O: Observer>(
     team: &Team<'_>,
     heads: ops::Attention,

@@ -1,11 +1,11 @@
 //! Batched generation: a step reads every weight once and returns the next logits of several sequences.
 //!
-//! Generating one token of one sequence reads all weights from memory for a single row. With eight sequences the same read
-//! serves eight rows. The logits of a sequence are bit-identical to those of a [`Session`](crate::Session) with the same
-//! tokens, whatever other sequences the batch has.
+//! Generating one token of one sequence reads all weights from memory for a single row. With eight sequences the same
+//! read serves eight rows. The logits of a sequence are bit-identical to those of a [`Session`](crate::Session) with
+//! the same tokens, whatever other sequences the batch has.
 //!
-//! A new sequence that shares a prefix with another one, as prompts of the same task do, reuses the keys and values of that
-//! prefix. The other sequence may have ended, if its slot is still free.
+//! A new sequence that shares a prefix with another one, as prompts of the same task do, reuses the keys and values of
+//! that prefix. The other sequence may have ended, if its slot is still free.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,8 +61,8 @@ struct SlotState {
     generation: u64,
 }
 
-/// A handle of a sequence in a batch, valid until the sequence ends. A slot whose sequence has ended, or of another batch,
-/// is an error.
+/// A handle of a sequence in a batch, valid until the sequence ends. A slot whose sequence has ended, or of another
+/// batch, is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Slot {
     batch: u64,
@@ -85,8 +85,8 @@ pub struct Added<'b> {
 static BATCHES: AtomicU64 = AtomicU64::new(0);
 
 impl Runtime {
-    /// Creates a batch of at most `slots` sequences, each of at most `context` tokens. The model's context length also limits
-    /// each sequence.
+    /// Creates a batch of at most `slots` sequences, each of at most `context` tokens. The model's context length also
+    /// limits each sequence.
     pub fn batch(&self, slots: usize, context: usize) -> Batch {
         let state = |_| SlotState {
             ids: Vec::new(),
@@ -142,8 +142,8 @@ impl Batch {
     /// Takes a free slot for a sequence and feeds its prompt.
     ///
     /// # Errors
-    /// [`Error::BatchFull`] if no slot is free, otherwise as [`Session::feed`](crate::Session::feed). After an error the
-    /// batch is unchanged.
+    /// [`Error::BatchFull`] if no slot is free, otherwise as [`Session::feed`](crate::Session::feed). After an error
+    /// the batch is unchanged.
     pub fn add(&mut self, prompt: &[u32]) -> Result<Added<'_>, Error> {
         self.add_with(prompt, self.runtime.adapter.clone())
     }
@@ -167,9 +167,9 @@ impl Batch {
         Ok(Added { slot, reused, logits })
     }
 
-    /// Claims the free slot whose cache shares the longest prefix with `prompt`; if another slot shares more, copies that
-    /// prefix first. Returns the slot's index and the number of tokens in its cache, which is less than the prompt's length,
-    /// since the last token must be computed for its logits.
+    /// Claims the free slot whose cache shares the longest prefix with `prompt`; if another slot shares more, copies
+    /// that prefix first. Returns the slot's index and the number of tokens in its cache, which is less than the
+    /// prompt's length, since the last token must be computed for its logits.
     fn claim_slot(&mut self, prompt: &[u32], adapter: Option<Arc<Adapter>>) -> Option<(usize, usize)> {
         let shared = |state: &SlotState| {
             let same_adapter = state.adapter.as_ref().map(Arc::as_ptr) == adapter.as_ref().map(Arc::as_ptr);
@@ -193,12 +193,12 @@ impl Batch {
         Some((free, reused))
     }
 
-    /// Feeds sequences their next tokens, one or several each, in one forward pass. Returns the logits of the token after
-    /// each sequence's last, `[vocab_size]` each, in the order of `next`.
+    /// Feeds sequences their next tokens, one or several each, in one forward pass. Returns the logits of the token
+    /// after each sequence's last, `[vocab_size]` each, in the order of `next`.
     ///
     /// # Errors
-    /// As [`Session::feed`](crate::Session::feed), for any of them; [`Error::UnknownSlot`]; [`Error::SlotTwice`]. After an
-    /// error the batch is unchanged.
+    /// As [`Session::feed`](crate::Session::feed), for any of them; [`Error::UnknownSlot`]; [`Error::SlotTwice`]. After
+    /// an error the batch is unchanged.
     pub fn step<'b>(
         &'b mut self,
         next: &[(Slot, &[u32])],

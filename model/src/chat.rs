@@ -1,9 +1,9 @@
-//! Chat templates: from messages with roles to the one text that a chat model was trained on.
+//! Chat templates: render messages with roles as the text format that a chat model was trained on.
 //!
-//! A chat model knows turns only by the markers in its training text, such as `<|im_start|>user`. Each checkpoint
-//! brings a template in the Jinja language that writes them, and this module renders it as HF transformers'
-//! `apply_chat_template` does: the same text, byte for byte, or an error that says where. There is no fallback to
-//! another template, for a prompt in the wrong form makes a model quietly worse.
+//! A chat model recognises turns only by markers in the text, such as `<|im_start|>user`. Each checkpoint has a Jinja
+//! template that writes them. This module renders it as `apply_chat_template` of HF transformers does: the same text,
+//! byte for byte, or an error with its position. There is no fallback to another template, because a prompt in the
+//! wrong format silently degrades a model's answers.
 //!
 //! ```
 //! use glassbox_model::chat::{ChatTemplate, Message, SpecialTokens};
@@ -17,13 +17,13 @@
 //! # Ok::<(), glassbox_model::chat::Error>(())
 //! ```
 //!
-//! What a template may use: all of Jinja as minijinja knows it, with loop controls, `namespace` and slices; Python's
-//! methods of strings and dicts; `raise_exception`, `strftime_now`, `tojson` in Python's format; `bos_token`,
-//! `eos_token` and the tokenizer's other special tokens; `messages`, `tools`, `documents` and whatever variable the
-//! caller adds. `{% generation %}` marks the assistant's words for training and is passed over.
+//! Templates may use all of Jinja that minijinja supports, with loop controls, `namespace` and slices; Python's methods
+//! of strings and dicts; `raise_exception`, `strftime_now`, and `tojson` in Python's format; `bos_token`, `eos_token`
+//! and the tokenizer's other special tokens; `messages`, `tools`, `documents` and the caller's variables. `{%
+//! generation %}`, which marks the assistant's messages for training, has no effect.
 //!
-//! A template is a program from a stranger. Its steps and the bytes it makes are counted against a budget that grows
-//! with the conversation, and it has a few seconds; it reads no files.
+//! A template is an untrusted program. Its steps and output bytes count against a budget that grows with the
+//! conversation, and its run time is limited to a few seconds. It cannot read files.
 
 mod budget;
 mod choose;
@@ -46,14 +46,14 @@ pub use error::Error;
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Who speaks. Templates know `system`, `user` and `assistant`, some also `tool` and others.
+    /// The role. Templates support `system`, `user` and `assistant`, some also `tool` and others.
     pub role: String,
-    /// What is said.
+    /// The message's text.
     pub content: String,
 }
 
 impl Message {
-    /// A turn of this role with this text.
+    /// A message with this role and text.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Message {
         Message { role: role.into(), content: content.into() }
     }
@@ -63,7 +63,7 @@ impl Message {
     }
 }
 
-/// All that a template is rendered with: the messages and any other variable.
+/// The input of a template: the messages and other variables.
 #[derive(Clone, Debug)]
 pub struct ChatInput {
     variables: Vec<(String, Value)>,
@@ -71,7 +71,7 @@ pub struct ChatInput {
 }
 
 impl ChatInput {
-    /// These messages; `add_generation_prompt` asks for the words that open the assistant's turn.
+    /// Input with these messages; `add_generation_prompt` requests the header of the assistant's turn.
     pub fn new(messages: &[Message], add_generation_prompt: bool) -> ChatInput {
         let bytes = messages.iter().map(|message| message.role.len() + message.content.len() + 64).sum();
         let variables = vec![
@@ -83,13 +83,13 @@ impl ChatInput {
         ChatInput { variables, bytes }
     }
 
-    /// The variables of a JSON object: `messages`, and beside it `tools`, `documents`, `enable_thinking` or whatever the
-    /// template knows. The keys keep their order, which shows where a template writes them out.
+    /// Input with the variables of a JSON object: `messages`, and `tools`, `documents`, `enable_thinking` or others
+    /// that the template uses. Keys keep their order, which matters if a template prints them.
     pub fn from_json(json: &str, add_generation_prompt: bool) -> Result<ChatInput, Error> {
         let invalid = |message: String| Error::Json { name: "chat".to_owned(), message };
         let object: Value = serde_json::from_str(json).map_err(|error| invalid(error.to_string()))?;
         if object.kind() != ValueKind::Map {
-            return Err(invalid(format!("expected an object with `messages`, found a {}", object.kind())));
+            return Err(invalid(format!("expected an object with `messages`, found {}", object.kind())));
         }
         let mut input = ChatInput::new(&[], add_generation_prompt);
         input.bytes += json.len();
@@ -115,7 +115,7 @@ impl ChatInput {
     }
 }
 
-/// A chat template, read and ready to render.
+/// A parsed chat template.
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
     name: String,
@@ -126,7 +126,7 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// Reads a template. `name` tells in errors where the template comes from.
+    /// Parses a template. `name` identifies it in errors.
     pub fn parse(name: &str, source: &str, tokens: SpecialTokens) -> Result<ChatTemplate, Error> {
         if source.len() > budget::LONGEST {
             let limit = budget::LONGEST;
@@ -149,20 +149,20 @@ impl ChatTemplate {
         Ok(template)
     }
 
-    /// Fixes the time that `strftime_now` tells, in seconds since 1970 of the time zone wanted. Without it the template
-    /// is told the present time in UTC.
+    /// Sets the time of `strftime_now`, in seconds since 1970 in the desired time zone. By default it is the current
+    /// time in UTC.
     #[must_use]
     pub fn at_time(mut self, seconds: i64) -> ChatTemplate {
         self.seconds = Some(seconds);
         self
     }
 
-    /// The text for these messages; `add_generation_prompt` adds the words that open the assistant's turn.
+    /// Renders messages; `add_generation_prompt` adds the header of the assistant's turn.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, Error> {
         self.render_input(&ChatInput::new(messages, add_generation_prompt))
     }
 
-    /// The text for these messages and variables.
+    /// Renders messages and variables.
     pub fn render_input(&self, input: &ChatInput) -> Result<String, Error> {
         let mut environment = self.environment.clone();
         let fuel = budget::fuel(self.source.len(), input.bytes);
@@ -173,7 +173,7 @@ impl ChatTemplate {
         let variables = input.variables.clone();
         let work = move || {
             let tokens = tokens.iter().map(|(name, token)| (name.to_owned(), Value::from(token)));
-            // As in transformers a variable of the caller's wins over a special token of the same name.
+            // As in transformers, the caller's variables take precedence over special tokens.
             let variables = Value::from_pairs(tokens.chain(variables));
             environment
                 .template_from_named_str(&name, &source)
@@ -183,28 +183,28 @@ impl ChatTemplate {
         budget::run(&self.name, self.source.len(), fuel, work)
     }
 
-    /// Where the template comes from, as given to [`ChatTemplate::parse`].
+    /// The name given to [`ChatTemplate::parse`].
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its text, with `\n` between lines, and with plain blocks for `{% generation %}`, which means nothing here.
+    /// The source, with `\n` line ends, and with plain blocks in place of `{% generation %}`.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// The special tokens that the template sees.
+    /// The special tokens available to the template.
     pub fn tokens(&self) -> &SpecialTokens {
         &self.tokens
     }
 }
 
-/// The language as transformers sets it up.
+/// The Jinja environment, configured as in transformers.
 fn environment() -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.map_err(|error| Error::of("syntax", "", error))?);
-    environment.set_debug(true); // records where an error happened
+    environment.set_debug(true); // records the position of errors
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_formatter(|out, state, value| {
         match value.as_str() {

@@ -216,7 +216,7 @@ impl Config {
         if let MlpKind::Experts { count, top_k } = self.mlp
             && !(1..=MAX_EXPERTS).contains(&count) | !(1..=count).contains(&top_k)
         {
-            wrong.push(format!("{top_k} of {count} experts per token: expected 1 to {MAX_EXPERTS} experts, of which each token uses at most all"));
+            wrong.push(format!("{top_k} of {count} experts per token, expected 1 to {MAX_EXPERTS} experts"));
         }
         wrong
     }

@@ -11,8 +11,9 @@ impl Model {
         self.vocabulary().unembedding().size_bytes() + layers.sum::<f64>() as usize
     }
 
-    /// Floating-point operations of a prompt of `tokens` tokens after `depth` others: the products with the weights that each
-    /// token uses, with the unembedding for the last token, and attention's two products with the visible positions.
+    /// Floating-point operations of a prompt of `tokens` tokens after `depth` others: the products with the weights
+    /// that each token uses, with the unembedding for the last token, and attention's two products with the visible
+    /// positions.
     pub fn prompt_flops(&self, depth: usize, tokens: usize) -> f64 {
         let Config { n_heads, head_dim, d_model, vocab_size, mlp, .. } = self.config;
         let share = |expert: Option<usize>| match (expert, mlp) {

@@ -16,8 +16,8 @@ pub enum Stop {
 
 /// An iterator over generated tokens.
 ///
-/// A token is fed only when the next one is requested. So after [`Stop::EndOfText`] all returned tokens have been fed to the
-/// session, and after [`Stop::Length`] and [`Stop::ContextFull`] all but the last.
+/// A token is fed only when the next one is requested. So after [`Stop::EndOfText`] all returned tokens have been fed
+/// to the session, and after [`Stop::Length`] and [`Stop::ContextFull`] all but the last.
 ///
 /// ```no_run
 /// use glassbox_model::{Checkpoint, Generation};
@@ -67,8 +67,8 @@ impl<'s, P, E> Generation<'s, P>
 where
     P: FnMut(&[f32]) -> Result<u32, E>,
 {
-    /// Feeds `prompt` to the session. The iterator then returns at most `limit` tokens chosen by `pick`. It ends when `pick`
-    /// chooses one of `ends`, which is not returned.
+    /// Feeds `prompt` to the session. The iterator then returns at most `limit` tokens chosen by `pick`. It ends when
+    /// `pick` chooses one of `ends`, which is not returned.
     ///
     /// # Errors
     /// As [`Session::feed`].

@@ -2,8 +2,8 @@
 //!
 //! [`Checkpoint`] opens a GGUF or a Hugging Face directory and loads it as a [`Model`]; a [`Runtime`] is a model with a
 //! thread pool. A [`Session`] runs one sequence, a [`Batch`] several at once; [`Generation`] iterates over new tokens.
-//! To read how a forward pass works, start with [`decoder`], then [`block`], [`attention`], [`mlp`], [`norm`] and [`rope`];
-//! [`families`] has one page per family, and [`spec`] the list of parameters. [`glass`] has the views inside.
+//! To read how a forward pass works, start with [`decoder`], then [`block`], [`attention`], [`mlp`], [`norm`] and
+//! [`rope`]; [`families`] has one page per family, and [`spec`] the list of parameters. [`glass`] has the views inside.
 #![forbid(unsafe_code)]
 
 mod adapter;

@@ -27,7 +27,8 @@ impl Linear {
     }
 }
 
-/// [`Linear::forward`] of several layers on the same `x`, distributed over the threads together, with the rows' adapters.
+/// [`Linear::forward`] of several layers on the same `x`, distributed over the threads together, with the rows'
+/// adapters.
 pub(crate) fn forward_each<const N: usize>(
     team: &Team<'_>,
     adapters: &AdapterRows<'_>,

@@ -1,7 +1,7 @@
 //! The MLP (feed-forward layer): transforms each token alone, through `d_ff` hidden neurons.
 //!
-//! A neuron's input weights are a direction that it responds to; its output weights are the vector that it then adds to the
-//! residual stream. Geva et al., "Transformer feed-forward layers are key-value memories" (2021).
+//! A neuron's input weights are a direction that it responds to; its output weights are the vector that it then adds to
+//! the residual stream. Geva et al., "Transformer feed-forward layers are key-value memories" (2021).
 
 mod experts;
 

@@ -1,9 +1,9 @@
 //! Rotary embeddings: the frequency of each pair of components, and the scalings for long contexts.
 //!
-//! Pair `i` of `d/2` rotates by `theta^(-2i/d)` radians per position (Su et al., "RoFormer", 2021). Dividing frequencies
-//! extends the context of a trained model: *linear* scaling divides all of them (Chen et al., 2023); *llama3* and *YaRN* (Peng
-//! et al., 2023) keep high frequencies, divide low ones and interpolate in between. All values are computed in `f32`, as in
-//! HF transformers.
+//! Pair `i` of `d/2` rotates by `theta^(-2i/d)` radians per position (Su et al., "RoFormer", 2021). Dividing
+//! frequencies extends the context of a trained model: *linear* scaling divides all of them (Chen et al.,
+//! 2023); *llama3* and *YaRN* (Peng et al., 2023) keep high frequencies, divide low ones and interpolate in between.
+//! All values are computed in `f32`, as in HF transformers.
 
 use std::f32::consts::PI;
 
@@ -30,8 +30,8 @@ pub enum RopeScaling {
         /// The factor.
         factor: f32,
     },
-    /// Llama 3.1's: frequencies with wavelengths above `original_context / low_freq_factor` are divided by `factor`, those
-    /// below `original_context / high_freq_factor` are kept, with interpolation in between.
+    /// Llama 3.1's: frequencies with wavelengths above `original_context / low_freq_factor` are divided by `factor`,
+    /// those below `original_context / high_freq_factor` are kept, with interpolation in between.
     Llama3 {
         /// The divisor of low frequencies.
         factor: f32,
@@ -42,8 +42,8 @@ pub enum RopeScaling {
         /// The context length before scaling.
         original_context: f32,
     },
-    /// YaRN: pairs with more than `beta_fast` rotations in the original context are kept, those with fewer than `beta_slow`
-    /// are divided by `factor`, with interpolation in between; `attention_factor` scales queries and keys.
+    /// YaRN: pairs with more than `beta_fast` rotations in the original context are kept, those with fewer than
+    /// `beta_slow` are divided by `factor`, with interpolation in between; `attention_factor` scales queries and keys.
     Yarn {
         /// The divisor of low frequencies.
         factor: f32,

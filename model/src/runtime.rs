@@ -10,8 +10,8 @@ use crate::model::Model;
 
 /// A model, a thread pool, and the defaults of new sequences.
 ///
-/// All parts are reference-counted: cloning is cheap, and sessions and batches can be moved to any thread and outlive the
-/// handle that they were created from. It dereferences to the [`Model`].
+/// All parts are reference-counted: cloning is cheap, and sessions and batches can be moved to any thread and outlive
+/// the handle that they were created from. It dereferences to the [`Model`].
 #[derive(Clone)]
 pub struct Runtime {
     /// The model.

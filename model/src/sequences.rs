@@ -1,7 +1,7 @@
 //! The sequences of a forward pass: it computes the next tokens of one or several sequences, each with its own cache.
 //!
-//! Rows interact only in attention, and attention reads only the cache of the row's sequence. So embedding, norms and linear
-//! layers process all rows together and read every weight once, and no sequence's result depends on the others.
+//! Rows interact only in attention, and attention reads only the cache of the row's sequence. So embedding, norms and
+//! linear layers process all rows together and read every weight once, and no sequence's result depends on the others.
 
 use glassbox_tensor::Team;
 use glassbox_tensor::ops::KeyValues;

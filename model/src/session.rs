@@ -80,8 +80,8 @@ impl Session {
     /// Feeds `ids` and returns the logits of the token after the last, `[vocab_size]`.
     ///
     /// # Errors
-    /// [`Error::NoTokens`] without ids, [`Error::TokenOutOfRange`], [`Error::ContextFull`]. After an error the session is
-    /// unchanged.
+    /// [`Error::NoTokens`] without ids, [`Error::TokenOutOfRange`], [`Error::ContextFull`]. After an error the session
+    /// is unchanged.
     pub fn feed(&mut self, ids: &[u32]) -> Result<&[f32], Error> {
         self.feed_observed(ids, &mut NoObserver)
     }
@@ -132,8 +132,8 @@ impl Session {
         Ok(())
     }
 
-    /// Checks `ids`, and for a prompt reserves the cache with some space for generation: reserved memory costs nothing until
-    /// it is used, but growing the cache copies it.
+    /// Checks `ids`, and for a prompt reserves the cache with some space for generation: reserved memory costs nothing
+    /// until it is used, but growing the cache copies it.
     fn prepare(&mut self, ids: &[u32]) -> Result<(), Error> {
         self.runtime.check(ids, self.positions(), self.context)?;
         if ids.len() > 1 {

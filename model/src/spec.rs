@@ -1,10 +1,11 @@
 //! The one list of a decoder's parameters: role, shape, and storage in files.
 //!
-//! [`parameters`] lists them for a [`Config`]; [`Names`] describes how a kind of file stores them. The loader, `inspect`, the
-//! quantiser, LoRA, the cost of a pass and the training plan all walk this list, so each parameter is described once.
+//! [`parameters`] lists them for a [`Config`]; [`Names`] describes how a kind of file stores them. The loader,
+//! `inspect`, the quantiser, LoRA, the cost of a pass and the training plan all walk this list, so each parameter is
+//! described once.
 //!
-//! Files may fuse parameters: GPT-2 stores the projections to queries, keys and values as one matrix. [`Source`] gives the rows of
-//! the stored tensor that belong to a parameter.
+//! Files may fuse parameters: GPT-2 stores the projections to queries, keys and values as one matrix. [`Source`] gives
+//! the rows of the stored tensor that belong to a parameter.
 
 use crate::config::{Config, MlpKind, NormKind, NormPlacement};
 
@@ -231,8 +232,8 @@ pub type NameList = &'static [(Role, &'static str)];
 /// How one kind of file stores a family's parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Names {
-    /// The tensors' names without `.weight` or `.bias`; `{layer}` and `{expert}` are replaced by numbers. Earlier lists take
-    /// precedence. If a name ends with `$`, the `$` is removed and no suffix is appended.
+    /// The tensors' names without `.weight` or `.bias`; `{layer}` and `{expert}` are replaced by numbers. Earlier lists
+    /// take precedence. If a name ends with `$`, the `$` is removed and no suffix is appended.
     pub lists: &'static [NameList],
     /// A prefix of all names that some files omit.
     pub prefix: &'static str,

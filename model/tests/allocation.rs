@@ -1,4 +1,4 @@
-//! A token of a text in progress takes no memory: all that it needs is there from the tokens before.
+//! A decode step allocates no memory: all buffers exist from earlier steps.
 
 #[path = "../../tensor/tests/counting_allocator/mod.rs"]
 mod counting_allocator;
@@ -9,17 +9,17 @@ use counting_allocator::memory_of;
 use glassbox_model::Checkpoint;
 use glassbox_tensor::{CacheFormat, Level, Pool};
 
-/// Steps in which the cache, the angles of positions and the rows of scores may grow, each by a share of their size.
+/// Steps in which cache, rotary angles and score rows may grow, each by a fraction of its size.
 const STEPS: usize = 8;
 
 #[test]
-fn a_token_allocates_nothing() {
+fn a_decode_step_allocates_nothing() {
     for (name, format) in ["gpt2-plain", "llama-gqa", "qwen3-plain"]
         .into_iter()
         .flat_map(|name| CacheFormat::ALL.map(|f| (name, f)))
     {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny").join(name);
-        // On one thread, the one whose memory is counted.
+        // One thread, the one whose memory is counted.
         let pool = Pool::new(1, Level::detect()).unwrap();
         let mut model = Checkpoint::open(path).unwrap().run_on(pool).unwrap();
         model.cache_format = format;

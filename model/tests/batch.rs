@@ -1,4 +1,4 @@
-//! Texts side by side: each has the bits that it has alone, whoever is beside it, begins as it does, or ends earlier.
+//! Batches: each sequence has the same bits as alone, whatever other sequences the batch has.
 
 mod random_model;
 
@@ -14,7 +14,7 @@ fn bits(logits: &[f32]) -> Vec<u32> {
     logits.iter().map(|logit| logit.to_bits()).collect()
 }
 
-/// A text to be fed: its prompt, then one token a step.
+/// A sequence: its prompt, then one token per step.
 #[derive(Clone, Debug)]
 struct Script {
     prompt: Vec<u32>,
@@ -22,7 +22,7 @@ struct Script {
 }
 
 impl Script {
-    /// The scores after the prompt and after each further token, in a session of their own.
+    /// The logits after the prompt and after each further token, from its own session.
     fn alone(&self, model: &Runtime) -> Vec<Vec<u32>> {
         let mut session = model.session(CONTEXT);
         let first = bits(session.feed(&self.prompt).unwrap());
@@ -31,7 +31,7 @@ impl Script {
     }
 }
 
-/// Runs all texts through a batch of `slots` places; also how many tokens were not computed again.
+/// Runs all sequences through a batch of `slots` slots; also returns the number of reused tokens.
 fn together(batch: &mut Batch, scripts: &[Script], random: &mut Random) -> (Vec<Vec<Vec<u32>>>, usize) {
     let mut seen = vec![Vec::new(); scripts.len()];
     let (mut running, mut waiting, mut reused): (Vec<(usize, Slot)>, _, _) = (Vec::new(), 0, 0);
@@ -50,7 +50,7 @@ fn together(batch: &mut Batch, scripts: &[Script], random: &mut Random) -> (Vec<
             }
             goes_on
         });
-        // Any order, and not every text in every step.
+        // In any order, and not every sequence in every step.
         running.sort_by_cached_key(|_| random.next());
         let some = running.len().min(1 + random.next() as usize % running.len().max(1));
         let next: Vec<(Slot, &[u32])> = running[..some]
@@ -68,7 +68,7 @@ fn ids(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u32>> {
     prop::collection::vec(0..VOCAB_SIZE as u32, len)
 }
 
-/// Texts that begin with some of the tokens of `beginning`.
+/// Sequences that share a prefix of `beginning`.
 fn scripts(beginning: Vec<u32>) -> impl Strategy<Value = Vec<Script>> {
     let script = (0..=beginning.len(), ids(1..12), ids(0..10))
         .prop_map(move |(shared, own, rest)| Script { prompt: [&beginning[..shared], &own].concat(), rest });
@@ -112,7 +112,7 @@ fn load(name: &str) -> Runtime {
 }
 
 #[test]
-fn what_texts_share_is_computed_once() {
+fn a_shared_prefix_is_computed_once() {
     let model = load("llama-gqa");
     let shared: Vec<u32> = (0..20).map(|i| 3 * i + 1).collect();
     let prompt = |own: &[u32]| [&shared[..], own].concat();
@@ -120,16 +120,16 @@ fn what_texts_share_is_computed_once() {
     let first = batch.add(&prompt(&[1, 2])).unwrap();
     assert_eq!(first.reused, 0);
     let first = first.slot;
-    // From a text that goes on, and the tokens generated since count too.
+    // Reused from a sequence in progress, including generated tokens.
     assert_eq!(batch.step(&[(first, &[9])]).unwrap().count(), 1);
     assert_eq!(batch.positions(first).unwrap(), 23);
     let second = batch.add(&prompt(&[1, 2, 9, 4])).unwrap();
     assert_eq!(second.reused, 23);
     let second = second.slot;
-    // The last token is computed in any case, since the scores after it are wanted.
+    // The last token is always computed, for its logits.
     assert_eq!(batch.add(&prompt(&[])).unwrap().reused, 19);
     assert!(matches!(batch.add(&[1]), Err(Error::BatchFull { slots: 3 })));
-    // From a text that has ended.
+    // Reused from an ended sequence.
     batch.end(second).unwrap();
     assert_eq!(batch.free(), 1);
     let third = batch.add(&prompt(&[1, 2, 9, 5])).unwrap();
@@ -139,7 +139,7 @@ fn what_texts_share_is_computed_once() {
 }
 
 #[test]
-fn a_batch_refuses_what_a_session_refuses_and_stays_as_it_was() {
+fn an_error_leaves_the_batch_unchanged() {
     let model = load("gpt2-plain");
     let mut batch = model.batch(2, 4);
     assert!(matches!(batch.add(&[]), Err(Error::NoTokens)));
@@ -160,14 +160,18 @@ fn a_batch_refuses_what_a_session_refuses_and_stays_as_it_was() {
 }
 
 #[test]
-fn a_text_grows_as_a_generation_does() {
+fn the_states_of_a_generation() {
     let mut state = GenerationState::new(2, &[9]);
-    assert_eq!(state.next_action(false), NextAction::Pick, "the scores after the prompt need no room");
+    assert_eq!(state.next_action(false), NextAction::Pick, "choosing after the prompt needs no space");
     assert_eq!((state.accept(5), state.next_action(true)), (Some(5), NextAction::Feed(5)));
     assert_eq!((state.accept(6), state.next_action(true)), (Some(6), NextAction::Ended(Stop::Length)));
     let mut state = GenerationState::new(9, &[9]);
     assert_eq!((state.accept(9), state.next_action(true)), (None, NextAction::Ended(Stop::EndOfText)));
     let mut state = GenerationState::new(9, &[]);
     assert_eq!((state.accept(9), state.next_action(false)), (Some(9), NextAction::Ended(Stop::ContextFull)));
-    assert_eq!(state.next_action(true), NextAction::Ended(Stop::ContextFull), "what has ended stays so");
+    assert_eq!(
+        state.next_action(true),
+        NextAction::Ended(Stop::ContextFull),
+        "an ended generation stays ended"
+    );
 }

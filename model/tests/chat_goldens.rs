@@ -1,4 +1,4 @@
-//! Chat templates render as HF transformers renders them, byte for byte; what it refuses is refused.
+//! Chat templates render as in HF transformers, byte for byte, and fail where it fails.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ struct Case {
     template: String,
     conversation: String,
     add_generation_prompt: bool,
-    /// The text that it gives.
+    /// The rendered text.
     text: Option<String>,
     /// The message of the template's own exception.
     raises: Option<String>,
@@ -49,7 +49,7 @@ fn tokens(goldens: &Goldens) -> SpecialTokens {
 }
 
 #[test]
-fn every_case_is_as_in_the_reference() {
+fn every_case_matches_the_reference() {
     let goldens = goldens();
     assert!(goldens.cases.len() > 300);
     let templates: BTreeMap<&str, ChatTemplate> = goldens
@@ -60,7 +60,7 @@ fn every_case_is_as_in_the_reference() {
     compare(&goldens.cases, &goldens.conversations, |case| &templates[case.template.as_str()]);
 }
 
-/// The template in the real model's metadata. Runs when `GLASSBOX_SMOLLM2` names the GGUF file.
+/// The template of the real model. Runs if `GLASSBOX_SMOLLM2` names the GGUF file.
 #[test]
 fn the_template_of_smollm2_is_rendered_as_in_the_reference() {
     let Some(path) = std::env::var_os("GLASSBOX_SMOLLM2") else {
@@ -82,7 +82,7 @@ fn the_template_of_smollm2_is_rendered_as_in_the_reference() {
     compare(&of_model.cases, &goldens.conversations, |_| &template);
 }
 
-/// Renders every case and fails with the first line of each that differs.
+/// Renders every case; fails with the first differing line of each.
 fn compare<'a>(
     cases: &[Case],
     conversations: &BTreeMap<String, String>,

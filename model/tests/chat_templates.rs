@@ -1,4 +1,4 @@
-//! Chat templates that fail, templates that attack, and where a checkpoint keeps its template.
+//! Chat templates: errors, hostile templates, and the sources of a checkpoint's template.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ fn render(source: &str) -> Result<String, Error> {
     parse(source)?.render(&[Message::new("user", "Hi.")], false)
 }
 
-/// Line, column and the piece of the template that an error names.
+/// The line, column and excerpt of an error.
 fn place(error: &Error) -> (usize, usize, &str) {
     match error {
         Error::Template { line, column, excerpt, .. } => (*line, *column, excerpt),
@@ -24,7 +24,7 @@ fn place(error: &Error) -> (usize, usize, &str) {
 }
 
 #[test]
-fn errors_say_where() {
+fn errors_have_positions() {
     let error = parse("first\n é {{ 'ü' + }} rest").unwrap_err();
     assert_eq!(place(&error), (2, 13, "}}"));
     let error = render("first\r\nsecond {{ messages[0].content | shout }}").unwrap_err();
@@ -41,7 +41,7 @@ fn errors_say_where() {
     assert_eq!(place(&error), (3, 6, ""));
     assert_eq!(
         error.to_string(),
-        "chat template test.jinja refuses this conversation: no: user (line 3, column 6)"
+        "chat template test.jinja rejects this conversation: no: user (line 3, column 6)"
     );
     assert!(
         render("{% macro f() %}{{ raise_exception('deep') }}{% endmacro %}{{ f() }}")
@@ -75,7 +75,7 @@ fn what_python_refuses_is_refused() {
 }
 
 #[test]
-fn unknown_special_tokens_give_nothing() {
+fn unknown_special_tokens_are_undefined() {
     assert_eq!(render("[{{ bos_token }}{{ eos_token }}]").unwrap(), "[<s>]");
 }
 
@@ -193,7 +193,7 @@ proptest! {
 }
 
 #[test]
-fn a_template_that_the_count_misses_is_stopped_by_the_clock() {
+fn work_that_is_not_counted_is_stopped_by_the_time_limit() {
     let source = "{% set ns = namespace(x=[1], y=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}\
                   {% set ns.y = [ns.y, ns.y] %}{% endfor %}{{ ns.x == ns.y }}";
     let error = render(source).unwrap_err();
@@ -250,7 +250,7 @@ fn the_template_of_a_directory() {
     assert_eq!(tool_use.name(), "tokenizer_config.json (tool_use)");
     assert_eq!(text(Some(tool_use)), "T");
     let error = of(Some(&several), None, Some("rag")).unwrap_err();
-    assert_eq!(error.to_string(), "no chat template named `rag`; there are: default, tool_use");
+    assert_eq!(error.to_string(), "no chat template named `rag`; available: default, tool_use");
     assert!(matches!(of(Some(&config), None, Some("rag")), Err(Error::NoSuchTemplate { .. })));
     assert!(matches!(of(None, None, Some("rag")), Err(Error::NoSuchTemplate { .. })));
     let unnamed = json!({"chat_template": [{"name": "x", "template": "D"}]});

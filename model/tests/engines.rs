@@ -1,4 +1,4 @@
-//! The kernels and the plain loops they are held to: the same bits in every value of random models on random prompts.
+//! Kernels and plain loops: the same bits in every value of random models on random prompts.
 
 mod random_model;
 
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use random_model::{CONTEXT, VOCAB_SIZE, sizes};
 
-/// The bits of every value, by name and first position, of a prompt and of tokens after it.
+/// The bits of all values of a prompt and the tokens after it, by name and first position.
 type Seen = Vec<(String, usize, Vec<u32>)>;
 
 fn run(model: &Runtime, prompt: &[u32], rest: &[u32], chunk: usize) -> Seen {

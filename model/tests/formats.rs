@@ -1,5 +1,5 @@
-//! Quantised weights take part with their exact value: a model gives the same logits, bit for bit, as one whose weights
-//! were dequantised to `f32` before, in every format, at every level, for prompts and for single tokens.
+//! Quantised weights are used with their exact values: the logits are bit-identical to those of a model with the
+//! weights dequantised to `f32`, in every format, at every level, for prompts and single tokens.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use glassbox_tensor::file::gguf::{self, Value};
 use glassbox_tensor::quant::{self, f16::f32_to_f16};
 use glassbox_tensor::{Format, Level, Pool, Tensor};
 
-/// Random numbers by a linear congruential generator, the upper bits of it.
+/// Random numbers: the upper bits of a linear congruential generator.
 struct Random(u64);
 
 impl Random {
@@ -29,10 +29,10 @@ const D_FF: usize = 512;
 const N_HEADS: usize = 4;
 const LAYERS: usize = 2;
 
-/// Whether a tensor's weights are to be quantised, its name and its shape.
-type Part = (bool, String, Vec<usize>);
+/// Whether a tensor is quantised, its name and its shape.
+type TensorPlan = (bool, String, Vec<usize>);
 
-fn llama_parts() -> Vec<Part> {
+fn llama_parts() -> Vec<TensorPlan> {
     let d_kv = D_MODEL / 2;
     let mut parts = vec![
         (true, "token_embd.weight".to_string(), vec![VOCAB, D_MODEL]),
@@ -58,7 +58,7 @@ fn llama_parts() -> Vec<Part> {
     parts
 }
 
-fn gpt2_parts() -> Vec<Part> {
+fn gpt2_parts() -> Vec<TensorPlan> {
     let mut parts = vec![
         (true, "token_embd.weight".to_string(), vec![VOCAB, D_MODEL]),
         (true, "position_embd.weight".to_string(), vec![32, D_MODEL]),
@@ -98,10 +98,10 @@ fn metadata(architecture: &str) -> Vec<(String, Value)> {
     ]
 }
 
-/// Random weights of about ±0.1: of the quantiser where we have one, else of random blocks.
+/// Random weights of about ±0.1: quantised if there is a quantiser, otherwise random blocks.
 fn weights(random: &mut Random, format: Format, shape: &[usize]) -> Tensor {
     let count: usize = shape.iter().product();
-    // Where the f16 scales stand in a block, and what to make them.
+    // The offsets of the f16 scales in a block, and their values.
     let scales: &[(usize, f32)] = match format {
         Format::Q5_0 => &[(0, 6e-3)],
         Format::Q5_1 => &[(0, 6e-3), (2, 0.1)],
@@ -122,11 +122,11 @@ fn weights(random: &mut Random, format: Format, shape: &[usize]) -> Tensor {
     Tensor::from_bytes(format, shape, bytes).unwrap()
 }
 
-/// Writes a model with weights in `format`, and beside it the same with all of them dequantised.
+/// Writes a model with weights in `format`, and the same model dequantised.
 fn write_pair(directory: &Path, architecture: &str, format: Format) -> [PathBuf; 2] {
     let random = &mut Random(1);
     let parts = if architecture == "gpt2" { gpt2_parts() } else { llama_parts() };
-    let tensor = |(quantised, name, shape): Part| {
+    let tensor = |(quantised, name, shape): TensorPlan| {
         let tensor = if quantised {
             weights(random, format, &shape)
         } else {
@@ -150,7 +150,7 @@ fn load(path: &Path, threads: usize, level: Level) -> Runtime {
     checkpoint.run_on(Pool::new(threads, level).unwrap()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The logits' bits after a prompt of 13 tokens, fed in pieces of `chunk`, and after each of two more.
+/// The bits of the logits after a prompt of 13 tokens, fed in chunks of `chunk`, and after each of two more.
 fn bits(model: &Runtime, chunk: usize) -> Vec<u32> {
     let mut session = model.session(usize::MAX).with_chunk(chunk);
     let prompt = [3, 74, 0, 17, 17, 42, 5, 6, 7, 63, 31, 2, 70];
@@ -193,7 +193,7 @@ fn gpt2_in_every_format_is_the_same_model_dequantised() {
 }
 
 #[test]
-fn the_formats_are_not_the_same_model() {
+fn different_formats_give_different_logits() {
     let directory = tempfile::tempdir().unwrap();
     let models = [Format::F32, Format::Q8_0, Format::Q4_0].map(|format| {
         let [exact, _] = write_pair(directory.path(), "llama", format);

@@ -1,4 +1,4 @@
-//! Sessions that go on, go back and end: the same bits as a fresh one, and every reason to stop.
+//! Sessions that continue, truncate and end: the same bits as a new one, and every reason to stop.
 
 use std::path::{Path, PathBuf};
 
@@ -20,8 +20,8 @@ fn prompt(len: usize, first: u32) -> Vec<u32> {
 }
 
 #[test]
-fn a_session_that_went_back_is_as_good_as_a_fresh_one() {
-    // A window of 9 forgets nothing that a shorter text would still see.
+fn a_truncated_session_has_the_bits_of_a_new_one() {
+    // A window of 9 keeps all positions that a shorter sequence attends to.
     for name in ["gpt2-plain", "llama-gqa", "mistral-window", "qwen2-layer-types", "qwen3-plain"] {
         let model = load(name);
         let (start, end) = (prompt(40, 3), prompt(11, 8));
@@ -42,7 +42,7 @@ fn a_session_that_went_back_is_as_good_as_a_fresh_one() {
 }
 
 #[test]
-fn two_sessions_of_a_model_know_nothing_of_each_other() {
+fn sessions_of_a_model_are_independent() {
     let model = load("llama-gqa");
     let (a, b) = (prompt(12, 1), prompt(9, 50));
     let alone = |ids: &[u32]| bits(model.session(64).feed(ids).unwrap());
@@ -53,7 +53,7 @@ fn two_sessions_of_a_model_know_nothing_of_each_other() {
     assert!(bits(second.feed(&b[7..]).unwrap()) == alone(&b));
 }
 
-/// The ids that `pick`, counting its calls from 0, lets a session generate, and why it stopped.
+/// Generates ids with `pick`, which gets the number of its call; returns them and why generation stopped.
 fn generate(
     session: &mut Session,
     limit: usize,
@@ -89,7 +89,7 @@ fn every_reason_to_stop() {
 }
 
 #[test]
-fn errors_of_the_picker_and_of_the_model_are_told_apart() {
+fn errors_of_the_closure_and_the_model_are_distinguished() {
     let model = load("llama-gqa");
     let mut session = model.session(10);
     let mut refusing = Generation::new(&mut session, &[1], 5, &[], |_: &[f32]| Err("no")).unwrap();

@@ -1,4 +1,4 @@
-//! Comparing models: nothing between a model and itself, more the fewer bits, and the figures of a plain computation.
+//! Comparing models: no difference from itself, more with fewer bits, and the same figures as a plain computation.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ fn load(path: &Path) -> Runtime {
 const IDS: [u32; 21] = [1, 57, 3, 40, 40, 9, 12, 57, 33, 2, 60, 5, 17, 8, 8, 21, 64, 30, 4, 11, 50];
 
 #[test]
-fn a_model_is_not_apart_from_itself() {
+fn a_model_does_not_differ_from_itself() {
     for name in ["gpt2-plain", "llama-gqa", "gguf/llama-text.gguf"] {
         let model = load(&fixture(name));
         let found = compare_models(&model, &load(&fixture(name)), &IDS, 8).unwrap();
@@ -30,7 +30,7 @@ fn a_model_is_not_apart_from_itself() {
 }
 
 #[test]
-fn fewer_bits_are_further_away() {
+fn fewer_bits_differ_more() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["gpt2-text", "llama-text", "qwen3-text"] {
         let reference = load(&fixture(name));
@@ -55,7 +55,7 @@ fn fewer_bits_are_further_away() {
 #[test]
 fn the_figures_are_those_of_a_plain_computation() {
     let (a, b) = (load(&fixture("gpt2-plain")), load(&fixture("gpt2-plain")));
-    // Windows are read afresh: the same as each on its own.
+    // Windows are independent: the same as each alone.
     let whole = compare_models(&a, &b, &IDS, 7).unwrap();
     let mut losses = Vec::new();
     for window in IDS.chunks(7) {
@@ -74,7 +74,7 @@ fn the_figures_are_those_of_a_plain_computation() {
 }
 
 #[test]
-fn models_of_different_shape_are_refused() {
+fn models_of_different_sizes_are_an_error() {
     let (a, b) = (load(&fixture("gpt2-text")), load(&fixture("llama-gqa")));
     let error = compare_models(&a, &b, &IDS, 8).unwrap_err();
     assert!(matches!(&error, Error::Unlike { different } if !different.is_empty()));

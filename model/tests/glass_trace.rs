@@ -1,4 +1,4 @@
-//! Traces: what is written is what a generation computes, bit for bit, on every engine and however it is asked for.
+//! Traces: the written values are those of a generation, bit for bit, on every engine and for every selection.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
@@ -82,13 +82,13 @@ fn every_name_is_seen_once_in_order_with_its_shape() {
 fn a_trace_has_the_bits_of_the_generation() {
     for checkpoint in checkpoints() {
         let model = load(&checkpoint, Level::detect());
-        // Generated as `generate` does it, nobody looking.
+        // Generated without an observer, as `generate` does.
         let mut session = model.session(usize::MAX);
-        let likeliest = |logits: &[f32]| {
+        let greedy = |logits: &[f32]| {
             let best = (0..logits.len()).rev().max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
             Ok::<_, Infallible>(best.unwrap() as u32)
         };
-        let generation = Generation::new(&mut session, &PROMPT, 20, &[], likeliest).unwrap();
+        let generation = Generation::new(&mut session, &PROMPT, 20, &[], greedy).unwrap();
         let generated: Vec<u32> = generation.map(Result::unwrap).collect();
         assert_eq!(generated.len(), 20);
         let ids = [&PROMPT[..], &generated].concat();
@@ -99,7 +99,7 @@ fn a_trace_has_the_bits_of_the_generation() {
             .map(|info| (info.name.as_str(), trace.tensor(&info.name).unwrap().to_f32()))
             .collect();
 
-        // Again under an observer: the prompt in one, then token by token, each the likeliest after those before.
+        // Again with an observer: the prompt at once, then token by token, greedily.
         let tokens = ids.len();
         let mut compared: HashSet<String> = HashSet::new();
         let mut see = |observed: Observed<'_>| {
@@ -130,7 +130,7 @@ fn a_trace_has_the_bits_of_the_generation() {
         let mut session = model.session(usize::MAX);
         let mut logits = session.feed_observed(&PROMPT, &mut see).unwrap();
         for &id in &generated {
-            assert_eq!(likeliest(logits), Ok(id), "{checkpoint}");
+            assert_eq!(greedy(logits), Ok(id), "{checkpoint}");
             logits = session.feed_observed(&[id], &mut see).unwrap();
         }
         assert_eq!(compared.len(), values.len(), "{checkpoint}");
@@ -155,7 +155,7 @@ fn both_engines_write_the_same_bytes() {
 }
 
 #[test]
-fn a_selection_is_written_alone_and_with_the_same_values() {
+fn a_selection_is_written_with_the_same_values() {
     let model = load("gpt2-plain", Level::detect());
     let ids: Vec<u32> = (0..50).map(|i| i * 7 % 101).collect(); // more than one block of logits
     let all = record(&model, &ids, &[]);
@@ -200,7 +200,7 @@ fn summaries_are_of_the_values_written() {
 }
 
 #[test]
-fn what_goes_wrong_is_told_and_leaves_nothing_behind() {
+fn errors_are_reported_and_leave_no_files() {
     let model = load("gpt2-plain", Level::detect());
     let all = Selection::all(&model);
     let folder = tempfile::tempdir().unwrap();
@@ -212,10 +212,10 @@ fn what_goes_wrong_is_told_and_leaves_nothing_behind() {
     assert!(matches!(&error, Error::NoSuchName { .. }), "{error}");
     assert!(error.to_string().contains("blocks.99.*") && error.to_string().contains("embed"), "{error}");
 
-    for (ids, told) in [(&[][..], "no tokens"), (&[1, 101], "101"), (&[1; 65], "64")] {
+    for (ids, expected) in [(&[][..], "no tokens"), (&[1, 101], "101"), (&[1; 65], "64")] {
         fs::write(&out, "as it was").unwrap();
         let error = record(ids, &out).unwrap_err();
-        assert!(matches!(error, Error::Model(_)) && error.to_string().contains(told), "{error}");
+        assert!(matches!(error, Error::Model(_)) && error.to_string().contains(expected), "{error}");
         assert_eq!(fs::read(&out).unwrap(), b"as it was");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "the spool stayed");
     }

@@ -1,4 +1,4 @@
-//! Verifying: the references of transformers agree, and an altered weight is found where it first matters.
+//! Verification: the references of transformers agree, and an altered weight is found where it first has an effect.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,7 +27,7 @@ fn dump(name: &str) -> PathBuf {
 
 #[test]
 fn both_engines_agree_with_transformers() {
-    // Of every family, and of a rotation that is stretched: every value there is.
+    // Every family, and a scaled rotary embedding: all values.
     for (name, values) in [
         ("gpt2-text", 34),
         ("llama-text", 39),
@@ -52,7 +52,7 @@ fn both_engines_agree_with_transformers() {
     }
 }
 
-/// The trace of a checkpoint that is as it was.
+/// The trace of an unchanged checkpoint.
 fn trace(name: &str, folder: &TempDir) -> Reference {
     let model = load(&fixture(name), Level::detect());
     let out = folder.path().join("reference.safetensors");
@@ -60,7 +60,7 @@ fn trace(name: &str, folder: &TempDir) -> Reference {
     Reference::open(out).unwrap()
 }
 
-/// The name of the first departing value once a tensor has grown by 10 %.
+/// The name of the first differing value after a tensor is scaled by 1.1.
 fn departure(name: &str, reference: &Reference, tensor: &str) -> Option<String> {
     let copy = tempfile::tempdir().unwrap();
     fs::copy(fixture(name).join("config.json"), copy.path().join("config.json")).unwrap();
@@ -79,7 +79,7 @@ fn tensors(file: &SafeTensors) -> BTreeMap<String, Tensor> {
 }
 
 #[test]
-fn an_altered_weight_is_found_where_it_first_matters() {
+fn an_altered_weight_is_found_where_it_first_has_an_effect() {
     let folder = tempfile::tempdir().unwrap();
     let gpt2 = [
         ("ln_1.weight", "ln1.normalized"),
@@ -104,7 +104,7 @@ fn an_altered_weight_is_found_where_it_first_matters() {
         ("mlp.up_proj.weight", "mlp.pre_linear"),
         ("mlp.down_proj.weight", "mlp_out"),
     ];
-    // A norm of its own takes out what makes a whole query or key longer, but for its epsilon.
+    // A q/k norm cancels a longer query or key, except for its epsilon.
     let qwen3 = [("self_attn.q_norm.weight", "attn.q"), ("self_attn.k_norm.weight", "attn.k")];
     let qwen2 = [("self_attn.v_proj.bias", "attn.v")];
     for (name, prefix, weights) in [
@@ -138,7 +138,7 @@ fn an_altered_weight_is_found_where_it_first_matters() {
     }
 }
 
-/// A dump made of another's values, changed.
+/// A modified copy of a dump.
 fn rewritten(
     folder: &TempDir,
     change: impl FnOnce(&mut BTreeMap<String, String>, &mut BTreeMap<String, Tensor>),
@@ -178,51 +178,48 @@ fn one_wrong_number_of_a_reference_is_found() {
 }
 
 #[test]
-fn a_reference_that_is_none_is_an_error() {
+fn an_invalid_reference_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
-    let told = |result: Result<Verdict, Error>| result.map(|_| ()).unwrap_err().to_string();
+    let message = |result: Result<Verdict, Error>| result.map(|_| ()).unwrap_err().to_string();
 
-    let unknown = told(verdict(rewritten(&folder, |_, tensors| {
+    let unknown = message(verdict(rewritten(&folder, |_, tensors| {
         let value = tensors["embed"].clone();
         tensors.extend([("blocks.7.resid_pre".to_owned(), value.clone()), ("hook_embed".to_owned(), value)]);
     })));
     assert!(unknown.contains("blocks.7.resid_pre, hook_embed") && unknown.contains("resid_pre"), "{unknown}");
 
-    let shapes = told(verdict(rewritten(&folder, |_, tensors| {
+    let shapes = message(verdict(rewritten(&folder, |_, tensors| {
         let pattern = tensors["blocks.0.attn.pattern"].narrow(0, 0..3).unwrap();
         tensors.insert("blocks.0.attn.pattern".into(), pattern);
     })));
-    assert!(
-        shapes.contains("blocks.0.attn.pattern has the shape [4, ") && shapes.contains("[3, "),
-        "{shapes}"
-    );
+    assert!(shapes.contains("blocks.0.attn.pattern has shape [4, ") && shapes.contains("[3, "), "{shapes}");
 
     let ids = |json: &'static str| {
-        told(verdict(rewritten(&folder, |metadata, _| {
+        message(verdict(rewritten(&folder, |metadata, _| {
             metadata.insert("ids".into(), json.into());
         })))
     };
     assert!(ids("[]").contains("empty"), "{}", ids("[]"));
     assert!(ids("[1, -2]").contains("ids"), "{}", ids("[1, -2]"));
-    assert!(ids("[1, 2]").contains("over 2 tokens"), "{}", ids("[1, 2]"));
-    let none = told(verdict(rewritten(&folder, |metadata, _| metadata.clear())));
-    assert!(none.contains("which tokens"), "{none}");
-    let float_ids = told(verdict(rewritten(&folder, |metadata, tensors| {
+    assert!(ids("[1, 2]").contains("with 2 tokens"), "{}", ids("[1, 2]"));
+    let none = message(verdict(rewritten(&folder, |metadata, _| metadata.clear())));
+    assert!(none.contains("no token ids"), "{none}");
+    let float_ids = message(verdict(rewritten(&folder, |metadata, tensors| {
         metadata.clear();
         tensors.insert("ids".into(), Tensor::from_f32([2], vec![1.0, 2.0]).unwrap());
     })));
     assert!(float_ids.contains("F32"), "{float_ids}");
-    let nothing = told(verdict(rewritten(&folder, |_, tensors| tensors.clear())));
+    let nothing = message(verdict(rewritten(&folder, |_, tensors| tensors.clear())));
     assert!(nothing.contains("no values"), "{nothing}");
 
     let other = Reference::open(dump("gpt2-text")).unwrap();
-    let other = told(verify(&load(&fixture("qwen3-text"), Level::detect()), &other, TOLERANCE));
+    let other = message(verify(&load(&fixture("qwen3-text"), Level::detect()), &other, TOLERANCE));
     assert!(other.contains("pos_embed"), "{other}");
     assert!(matches!(Reference::open("no-such-file"), Err(Error::Tensor(_))));
 }
 
 #[test]
-fn ids_may_be_a_tensor_of_whole_numbers() {
+fn ids_may_be_an_integer_tensor() {
     let folder = tempfile::tempdir().unwrap();
     let expected = Reference::open(dump("qwen3-text")).unwrap().ids().to_vec();
     let plain = rewritten(&folder, |_, _| {}).unwrap();

@@ -1,4 +1,4 @@
-//! The views say what a plain computation says; the interventions do what a changed checkpoint does.
+//! Views equal a plain computation; interventions equal a changed checkpoint.
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ fn load(path: &Path) -> Runtime {
     checkpoint.run_on(pool).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Every tiny checkpoint, directories and GGUFs.
+/// All tiny checkpoints, directories and GGUFs.
 fn models() -> Vec<(String, Runtime)> {
     let mut paths = Vec::new();
     for folder in [fixtures(), fixtures().join("gguf")] {
@@ -39,7 +39,7 @@ fn models() -> Vec<(String, Runtime)> {
     paths.iter().map(|path| (path.display().to_string(), load(path))).collect()
 }
 
-/// Ids that every vocabulary here has.
+/// Ids that are in every vocabulary here.
 fn ids(model: &Runtime) -> Vec<u32> {
     IDS.iter().map(|id| id % model.config.vocab_size as u32).collect()
 }
@@ -48,7 +48,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
 }
 
-/// Logits of the last token of a prompt and of two tokens after it, in pieces of `chunk`.
+/// The logits after a prompt, fed in chunks of `chunk`, and after two more tokens.
 fn run<O: Observer>(model: &Runtime, observer: &mut O, chunk: usize) -> Vec<f32> {
     let mut session = model.session(usize::MAX).with_chunk(chunk);
     let mut logits = Vec::new();
@@ -67,7 +67,7 @@ fn blind(model: &Runtime) -> Vec<f32> {
 }
 
 #[test]
-fn the_lens_after_the_last_layer_is_the_models_own_prediction() {
+fn the_lens_after_the_last_layer_is_the_prediction() {
     for (name, model) in models() {
         let ids = ids(&model);
         let mut expected = Vec::new();
@@ -88,7 +88,7 @@ fn the_lens_after_the_last_layer_is_the_models_own_prediction() {
 }
 
 #[test]
-fn candidates_are_the_likeliest_with_their_shares() {
+fn candidates_are_the_most_likely_tokens_with_probabilities() {
     let found = likeliest(&[0.0, 2.0, f32::NEG_INFINITY, 2.0, 1.0], 3);
     let ids: Vec<u32> = found.iter().map(|candidate| candidate.id).collect();
     assert_eq!(ids, [1, 3, 4]);
@@ -109,7 +109,7 @@ fn attribution_adds_up_to_the_logit() {
         for token in [best, 0, 7, model.config.vocab_size as u32 - 1] {
             let attribution = attribute(&model, &ids, Some(token)).unwrap();
             assert_eq!(attribution.logit.to_bits(), logits[token as usize].to_bits());
-            // Relative to the score, or where that happens to be near zero to the largest one.
+            // Relative to the logit, or to the largest one if it is near zero.
             let error = (attribution.sum() - f64::from(attribution.logit)).abs();
             let scale = f64::from(attribution.logit.abs().max(0.1 * largest));
             assert!(error <= 1e-4 * scale, "{name}, token {token}: off by {error:e} of {scale}");
@@ -122,7 +122,7 @@ fn attribution_adds_up_to_the_logit() {
     }
 }
 
-/// By the formula itself, from the weights in the file and the values of the run.
+/// Computed by the formula, from the weights in the file and the values of the run.
 #[test]
 fn a_heads_share_is_its_columns_of_the_projection() {
     let path = fixtures().join("llama-text");
@@ -211,7 +211,7 @@ fn neighbours_in_context_are_the_nearest_by_cosine() {
         let layers = neighbors_in_context(&model, &ids, position, None, 5).unwrap();
         assert_eq!(layers.len(), model.config.n_layers);
         let last = layers.last().unwrap();
-        // After the last layer the cosines are logits over lengths.
+        // After the last layer the cosines are logits divided by norms.
         let mut keep = Keep::new([(HookPoint::FinalNorm, None)]).unwrap();
         let logits = model.session(usize::MAX).feed_observed(&ids[..=position], &mut keep).unwrap().to_vec();
         let x = keep.rows(HookPoint::FinalNorm, None).unwrap().at(position).unwrap().to_vec();
@@ -234,7 +234,7 @@ fn neighbours_in_context_are_the_nearest_by_cosine() {
 }
 
 #[test]
-fn a_token_is_itself_in_the_same_context_and_another_in_another() {
+fn a_token_has_cosine_one_in_the_same_context_only() {
     for (name, model) in models() {
         let ids = ids(&model);
         let same = compare_in_context(&model, (&ids, 7), (&ids, 7)).unwrap();
@@ -248,7 +248,7 @@ fn a_token_is_itself_in_the_same_context_and_another_in_another() {
 }
 
 #[test]
-fn an_observer_that_only_looks_changes_nothing() {
+fn an_observer_that_only_reads_changes_nothing() {
     for (name, model) in models() {
         let expected = bits(&blind(&model));
         let nothing = Interventions::new(&model.config, vec![]).unwrap();
@@ -364,7 +364,7 @@ fn a_neuron_an_mlp_and_a_block_ablated_are_their_weights_zeroed() {
 }
 
 #[test]
-fn a_cut_edge_is_a_token_less_in_the_softmax() {
+fn a_cut_edge_removes_a_token_from_the_softmax() {
     for name in FAMILIES {
         let model = load(&fixtures().join(name));
         let ids = ids(&model);
@@ -408,7 +408,7 @@ fn a_cut_edge_is_a_token_less_in_the_softmax() {
 }
 
 #[test]
-fn a_token_cut_off_from_all_is_brought_nothing() {
+fn a_token_cut_off_from_all_gets_zero() {
     for name in FAMILIES {
         let model = load(&fixtures().join(name));
         let cut = |query: usize| {
@@ -431,7 +431,7 @@ fn a_run_patched_with_all_of_another_is_the_other() {
         let vocab_size = model.config.vocab_size as u32;
         let other: Vec<u32> = ids.iter().map(|id| (id + 31) % vocab_size).collect();
         for place in [HookPoint::ResidPre, HookPoint::ResidPost, HookPoint::ResidMid] {
-            // Nothing of the layers before is left; the layers after, and the cache, follow from what was put in.
+            // Earlier layers have no effect; later layers and the cache follow from the patched value.
             let mut keep = Keep::new([(place, Some(0))]).unwrap();
             let expected = model.session(usize::MAX).feed_observed(&other, &mut keep).unwrap().to_vec();
             let rows = keep.rows(place, Some(0)).unwrap().clone();
@@ -448,7 +448,7 @@ fn a_run_patched_with_all_of_another_is_the_other() {
 }
 
 #[test]
-fn patching_a_position_with_itself_changes_nothing_and_with_another_something() {
+fn patching_a_position_with_itself_changes_nothing() {
     for name in FAMILIES {
         let model = load(&fixtures().join(name));
         let ids = ids(&model);
@@ -481,7 +481,7 @@ fn patching_a_position_with_itself_changes_nothing_and_with_another_something() 
             model.session(usize::MAX).feed_all(&ids, |_, logits| plain.push(logits.to_vec())).unwrap();
             let same: Vec<bool> = plain.iter().zip(&changed).map(|(a, b)| bits(a) == bits(b)).collect();
             assert!(same[..5].iter().all(|&same| same), "{name}: the past is as it was");
-            // A changed key matters to those who look; a changed query to the token itself.
+            // A changed key affects tokens that attend to it; a changed query affects its own token.
             assert!(same[5..].contains(&false), "{name} at {}", place.name());
         }
     }
@@ -517,15 +517,12 @@ fn steering_adds_at_its_positions() {
 }
 
 #[test]
-fn questions_without_an_answer_are_errors() {
+fn out_of_range_requests_are_errors() {
     let model = load(&fixtures().join("llama-text"));
     let ids = [1, 2, 3];
     let shown = |error: ViewError| error.to_string();
     let layer = LensOptions { layer: Some(99), ..LensOptions::default() };
-    assert_eq!(
-        shown(lens(&model, &ids, &layer).unwrap_err()),
-        "there is no layer 99: they are counted from 0 to 1"
-    );
+    assert_eq!(shown(lens(&model, &ids, &layer).unwrap_err()), "layer 99 is out of range: expected 0 to 1");
     let positions = LensOptions { positions: Some(1..4), ..LensOptions::default() };
     assert!(shown(lens(&model, &ids, &positions).unwrap_err()).contains("position 3"));
     let nowhere = LensOptions { positions: Some(2..2), ..LensOptions::default() };
@@ -553,7 +550,7 @@ fn questions_without_an_answer_are_errors() {
 }
 
 #[test]
-fn interventions_must_fit_the_model() {
+fn interventions_must_match_the_model() {
     let model = load(&fixtures().join("llama-text"));
     let config = &model.config;
     let rows = |values: usize, row_len| glassbox_model::glass::KeptRows {
@@ -571,7 +568,7 @@ fn interventions_must_fit_the_model() {
         (Intervention::AblateMlp { layer: 99 }, "layer 99"),
         (Intervention::AblateBlock { layer: 99 }, "layer 99"),
         (edge(4, 0, 0), "head 4"),
-        (edge(0, 2, 3), "ahead"),
+        (edge(0, 2, 3), "later position 3"),
         (edge(0, 128, 3), "position 128"),
         (patch(HookPoint::Z, None, rows(32, 32)), "outside"),
         (patch(HookPoint::Embed, Some(0), rows(32, 32)), "inside"),

@@ -1,5 +1,5 @@
-//! Checkpoints that lie: whatever is done to the files of a valid one, opening, loading and running it ends in logits or in
-//! an error that names the file, never in a panic, and never with more memory than is in proportion to the files.
+//! Hostile checkpoints: whatever is changed in the files of a valid one, opening, loading and running it gives logits
+//! or an error that names the file, never a panic, and never allocates memory out of proportion to the files.
 
 mod changed;
 #[path = "../../tensor/tests/counting_allocator/mod.rs"]
@@ -20,7 +20,7 @@ use glassbox_tokenizer::EncodeOptions;
 use mutations::{Random, mutate};
 use serde_json::{Value, json};
 
-/// Does with a checkpoint all that can be done; the errors on the way are given back.
+/// Uses a checkpoint in every way; returns the errors.
 fn use_all(checkpoint: Result<Checkpoint, Error>) -> Vec<Error> {
     let checkpoint = match checkpoint {
         Ok(checkpoint) => checkpoint,
@@ -42,7 +42,7 @@ fn use_all(checkpoint: Result<Checkpoint, Error>) -> Vec<Error> {
     match checkpoint.run_on(Pool::new(1, Level::Scalar).unwrap()) {
         Ok(model) => {
             let mut session = model.session(usize::MAX);
-            // A vocabulary of fewer than three tokens and a shorter context are no fault of a checkpoint.
+            // A small vocabulary and a short context are valid.
             if let Ok(logits) = session.feed(&[1, 0, 2]) {
                 assert_eq!(logits.len(), model.config.vocab_size);
             }
@@ -52,7 +52,7 @@ fn use_all(checkpoint: Result<Checkpoint, Error>) -> Vec<Error> {
     errors
 }
 
-/// Says which case it was when one panics.
+/// Prints the case if it panics.
 struct Case(String);
 
 impl Drop for Case {
@@ -63,7 +63,7 @@ impl Drop for Case {
     }
 }
 
-/// Counts how the cases of a test ended.
+/// Counts the outcomes of a test's cases.
 #[derive(Debug, Default)]
 struct Tally {
     whole: u64,
@@ -71,7 +71,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Uses the checkpoint that `open` gives within `allowed` bytes of memory; every error must name `path`.
+    /// Uses the checkpoint of `open` within `allowed` bytes of memory; every error must name `path`.
     fn case(
         &mut self,
         name: String,
@@ -94,13 +94,13 @@ impl Tally {
         }
     }
 
-    /// If nearly all cases ended alike, the test would not test much.
+    /// Fails if nearly all cases have the same outcome, since the test would then be weak.
     fn assert_both(&self, least: u64) {
         assert!(self.whole >= least && self.refused >= least, "{self:?}");
     }
 }
 
-/// Memory that the unchanged checkpoint takes, twice, and room for what an error has to say.
+/// Twice the memory of the unchanged checkpoint, plus some for error messages.
 fn allowed(open: impl FnOnce() -> Result<Checkpoint, Error>) -> isize {
     let memory = memory_of(|| {
         let errors = use_all(open());
@@ -109,7 +109,7 @@ fn allowed(open: impl FnOnce() -> Result<Checkpoint, Error>) -> isize {
     2 * memory + (1 << 20)
 }
 
-/// Values that a key of a JSON file does not expect.
+/// Unexpected values for a key of a JSON file.
 fn unexpected() -> Vec<Value> {
     let deep = (0..100).fold(json!(1), |inside, _| json!([inside]));
     vec![
@@ -211,7 +211,7 @@ fn every_key_of_the_configuration_with_every_unexpected_value() {
 }
 
 #[test]
-fn some_keys_at_once_with_values_that_may_fit_the_tensors() {
+fn several_keys_with_values_that_may_match_the_tensors() {
     let values = [1, 2, 3, 4, 5, 6, 8, 9, 12, 16, 18, 24, 30, 32, 34, 36, 48, 64, 96, 101, 128];
     let values: Vec<Value> =
         values.map(Value::from).into_iter().chain([json!(null), json!(true), json!(false)]).collect();
@@ -371,19 +371,19 @@ fn every_key_of_a_gguf_with_every_unexpected_value() {
 }
 
 #[test]
-fn a_long_context_takes_no_memory_before_it_is_used() {
+fn a_long_context_needs_no_memory_until_used() {
     let config = |change: fn(&mut Value)| Changed::copy("llama-gqa").json("config.json", change);
-    // Both longer than the room that is made ahead of a prompt.
+    // Both longer than the space reserved ahead of a prompt.
     let ordinary = config(|value| value["max_position_embeddings"] = json!(1u64 << 10));
     let long = config(|value| value["max_position_embeddings"] = json!(1u64 << 28));
     let memory = |directory: &Changed| memory_of(|| assert!(use_all(directory.open()).is_empty()));
-    // The first run also makes the rooms that a thread keeps.
+    // The first run also allocates the thread-local scratch buffers.
     memory(&ordinary);
     assert!(memory(&long) <= memory(&ordinary) + 1000);
 }
 
 #[test]
-fn weights_that_are_not_numbers_give_scores_that_are_not_numbers() {
+fn nan_weights_give_nan_logits() {
     for name in ["gpt2-plain", "llama-gqa", "mistral-window", "qwen3-plain"] {
         for level in Level::available() {
             let directory = Changed::copy(name).tensors(|tensors| {
@@ -401,7 +401,7 @@ fn weights_that_are_not_numbers_give_scores_that_are_not_numbers() {
 }
 
 #[test]
-fn what_a_session_refuses_leaves_it_as_it_was() {
+fn an_error_leaves_the_session_unchanged() {
     let checkpoint = Checkpoint::open(fixture("gpt2-plain")).unwrap();
     let model = checkpoint.run_on(Pool::new(1, Level::detect()).unwrap()).unwrap();
     let context = model.config.context_length;
@@ -409,7 +409,7 @@ fn what_a_session_refuses_leaves_it_as_it_was() {
     let mut session = model.session(usize::MAX);
     assert_eq!(session.context(), context);
     let error = |result: Result<&[f32], Error>| result.unwrap_err().to_string();
-    assert_eq!(error(session.feed(&[])), "there are no tokens to feed: the prompt is empty");
+    assert_eq!(error(session.feed(&[])), "no tokens to feed: the prompt is empty");
     assert_eq!(
         error(session.feed(&[0, vocab_size])),
         format!("token id {vocab_size} is outside the vocabulary of {vocab_size} tokens")
@@ -417,7 +417,7 @@ fn what_a_session_refuses_leaves_it_as_it_was() {
     let too_long = vec![3; context + 1];
     assert_eq!(
         error(session.feed(&too_long)),
-        format!("{} tokens do not fit a context of {context}", context + 1)
+        format!("{} tokens exceed the context of {context} tokens", context + 1)
     );
     assert_eq!(session.positions(), 0);
     session.feed(&too_long[1..]).unwrap();
@@ -428,7 +428,7 @@ fn what_a_session_refuses_leaves_it_as_it_was() {
 }
 
 #[test]
-fn json_that_is_nested_without_end() {
+fn deeply_nested_json_is_an_error() {
     for (name, file) in [
         ("llama-text", "config.json"),
         ("llama-text", "generation_config.json"),

@@ -1,5 +1,5 @@
-//! What a checkpoint's files may leave out, say twice or say in another way, and what is then loaded: the rules of
-//! transformers and of llama.cpp, each shown on a tiny checkpoint that was changed.
+//! What a checkpoint's files may omit, repeat or express differently, and how it is then loaded: the rules of
+//! transformers and llama.cpp, each on a modified tiny checkpoint.
 
 mod changed;
 
@@ -13,7 +13,7 @@ use glassbox_tensor::ops::Activation;
 use glassbox_tensor::{Level, Pool, Tensor};
 use serde_json::{Value, json};
 
-/// A configuration of our own, with the weights of `llama-gqa`, which do not matter until they are loaded.
+/// Our own configuration, with the weights of `llama-gqa`, which do not matter until they are loaded.
 fn read(config: Value) -> Result<Config, Error> {
     let directory = Changed::copy("llama-gqa").json("config.json", |value| *value = config);
     Ok(directory.open()?.config().clone())
@@ -30,7 +30,7 @@ fn with(name: &str, keys: Value) -> Result<Config, Error> {
     Ok(directory.open()?.config().clone())
 }
 
-/// The error's text, which must hold each of `parts`.
+/// Asserts that the error's message contains each of `parts`.
 #[track_caller]
 fn assert_says<T>(result: Result<T, Error>, parts: &[&str]) {
     let text = result.err().expect("an error").to_string();
@@ -57,7 +57,7 @@ fn sizes(family: &str) -> Value {
 }
 
 #[test]
-fn what_each_family_means_by_saying_nothing() {
+fn defaults_of_each_family() {
     let gpt2 =
         json!({"model_type": "gpt2", "vocab_size": 9, "n_embd": 12, "n_head": 3, "n_layer": 2, "n_ctx": 40});
     let gpt2 = read(gpt2).unwrap();
@@ -85,7 +85,7 @@ fn what_each_family_means_by_saying_nothing() {
             Some(&RopeConfig { theta: 10_000.0, dims, scaling: RopeScaling::Default })
         );
 
-        // Said to be nothing, which is something else than not said.
+        // An explicit null differs from a missing key.
         let mut config = sizes(family);
         config["num_key_value_heads"] = Value::Null;
         config["sliding_window"] = Value::Null;
@@ -95,7 +95,7 @@ fn what_each_family_means_by_saying_nothing() {
 }
 
 #[test]
-fn null_is_as_good_as_nothing() {
+fn null_counts_as_missing() {
     let optional = [
         "activation_function",
         "add_cross_attention",
@@ -124,7 +124,7 @@ fn null_is_as_good_as_nothing() {
         for key in optional {
             let [absent, null] =
                 [json!("absent"), Value::Null].map(|value| with(name, json!({ key: value })));
-            // Both are errors where another key asks for this one.
+            // Both are errors if another key requires this one.
             let (absent, null) = (absent.ok(), null.ok());
             assert_eq!(absent, null, "{name}: {key}");
             different += usize::from(absent.as_ref() != Some(&original));
@@ -167,7 +167,7 @@ fn a_size_that_is_missing_is_named() {
 }
 
 #[test]
-fn where_the_rotary_parameters_are_looked_for() {
+fn rotary_parameters_are_found_in_old_and_new_keys() {
     let rope = |keys: Value| with("llama-gqa", keys).unwrap().rope(0).unwrap().clone();
     let linear = |factor: f32| RopeScaling::Linear { factor };
     let both = json!({"rope_scaling": {"type": "linear", "factor": 2}, "rope_parameters": {"rope_theta": 7}});
@@ -195,11 +195,12 @@ fn where_the_rotary_parameters_are_looked_for() {
 }
 
 #[test]
-fn what_yarn_means_by_saying_nothing() {
+fn defaults_of_yarn() {
     let yarn = |keys: Value| {
-        let mut told = json!({"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 32});
-        told.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
-        match with("llama-gqa", json!({"rope_parameters": told})).unwrap().rope(0).unwrap().clone().scaling {
+        let mut scaling = json!({"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 32});
+        scaling.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+        match with("llama-gqa", json!({"rope_parameters": scaling})).unwrap().rope(0).unwrap().clone().scaling
+        {
             RopeScaling::Yarn { beta_fast, beta_slow, truncate, attention_factor, .. } => {
                 (beta_fast, beta_slow, truncate, attention_factor)
             }
@@ -218,8 +219,8 @@ fn what_yarn_means_by_saying_nothing() {
 }
 
 #[test]
-fn rotary_parameters_that_give_no_numbers_are_named() {
-    let rope = |told: Value| with("llama-gqa", json!({"rope_scaling": told}));
+fn invalid_rotary_parameters_are_named() {
+    let rope = |scaling: Value| with("llama-gqa", json!({"rope_scaling": scaling}));
     assert_says(rope(json!({"type": "linear"})), &["rope_scaling.factor", "found nothing"]);
     assert_says(rope(json!({"type": "linear", "factor": 0})), &["rope_scaling.factor", "positive"]);
     let llama3 = |low: f32, high: f32| {
@@ -235,7 +236,7 @@ fn rotary_parameters_that_give_no_numbers_are_named() {
 }
 
 #[test]
-fn every_part_that_does_not_run_is_named_in_one_error() {
+fn all_unsupported_parts_are_named_in_one_error() {
     let keys = json!({
         "quantization_config": {"quant_method": "gptq"},
         "add_cross_attention": true,
@@ -257,7 +258,7 @@ fn every_part_that_does_not_run_is_named_in_one_error() {
 }
 
 #[test]
-fn a_family_that_does_not_run_is_named_beside_those_that_do() {
+fn an_unsupported_family_is_named_with_the_supported_ones() {
     assert_says(
         with("llama-gqa", json!({"model_type": "gptj"})),
         &["config.json", "\"gptj\"", "gpt2", "llama, mistral, qwen2, qwen3, gemma3_text"],
@@ -309,7 +310,7 @@ fn which_biases_the_families_have() {
 }
 
 #[test]
-fn which_layers_see_through_a_window() {
+fn layers_with_a_window() {
     let windows = |family: &str, keys: Value| {
         let mut config = sizes(family);
         config["num_hidden_layers"] = json!(3);
@@ -326,9 +327,9 @@ fn which_layers_see_through_a_window() {
     for family in ["qwen2", "qwen3"] {
         assert_eq!(windows(family, json!({"sliding_window": 5})).unwrap(), full);
         let used = |keys: Value| {
-            let mut told = json!({"use_sliding_window": true, "sliding_window": 5});
-            told.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
-            windows(family, told)
+            let mut scaling = json!({"use_sliding_window": true, "sliding_window": 5});
+            scaling.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+            windows(family, scaling)
         };
         assert_eq!(used(json!({})).unwrap(), full, "the first 28 layers see all");
         assert_eq!(used(json!({"max_window_layers": 1})).unwrap(), [None, Some(5), Some(5)]);
@@ -345,13 +346,13 @@ fn which_layers_see_through_a_window() {
 }
 
 #[test]
-fn all_contradictions_are_named_in_one_error() {
+fn all_inconsistencies_are_named_in_one_error() {
     let keys = json!({"num_key_value_heads": 4, "head_dim": 7, "rms_norm_eps": 2});
     assert_says(
         with("llama-gqa", keys),
         &[
             "config.json",
-            "6 query heads cannot share 4 key-value heads",
+            "n_heads 6 is not a multiple of n_kv_heads 4",
             "an even head_dim, found 7",
             "epsilon is 2",
         ],
@@ -359,7 +360,7 @@ fn all_contradictions_are_named_in_one_error() {
     assert_says(with("gpt2-plain", json!({"n_head": 5})), &["d_model 24 is not divisible by 5 heads"]);
     assert_says(
         gguf_with("gpt2-text", &[("gpt2.attention.head_count_kv", Some(V::U32(2)))]),
-        &["gpt2-text.gguf", "each of its 4 query heads, found 2"],
+        &["gpt2-text.gguf", "as many key-value heads as query heads, 4, found 2"],
     );
 }
 
@@ -369,7 +370,10 @@ fn embedding_and_unembedding_tied_or_not() {
     let unembedding = "lm_head.weight";
     let apart = bits(Changed::copy("llama-gqa").open().unwrap());
     let different = Changed::copy("llama-gqa").json("config.json", tie(true));
-    assert!(bits(different.open().unwrap()) == apart, "a head of its own is used, whatever the file says");
+    assert!(
+        bits(different.open().unwrap()) == apart,
+        "a separate unembedding is used, whatever the configuration says"
+    );
 
     let remove = |name: &'static str| {
         move |tensors: &mut std::collections::BTreeMap<String, Tensor>| {
@@ -392,7 +396,7 @@ fn embedding_and_unembedding_tied_or_not() {
     assert!(bits(renamed.open().unwrap()) == together, "the head alone serves both");
 
     let missing = Changed::copy("llama-gqa").tensors(remove(unembedding));
-    assert_says(load(&missing), &["lm_head.weight: missing, should be [101, 36]"]);
+    assert_says(load(&missing), &["lm_head.weight: missing, expected shape [101, 36]"]);
     let missing = Changed::copy("llama-gqa").tensors(remove("model.embed_tokens.weight"));
     assert_says(load(&missing), &["model.embed_tokens.weight: missing"]);
 }
@@ -413,12 +417,12 @@ fn names_with_and_without_the_usual_prefix() {
         assert!(bits(renamed(&with_prefix).open().unwrap()) == expected, "{name} with {prefix}");
         let some =
             renamed(&|i, name| if i % 2 == 0 { strip(name) } else { format!("{prefix}{}", strip(name)) });
-        assert_says(load(&some), &["missing", "has no place"]);
+        assert_says(load(&some), &["missing", "unexpected tensor"]);
     }
 }
 
 #[test]
-fn tables_that_old_files_stored_along_are_left_alone() {
+fn computed_tables_of_old_files_are_ignored() {
     let ones = |shape: &[usize]| Tensor::from_f32(shape, vec![1.0; shape.iter().product()]).unwrap();
     let llama = Changed::copy("llama-gqa").tensors(|tensors| {
         tensors.insert("model.layers.0.self_attn.rotary_emb.inv_freq".into(), ones(&[4]));
@@ -434,7 +438,7 @@ fn tables_that_old_files_stored_along_are_left_alone() {
 }
 
 #[test]
-fn every_tensor_that_does_not_fit_is_named_in_one_error() {
+fn all_wrong_tensors_are_named_in_one_error() {
     let directory = Changed::copy("llama-gqa").tensors(|tensors| {
         tensors.remove("model.layers.0.mlp.up_proj.weight");
         tensors.remove("model.layers.1.input_layernorm.weight");
@@ -446,31 +450,31 @@ fn every_tensor_that_does_not_fit_is_named_in_one_error() {
         load(&directory),
         &[
             "model.safetensors",
-            "model.layers.0.mlp.up_proj.weight: missing, should be [34, 36]",
-            "model.layers.1.input_layernorm.weight: missing, should be [36]",
-            "model.norm.weight: shape [3], should be [36]",
-            "model.layers.0.self_attn.q_proj.bias: has no place in a llama of this shape",
+            "model.layers.0.mlp.up_proj.weight: missing, expected shape [34, 36]",
+            "model.layers.1.input_layernorm.weight: missing, expected shape [36]",
+            "model.norm.weight: expected shape [36], found [3]",
+            "model.layers.0.self_attn.q_proj.bias: unexpected tensor, this llama has no such parameter",
         ],
     );
 }
 
 #[test]
-fn a_number_format_that_cannot_be_read_is_named() {
+fn an_unsupported_number_format_is_named() {
     let directory = Changed::copy("gpt2-plain");
     let path = directory.path().join("model.safetensors");
     let mut bytes = fs::read(&path).unwrap();
     let at = bytes.windows(5).position(|window| window == b"\"F32\"").unwrap();
     bytes[at + 1..at + 4].copy_from_slice(b"I32");
     fs::write(path, bytes).unwrap();
-    assert_says(load(&directory), &["model.safetensors", ": number format I32 cannot be read"]);
+    assert_says(load(&directory), &["model.safetensors", ": unsupported number format I32"]);
 }
 
 #[test]
-fn more_layers_than_tensors_are_not_looked_for() {
+fn more_layers_than_tensors_is_an_error() {
     let directory = Changed::copy("llama-gqa").json("config.json", |config| {
         config["num_hidden_layers"] = json!(4000);
     });
-    assert_says(load(&directory), &["model.safetensors", "4000 layers cannot be made of"]);
+    assert_says(load(&directory), &["model.safetensors", "too few for 4000 layers"]);
 }
 
 #[test]
@@ -490,7 +494,7 @@ fn shards_stay_beside_their_index() {
 }
 
 #[test]
-fn one_file_goes_before_an_index() {
+fn a_single_file_precedes_an_index() {
     let directory = Changed::copy("llama-gqa");
     fs::write(directory.path().join("model.safetensors.index.json"), "no JSON").unwrap();
     assert!(load(&directory).is_ok());
@@ -499,15 +503,15 @@ fn one_file_goes_before_an_index() {
     fs::remove_file(directory.path().join("model.safetensors.index.json")).unwrap();
     assert_says(
         directory.open().map(drop),
-        &["there is no model.safetensors and no model.safetensors.index.json"],
+        &["model.safetensors and model.safetensors.index.json are missing"],
     );
     fs::remove_file(directory.path().join("config.json")).unwrap();
-    assert_says(directory.open().map(drop), &["there is no config.json"]);
+    assert_says(directory.open().map(drop), &["config.json is missing"]);
     assert_says(Checkpoint::open(directory.path().join("gone.gguf")).map(drop), &["gone.gguf"]);
 }
 
 #[test]
-fn the_tokens_that_end_a_text() {
+fn end_of_sequence_tokens() {
     let ends = |config: Value, generation: Option<Value>| {
         let directory =
             Changed::copy("llama-gqa").json("config.json", |value| value["eos_token_id"] = config);
@@ -532,14 +536,14 @@ fn the_tokens_that_end_a_text() {
 }
 
 #[test]
-fn how_the_authors_want_text_to_be_generated() {
+fn recommended_generation_settings() {
     let directory = Changed::copy("llama-gqa").json("generation_config.json", |value| {
         *value = json!({"do_sample": true, "temperature": 1, "top_k": 20, "top_p": 0.5, "repetition_penalty": null});
     });
     let checkpoint = directory.open().unwrap();
-    let told = checkpoint.generation();
-    assert_eq!((told.do_sample, told.temperature, told.top_k), (Some(true), Some(1.0), Some(20)));
-    assert_eq!((told.top_p, told.repetition_penalty), (Some(0.5), None));
+    let scaling = checkpoint.generation();
+    assert_eq!((scaling.do_sample, scaling.temperature, scaling.top_k), (Some(true), Some(1.0), Some(20)));
+    assert_eq!((scaling.top_p, scaling.repetition_penalty), (Some(0.5), None));
 }
 
 /// The configuration of a GGUF with some keys given a value, or removed.
@@ -550,7 +554,7 @@ fn gguf_with(name: &str, keys: &[(&str, Option<V>)]) -> Result<Config, Error> {
 }
 
 #[test]
-fn what_a_gguf_means_by_saying_nothing() {
+fn defaults_of_a_gguf() {
     let name = "llama-text";
     let original = gguf_with(name, &[]).unwrap();
     assert_eq!((original.n_kv_heads, original.head_dim, original.vocab_size), (2, 8, 288));
@@ -645,7 +649,7 @@ fn rotary_parameters_of_a_gguf() {
 }
 
 #[test]
-fn divisors_of_a_gguf_stretch_alone() {
+fn divisors_of_a_gguf_exclude_other_scaling() {
     let divisors = |values: Vec<f32>, factor: Option<V>| {
         let checkpoint = changed_gguf("llama-text", |file| {
             let tensor = Tensor::from_f32([values.len()], values).unwrap();
@@ -658,12 +662,12 @@ fn divisors_of_a_gguf_stretch_alone() {
     assert_eq!(divisors(values.clone(), None).unwrap(), RopeScaling::Divisors(values.clone()));
     assert_eq!(divisors(values.clone(), Some(V::F32(1.0))).unwrap(), RopeScaling::Divisors(values.clone()));
     assert_says(divisors(values, Some(V::F32(2.0))), &["llama.rope.scaling.type", "rope_freqs.weight"]);
-    assert_says(divisors(vec![1.0; 3], None), &["rope_freqs.weight must be F32 [4]"]);
+    assert_says(divisors(vec![1.0; 3], None), &["rope_freqs.weight: expected F32 [4]"]);
     assert_says(divisors(vec![1.0, 0.0, 1.0, 1.0], None), &["rope_freqs.weight", "found 0"]);
 }
 
 #[test]
-fn parts_of_a_gguf_that_do_not_run_are_named_in_one_error() {
+fn unsupported_parts_of_a_gguf_are_named_in_one_error() {
     let keys = [
         ("qwen2.expert_count", Some(V::U32(8))),
         ("qwen2.attention.value_length", Some(V::U32(16))),
@@ -685,7 +689,7 @@ fn a_window_in_a_gguf() {
 }
 
 #[test]
-fn tensors_of_a_gguf_decide_what_its_keys_leave_open() {
+fn tensors_of_a_gguf_decide_what_its_keys_omit() {
     let zeros = |shape: &[usize]| Tensor::from_f32(shape, vec![0.0; shape.iter().product()]).unwrap();
     let expected = bits(changed_gguf("llama-text", |_| ()).unwrap());
     let biased = changed_gguf("llama-text", |file| {

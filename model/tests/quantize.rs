@@ -1,4 +1,4 @@
-//! Checkpoints made into GGUFs: the same model as before, or as near as the format allows, and nothing lost on errors.
+//! Checkpoints converted to GGUFs: the same model, or as close as the format allows, and no files after errors.
 
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod changed;
@@ -43,12 +43,12 @@ fn relative(a: &[f32], b: &[f32]) -> f64 {
     (off / b.iter().map(|b| square(f64::from(*b))).sum::<f64>()).sqrt()
 }
 
-/// Tiny checkpoints that a GGUF cannot describe, and why.
-const INDESCRIBABLE: &[(&str, &str)] = &[
+/// Tiny checkpoints that a GGUF cannot express, and why.
+const NOT_EXPRESSIBLE: &[(&str, &str)] = &[
     ("gemma3_text-layer-types", "the activation function GeluErf in a gemma3"),
-    ("gemma3_text-plain", "not divided by the root"),
+    ("gemma3_text-plain", "not divided by √head_dim"),
     ("gpt2-odd", "the activation function GeluErf"),
-    ("gpt2-unscaled", "not divided by the root"),
+    ("gpt2-unscaled", "not divided by √head_dim"),
     ("gpt_neox-hub", "the activation function GeluTanh in a gpt_neox"),
     ("gpt_neox-whole", "attention without biases"),
     ("llama-head-dim", "the activation function GeluTanh in a llama"),
@@ -68,7 +68,7 @@ fn a_checkpoint_as_f32_gives_the_same_bits() {
     for entry in fs::read_dir(fixture("")).unwrap() {
         let source = entry.unwrap().path();
         let name = source.file_name().unwrap().to_str().unwrap().to_owned();
-        let skipped = INDESCRIBABLE.iter().any(|(indescribable, _)| *indescribable == name);
+        let skipped = NOT_EXPRESSIBLE.iter().any(|(indescribable, _)| *indescribable == name);
         // Llama 3's frequencies are divided in another order: they have a test of their own.
         if skipped || name.contains("llama3") || !source.join("config.json").is_file() {
             continue;
@@ -138,7 +138,7 @@ fn every_mixture_of_every_family_loads_and_loses_less_with_more_bits() {
             relative(&logits(&load(&file)), &exact)
         };
         for format in Format::ALL {
-            // Rows of 32 or 36 numbers: K-formats fall back. These models are random, and so bear rounding badly.
+            // Rows of 32 or 36 values: K-formats fall back. Random models are sensitive to rounding.
             let off = off(format);
             assert!(off < if format == Format::F32 { 1e-12 } else { 0.5 }, "{name} {format}: {off}");
         }
@@ -147,7 +147,7 @@ fn every_mixture_of_every_family_loads_and_loses_less_with_more_bits() {
 }
 
 #[test]
-fn a_gguf_keeps_its_metadata_and_what_it_cannot_hold_smaller() {
+fn a_gguf_keeps_its_metadata_and_tensors_that_cannot_be_converted() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.gguf");
     let source = fixture("gguf").join("llama-text.gguf");
@@ -162,7 +162,7 @@ fn a_gguf_keeps_its_metadata_and_what_it_cannot_hold_smaller() {
     assert_eq!(before.tensors().len(), after.tensors().len());
     for (planned, info) in plan.tensors().iter().zip(after.tensors()) {
         assert_eq!((&planned.entry.name, planned.entry.format), (&info.name, info.element.format().unwrap()));
-        // `d_ff` is 34: those rows are no whole blocks.
+        // `d_ff` is 34: those rows are not whole blocks.
         let (format, reason) = match &*info.name {
             name if name.contains("norm") => (Format::F32, Some(Reason::Small)),
             name if name.contains("ffn_down") => (Format::F16, Some(Reason::RowLength(Format::Q8_0))),
@@ -170,17 +170,17 @@ fn a_gguf_keeps_its_metadata_and_what_it_cannot_hold_smaller() {
         };
         assert_eq!((info.element.format(), planned.reason), (Some(format), reason), "{}", info.name);
     }
-    // Once more, to the same format: the same tensors to the last bit.
+    // Again to the same format: bit-identical tensors.
     let again = folder.path().join("again.gguf");
     assert!(quantize(&file, Format::Q8_0, &again).unwrap().notes().is_empty());
     assert_eq!(fs::read(&file).unwrap(), fs::read(&again).unwrap());
-    // To another one: allowed, with a note.
-    assert!(quantize(&file, Format::Q4_0, &again).unwrap().notes()[0].contains("quantised already"));
+    // To another format: allowed, with a note.
+    assert!(quantize(&file, Format::Q4_0, &again).unwrap().notes()[0].contains("already quantised"));
     load(&again);
 }
 
 #[test]
-fn the_tokenizer_and_the_chat_template_come_along() {
+fn the_tokenizer_and_the_chat_template_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.gguf");
     let texts = ["The river sang!", "été  12345\n\n\tx's I'LL 你好 🙂", "<|endoftext|>a<s>"];
@@ -215,15 +215,15 @@ fn the_tokenizer_and_the_chat_template_come_along() {
 }
 
 #[test]
-fn what_a_gguf_cannot_say_is_an_error_that_names_it() {
-    for (name, told) in INDESCRIBABLE {
+fn what_a_gguf_cannot_express_is_an_error_that_names_it() {
+    for (name, reason) in NOT_EXPRESSIBLE {
         let error = Quantization::plan(fixture(name), Mix::mostly(Format::F32)).err().unwrap().to_string();
-        assert!(error.contains(told) && error.contains("in a GGUF"), "{name}: {error}");
+        assert!(error.contains(reason) && error.contains("which a GGUF cannot express"), "{name}: {error}");
     }
 }
 
 #[test]
-fn a_tensor_that_cannot_be_converted_is_named_and_nothing_is_left_behind() {
+fn a_tensor_that_cannot_be_converted_is_named_and_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.gguf");
     fs::write(&file, "precious").unwrap();
@@ -250,7 +250,7 @@ fn a_tensor_that_cannot_be_converted_is_named_and_nothing_is_left_behind() {
 }
 
 #[test]
-fn any_gguf_will_do_whatever_model_it_is_of() {
+fn a_gguf_of_an_unknown_model_is_converted() {
     let folder = tempfile::tempdir().unwrap();
     let [source, file] = ["source.gguf", "model.gguf"].map(|name| folder.path().join(name));
     let metadata = [("general.architecture".to_owned(), Value::String("unheard-of".to_owned()))];

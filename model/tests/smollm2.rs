@@ -1,4 +1,4 @@
-//! SmolLM2-135M-Instruct, the real model: logits and greedy text of transformers, the same bits on every path.
+//! SmolLM2-135M-Instruct: the logits and greedy text of transformers, and the same bits on every path.
 //!
 //! Runs when `GLASSBOX_SMOLLM2` names the GGUF (`scripts/fetch-smollm2.sh` prints it); must run where `CI` is set.
 
@@ -61,11 +61,11 @@ fn logits_and_greedy_text_are_those_of_transformers() {
 
         let greedy = ids(&prompt["greedy_ids"]);
         session.truncate(0);
-        let likeliest = |logits: &[f32]| {
+        let greedy_pick = |logits: &[f32]| {
             let best = (0..logits.len()).rev().max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
             Ok::<_, Infallible>(best.unwrap() as u32)
         };
-        let generation = Generation::new(&mut session, &prompt_ids, greedy.len(), &[], likeliest).unwrap();
+        let generation = Generation::new(&mut session, &prompt_ids, greedy.len(), &[], greedy_pick).unwrap();
         let generated: Vec<u32> = generation.map(Result::unwrap).collect();
         assert_eq!(generated, greedy, "{name}: the greedy continuation");
     }
@@ -94,10 +94,10 @@ fn a_prompt_of_300_tokens_has_the_same_bits_on_every_path() {
     }
 }
 
-/// Every kind of value in the first, a middle and the last block, the stream after each, the logits: as transformers has
-/// them (`scripts/README.md` says how the dump was made).
+/// All values of the first, a middle and the last block, the stream after each block, and the logits agree with
+/// transformers (`scripts/README.md` describes how the dump was made).
 #[test]
-fn every_value_on_the_way_is_that_of_transformers() {
+fn every_value_agrees_with_transformers() {
     let Some(path) = smollm2() else { return };
     let dump = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/glass/smollm2.safetensors");
     let model = load(&path, 2, Level::detect());

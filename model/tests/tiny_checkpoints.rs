@@ -1,4 +1,4 @@
-//! Tiny random checkpoints of every family, saved by transformers: logits as there, the same greedy tokens.
+//! Tiny random checkpoints of every family, saved by transformers: the same logits and greedy tokens as there.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny")
 }
 
-/// The largest |found - expected| / (1 + |expected|); infinite if anything is not a number.
+/// The largest |found - expected| / (1 + |expected|); infinite if anything is NaN.
 fn distance(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
     let each =
@@ -20,7 +20,7 @@ fn distance(found: &[f32], expected: &[f32]) -> f32 {
 }
 
 #[test]
-fn the_distance_rejects_what_is_wrong() {
+fn the_distance_rejects_wrong_values() {
     let good = [-1.0, 2.0, -30.0];
     assert_eq!(distance(&good, &good), 0.0);
     assert!(distance(&[-1.00001, 2.00001, -30.0002], &good) < 1e-4);
@@ -39,7 +39,7 @@ fn compare(path: &Path, golden: &Path) {
     let model = load(path, 2, Level::detect());
     let golden = SafeTensors::open(golden).unwrap();
     let values = |name: &str| golden.tensor(name).unwrap().to_f32();
-    // Ids are stored as i32, which is no format of ours: read their bytes.
+    // Ids are stored as i32, which the tensor crate does not support: read their bytes.
     let ids = |name: &str| integers(golden.path(), name);
     for prompt in ["long", "short"] {
         let (prompt_ids, logits) = (ids(&format!("{prompt}.ids")), values(&format!("{prompt}.logits")));

@@ -89,7 +89,8 @@ impl Adapters {
         &self.config
     }
 
-    /// The matrices, `base_model.model.….lora_A.weight` and `….lora_B.weight` of each layer, in the order of the layers.
+    /// The matrices, `base_model.model.….lora_A.weight` and `….lora_B.weight` of each layer, in the order of the
+    /// layers.
     pub fn tensors(&self) -> &Parameters {
         &self.tensors
     }

@@ -9,8 +9,9 @@ use crate::tensors::{Layout, ParameterKind, Parameters, Tensors};
 /// Standard deviation of weights and embeddings (Radford et al., 2019).
 const STD: f64 = 0.02;
 
-/// Weights and embeddings from N(0, 0.02²), norms 1, biases 0. The standard deviation of layers that add to the residual
-/// stream is divided by `√(2 · n_layers)`, since that many additions accumulate. Each tensor has its own random stream.
+/// Weights and embeddings from N(0, 0.02²), norms 1, biases 0. The standard deviation of layers that add to the
+/// residual stream is divided by `√(2 · n_layers)`, since that many additions accumulate. Each tensor has its own
+/// random stream.
 pub(crate) fn parameters(plan: &Plan, layout: Arc<Layout>, seed: u64) -> Parameters {
     let mut parameters = Tensors::zeros(layout.clone());
     let residual = STD / (2.0 * plan.blocks.len() as f64).sqrt();

@@ -164,7 +164,8 @@ impl Network {
         &self.plan
     }
 
-    /// The rotary embedding of a layer's queries and keys, for as many positions as [`Network::extend_rotations`] computed.
+    /// The rotary embedding of a layer's queries and keys, for as many positions as [`Network::extend_rotations`]
+    /// computed.
     pub(crate) fn rotation(&self, layer: usize) -> Option<&Rotation> {
         self.rotations.get(self.config.rope_of_layer[layer]?)
     }

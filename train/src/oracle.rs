@@ -216,7 +216,8 @@ impl<F: Float> Pass<'_, F> {
         };
         let mlp_input = if parallel { &saved.x } else { &saved.mid };
         let through_mlp = self.norm_backward(block.mlp_norm, mlp_input, &dnormed2);
-        // Attention's output reaches the end of the block directly, and through the MLP unless the residual is parallel.
+        // Attention's output reaches the end of the block directly, and through the MLP unless the residual is
+        // parallel.
         let mut dmid = dout.clone();
         if !parallel {
             add(&mut dmid, &through_mlp);

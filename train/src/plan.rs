@@ -1,7 +1,7 @@
 //! The training plan: the tensors of a network, and the parts that they belong to.
 //!
-//! The list of parameters is the model crate's ([`spec`]). Tensors are arranged as Hugging Face stores them, so that they
-//! are written to files as they are.
+//! The list of parameters is the model crate's ([`spec`]). Tensors are arranged as Hugging Face stores them, so that
+//! they are written to files as they are.
 
 use std::collections::HashMap;
 
@@ -48,7 +48,8 @@ pub(crate) struct BlockPlan {
 pub(crate) struct QkvPlan {
     /// Their outputs are concatenated.
     pub(crate) linears: Vec<LinearPlan>,
-    /// For each column of queries, keys and values, its column in the outputs of `linears`; `None` if the order is the same.
+    /// For each column of queries, keys and values, its column in the outputs of `linears`; `None` if the order is the
+    /// same.
     pub(crate) order: Option<Vec<usize>>,
 }
 

@@ -46,8 +46,8 @@ impl Random {
         ((u128::from(self.next_u64()) * limit as u128) >> 64) as usize
     }
 
-    /// Approximately normal, with mean 0 and variance 1: the sum of twelve uniform numbers minus 6. It needs no logarithm,
-    /// whose last bit differs between systems.
+    /// Approximately normal, with mean 0 and variance 1: the sum of twelve uniform numbers minus 6. It needs no
+    /// logarithm, whose last bit differs between systems.
     pub fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
     }

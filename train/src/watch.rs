@@ -1,8 +1,8 @@
 //! Snapshots of a model during training, one line of JSON each.
 //!
-//! A snapshot has the loss at each position of the context (later positions have more context), the norms of the gradients
-//! and weights of each block, the most likely tokens after a prompt, and the attention pattern of one head on that prompt.
-//! A series of them shows how a model progresses from noise to letters, words and grammar.
+//! A snapshot has the loss at each position of the context (later positions have more context), the norms of the
+//! gradients and weights of each block, the most likely tokens after a prompt, and the attention pattern of one head on
+//! that prompt. A series of them shows how a model progresses from noise to letters, words and grammar.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -108,8 +108,8 @@ impl Observer for OneHead<'_> {
     }
 }
 
-/// Runs the model on a prompt; returns the prompt's tokens, the most likely next tokens, and the pattern of the head that
-/// `attention` names.
+/// Runs the model on a prompt; returns the prompt's tokens, the most likely next tokens, and the pattern of the head
+/// that `attention` names.
 pub(crate) fn predict(
     model: &Runtime,
     tokenizer: &Tokenizer,

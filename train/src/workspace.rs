@@ -19,8 +19,8 @@ pub(crate) struct Workspace {
 pub(crate) struct Saved {
     /// `[sequences · tokens, (n_heads + 2 · n_kv_heads) · head_dim]`
     pub(crate) qkv: Vec<f32>,
-    /// Queries and keys before their norms, `[sequences · tokens, (n_heads + n_kv_heads) · head_dim]`; empty without q/k
-    /// norms.
+    /// Queries and keys before their norms, `[sequences · tokens, (n_heads + n_kv_heads) · head_dim]`; empty without
+    /// q/k norms.
     pub(crate) qk: Vec<f32>,
     /// Row maxima and sums of the softmax: `[sequences, n_heads, tokens]`
     pub(crate) softmax_stats: Vec<[f32; 2]>,
@@ -66,8 +66,8 @@ pub(crate) struct Scratch {
 }
 
 impl Workspace {
-    /// Resizes the buffers of the forward pass for `sequences` sequences of `tokens` tokens. `block` is any of the network's
-    /// blocks; all have the same parts.
+    /// Resizes the buffers of the forward pass for `sequences` sequences of `tokens` tokens. `block` is any of the
+    /// network's blocks; all have the same parts.
     pub(crate) fn fit(
         &mut self,
         config: &Config,

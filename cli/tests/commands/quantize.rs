@@ -38,7 +38,10 @@ fn a_dry_run_reports_the_plan_and_writes_nothing() {
     let row = |name: &str| tensors.iter().find(|row| row["name"] == name).unwrap();
     assert_eq!(row("output_norm.weight")["to"], "F32");
     assert_eq!(row("blk.0.attn_q.weight")["to"], "Q5_0");
-    assert_eq!(row("blk.0.attn_q.weight")["reason"], "rows are no multiple of 256, as Q4_K needs");
+    assert_eq!(
+        row("blk.0.attn_q.weight")["reason"],
+        "row length is not a multiple of 256, which Q4_K requires"
+    );
     let inspected = glassbox(["inspect", &arg(&out), "--json"]).json();
     assert_eq!(inspected["runs"], Value::from(true));
 }

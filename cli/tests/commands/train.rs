@@ -156,7 +156,7 @@ fn a_run_writes_a_model_that_every_command_loads() {
         glassbox(["generate", "-m", &model, "Once", "-n", "3", "--temp", "0"]).text();
         assert_eq!(glassbox(["predict", "-m", &model, "Once", "--top", "3"]).text().lines().count(), 4);
     }
-    bench.begin("run", &[]).fails(1, &["there is a run in this folder already", "--resume"]);
+    bench.begin("run", &[]).fails(1, &["this folder already contains a run", "--resume"]);
     let weights = bench.weights("run");
     ok(bench.resume("run", &[]).run());
     assert_eq!(bench.weights("run"), weights, "resuming a finished run changes nothing");
@@ -214,16 +214,18 @@ fn only_the_same_run_is_resumed() {
     bench.resume("run", &["--steps", "6"]).fails(1, &["training.steps is 6, was 5"]);
     bench.resume("run", &["--preset", "nano", "--steps", "5"]).fails(1, &["model.d_model is 64, was 16"]);
     fs::write(bench.path("other"), "Another tale altogether.").unwrap();
-    bench.resume("run", &["--data", &bench.arg("other")]).fails(1, &["is another text"]);
+    bench
+        .resume("run", &["--data", &bench.arg("other")])
+        .fails(1, &["is not the text that the run was started with"]);
     ok(bench.resume("run", &["--config", &recipe, "--steps", "5", "--data", &bench.arg("text")]).run());
-    // A checkpoint of another shape, and files that are not checkpoints.
+    // A checkpoint of another size, and files that are not checkpoints.
     let last = bench.path("run/last.safetensors");
     ok(bench.begin("wide", &["--steps", "5"]).run());
     let wide = fs::read_to_string(bench.path("wide/recipe.toml")).unwrap();
     fs::write(bench.path("wide/recipe.toml"), wide.replace("d_model = 16", "d_model = 32")).unwrap();
     bench.resume("wide", &[]).fails(1, &["last.safetensors", "shape"]);
     fs::copy(bench.path("run/model.safetensors"), &last).unwrap();
-    bench.resume("run", &[]).fails(1, &["it is not a checkpoint of a run"]);
+    bench.resume("run", &[]).fails(1, &["not a checkpoint of a training run"]);
     fs::write(&last, "nothing").unwrap();
     bench.resume("run", &[]).fails(1, &["last.safetensors"]);
     fs::write(bench.path("run/recipe.toml"), "[model]\nfamily = 3").unwrap();

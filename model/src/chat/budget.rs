@@ -1,13 +1,13 @@
-//! How much work a template may do.
+//! The work budget of a template.
 //!
-//! minijinja counts one unit for each instruction and one for each 64 bytes that a template makes. Real templates need
-//! some hundred units, about a hundred more a message, and a few copies of the conversation. The budget is generous to
-//! all of them, and bounds a hostile one to a moment and some megabytes.
+//! minijinja counts one unit per instruction and per 64 bytes of output. Real templates need a few hundred units, about
+//! a hundred more per message, and a few copies of the conversation. The budget is several times that, and limits a
+//! hostile template to a moment and a few megabytes.
 //!
-//! Some things escape the count. Expressions within expressions are read by recursion, and lists within lists are
-//! compared and dropped so: the stack must be as deep as the source and the budget let them nest. A list that holds one
-//! list twice, which holds one list twice, and so on, is small in memory but endless when it is compared or joined to a
-//! string; so there is a time limit too. And the source is limited in length.
+//! Some work is not counted. Nested expressions are parsed recursively, and nested lists are compared and dropped
+//! recursively, so the stack must be deep enough for what the source and the budget allow. A list that contains one
+//! list twice, which contains one list twice, and so on, is small in memory but takes exponential time to compare or
+//! print, so there is a time limit too. The source is limited in length.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -19,26 +19,26 @@ const BASE: u64 = 20_000;
 const PER_BYTE: u64 = 4;
 const MOST: u64 = 2_000_000;
 
-/// The longest source that is read. The longest templates in use have about a quarter of it.
+/// Maximum length of the source in bytes, about four times that of the longest templates in use.
 pub(super) const LONGEST: usize = 1 << 17;
 
-/// An assignment in a loop takes some seven units and can nest a list by one level, for which the recursion through it
+/// An assignment in a loop takes about seven units and can nest a list one level deeper; recursion through a level
 /// takes less than a kilobyte of stack.
 const STACK_PER_UNIT: usize = 160;
-/// The worst case is `a()()()…`, with some four kilobytes for two bytes where the code is not optimised.
+/// The worst case is `a()()()…`, with about four kilobytes per two bytes in unoptimised builds.
 const STACK_PER_BYTE: usize = 2560;
 const STACK: usize = 2 << 20;
 
 const TIME: Duration = Duration::from_secs(3);
 
-/// The budget for a template and a conversation of so many bytes.
+/// The budget for a template and a conversation of these sizes in bytes.
 pub(super) fn fuel(template_bytes: usize, conversation_bytes: usize) -> u64 {
     let bytes = (template_bytes as u64).saturating_add(conversation_bytes as u64);
     BASE.saturating_add(bytes.saturating_mul(PER_BYTE)).min(MOST)
 }
 
-/// Does the work on a thread whose stack fits a template of so many bytes and the budget. When the time is up the
-/// thread is left to itself.
+/// Runs the work on a thread whose stack is sufficient for the template's size and the budget. When the time limit
+/// expires, the thread is abandoned.
 pub(super) fn run<T: Send + 'static>(
     template: &str,
     template_bytes: usize,
@@ -47,7 +47,7 @@ pub(super) fn run<T: Send + 'static>(
 ) -> Result<T, Error> {
     let (sender, receiver) = mpsc::sync_channel(1);
     let send = move || {
-        // Nobody receives any more when the time was up.
+        // The receiver is gone if the time limit expired.
         let _ = sender.send(work());
     };
     let no_thread = |message: String| Error::NoThread { template: template.to_owned(), message };

@@ -1,25 +1,25 @@
-//! Which template a checkpoint has, and which special tokens it sees.
+//! Finds a checkpoint's chat template and its special tokens.
 //!
-//! Checkpoints keep the template in one of three places: in `tokenizer_config.json` under `chat_template` (a text, or a
-//! list of named texts), in a file `chat_template.jinja` beside it, or in a GGUF's `tokenizer.chat_template`. The
-//! special tokens stand in `tokenizer_config.json`, each a text or an object with the text in `content`.
+//! Checkpoints keep the template in one of three places: in `tokenizer_config.json` under `chat_template` (a string, or
+//! a list of named strings), in a file `chat_template.jinja` beside it, or in a GGUF's `tokenizer.chat_template`. The
+//! special tokens are in `tokenizer_config.json`, each a string or an object with `content`.
 
 use serde_json::Value;
 
 use super::{ChatTemplate, Error};
 
-/// The names of the special tokens that templates see.
+/// The names of the special tokens available to templates.
 const TOKEN_NAMES: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
-/// The special tokens by name, such as `bos_token`. A template that uses one which is not here gets nothing for it.
+/// The special tokens by name, such as `bos_token`. Missing ones are undefined in templates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpecialTokens {
     tokens: Vec<(String, String)>,
 }
 
 impl SpecialTokens {
-    /// The tokens with which a text begins and ends, where the model has them.
+    /// With the bos and eos token, if the model has them.
     pub fn new(bos_token: Option<&str>, eos_token: Option<&str>) -> SpecialTokens {
         let named = [("bos_token", bos_token), ("eos_token", eos_token)];
         let present =
@@ -69,11 +69,10 @@ impl SpecialTokens {
 }
 
 impl ChatTemplate {
-    /// The template of a checkpoint directory, or none where it has none.
+    /// The template of a checkpoint directory, or `None`.
     ///
-    /// `config` is the value of `tokenizer_config.json`; `jinja` the text of `chat_template.jinja`, which comes first
-    /// where both exist, as in transformers. `name` chooses among several templates; without it the one named `default`
-    /// is taken.
+    /// `config` is the value of `tokenizer_config.json`; `jinja` the text of `chat_template.jinja`, which takes
+    /// precedence, as in transformers. `name` selects one of several templates; the default is the one named `default`.
     pub fn of_directory(
         config: Option<&Value>,
         jinja: Option<&str>,
@@ -110,7 +109,7 @@ impl ChatTemplate {
         }
     }
 
-    /// The template of a GGUF file, the text of its key `tokenizer.chat_template`.
+    /// The template of a GGUF file, the value of its key `tokenizer.chat_template`.
     pub fn of_gguf(source: &str, tokens: SpecialTokens) -> Result<ChatTemplate, Error> {
         ChatTemplate::parse("tokenizer.chat_template", source, tokens)
     }

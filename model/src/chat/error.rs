@@ -1,87 +1,87 @@
-//! What can go wrong with a chat template, and where.
+//! Errors of chat templates, with their position.
 
 use std::fmt;
 
 use minijinja::ErrorKind;
 
-/// Why a chat template could not be found, read or rendered.
+/// An error of finding, parsing or rendering a chat template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The template is not valid, or it failed while rendering.
+    /// The template is invalid, or it failed while rendering.
     Template {
-        /// Where the template comes from.
+        /// The template's name.
         template: String,
         /// The line, counted from 1.
         line: usize,
         /// The character in the line, counted from 1.
         column: usize,
-        /// The piece of the template, at most a line of it; empty where it is unknown.
+        /// An excerpt of the template, at most a line; empty if unknown.
         excerpt: String,
         /// What is wrong.
         message: String,
     },
-    /// The template itself refuses the conversation, by `raise_exception`.
+    /// The template rejected the conversation with `raise_exception`.
     Raised {
-        /// Where the template comes from.
+        /// The template's name.
         template: String,
         /// The line, counted from 1.
         line: usize,
         /// The character in the line, counted from 1.
         column: usize,
-        /// The template's own words.
+        /// The template's message.
         message: String,
     },
-    /// The template is longer than any real one.
+    /// The template exceeds the length limit.
     TooLong {
-        /// Where the template comes from.
+        /// The template's name.
         template: String,
         /// Its length.
         bytes: usize,
-        /// The most that is read.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// The template did more work than any real template needs for a conversation of this length.
+    /// The template exceeded its work budget or time limit.
     TooMuchWork {
-        /// Where the template comes from.
+        /// The template's name.
         template: String,
-        /// The line at which it was stopped, counted from 1; none where its time was up.
+        /// The line at which it was stopped, counted from 1; `None` after a timeout.
         line: Option<usize>,
     },
-    /// The system has no thread or no stack for the template, or the thread failed.
+    /// The template's thread could not be started, or it failed.
     NoThread {
-        /// Where the template comes from.
+        /// The template's name.
         template: String,
         /// What happened.
         message: String,
     },
     /// The variables for a template are not valid JSON.
     Json {
-        /// The variable, or `chat` where it is all of them.
+        /// The variable, or `chat` for all of them.
         name: String,
-        /// What is wrong and where.
+        /// The parser's message.
         message: String,
     },
-    /// A file holds something else than was expected at a key.
+    /// A key of a file has a value of the wrong type.
     WrongType {
         /// The key.
         key: String,
-        /// What can stand there.
+        /// The expected value.
         expected: &'static str,
-        /// What stands there.
+        /// The value found.
         found: String,
     },
     /// There is no template of this name.
     NoSuchTemplate {
-        /// The name asked for.
+        /// The requested name.
         name: String,
-        /// The names there are.
+        /// The available names.
         found: Vec<String>,
     },
 }
 
 impl Error {
-    /// The error of minijinja as ours, with the column that its byte range tells.
+    /// Converts an error of minijinja, with the column of its byte range.
     pub(super) fn of(template: &str, source: &str, error: minijinja::Error) -> Error {
         let template = template.to_owned();
         let range = error.range().filter(|range| source.is_char_boundary(range.start));
@@ -112,7 +112,7 @@ impl fmt::Display for Error {
                 if excerpt.is_empty() { Ok(()) } else { write!(f, ", at `{excerpt}`") }
             }
             Error::Raised { template, line, column, message } => {
-                write!(f, "chat template {template} refuses this conversation: {message} ")?;
+                write!(f, "chat template {template} rejects this conversation: {message} ")?;
                 write!(f, "(line {line}, column {column})")
             }
             Error::TooLong { template, bytes, limit } => {
@@ -123,7 +123,7 @@ impl fmt::Display for Error {
                 if let Some(line) = line {
                     write!(f, " at line {line}")?;
                 }
-                write!(f, ": it does far more work than a conversation of this length needs")
+                write!(f, ": it exceeded the work limit for a conversation of this length")
             }
             Error::NoThread { template, message } => {
                 write!(f, "chat template {template}: its thread failed: {message}")
@@ -133,7 +133,7 @@ impl fmt::Display for Error {
                 write!(f, "`{key}`: expected {expected}, found {found}")
             }
             Error::NoSuchTemplate { name, found } => {
-                write!(f, "no chat template named `{name}`; there are: {}", found.join(", "))
+                write!(f, "no chat template named `{name}`; available: {}", found.join(", "))
             }
         }
     }
@@ -141,7 +141,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What `raise_exception` was called with.
+/// The message of `raise_exception`.
 #[derive(Debug)]
 pub(super) struct Raised(pub(super) String);
 
@@ -162,7 +162,7 @@ fn is_out_of_fuel(error: &minijinja::Error) -> bool {
     errors.any(|error| error.kind() == ErrorKind::OutOfFuel)
 }
 
-/// The error, its cause, the cause of that, and so on.
+/// The error and its chain of causes.
 fn causes(error: &minijinja::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
     let first: &(dyn std::error::Error + 'static) = error;
     std::iter::successors(Some(first), |error| error.source())

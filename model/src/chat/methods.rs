@@ -1,10 +1,10 @@
-//! Python's methods, where minijinja's own collection of them lacks one or differs.
+//! Python's string and dict methods that minijinja-contrib lacks or implements differently.
 
 use minijinja::value::{Kwargs, Tuple, Value, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State};
 use minijinja_contrib::pycompat;
 
-/// Calls a method of a value: ours where there is one, else minijinja-contrib's.
+/// Calls a method of a value: ours if there is one, otherwise minijinja-contrib's.
 pub(super) fn call(
     state: &mut State,
     value: &Value,
@@ -72,7 +72,7 @@ fn of_string(text: &str, method: &str, arguments: &[Value]) -> Result<Option<Val
     }))
 }
 
-/// Without the given characters at both ends, or without white space.
+/// Strips the given characters, or white space, from both ends.
 pub(super) fn strip<'a>(text: &'a str, characters: Option<&str>) -> &'a str {
     text.trim_matches(|c| strips(c, characters))
 }
@@ -109,8 +109,8 @@ fn split(text: &str, separator: Option<Value>, most: usize, from_right: bool) ->
     Ok(parts.into_iter().map(Value::from).collect())
 }
 
-/// The words, in the order in which they are found. Once `most` splits are made, the rest of the text is the last one,
-/// with the white space at its far end.
+/// The words in the order in which they are found. After `most` splits, the rest of the text is the last word,
+/// including white space at its far end.
 fn words(text: &str, most: usize, from_right: bool) -> Vec<&str> {
     let next = |rest: &'_ str| -> (usize, usize) {
         // The next word's start and end.
@@ -154,7 +154,7 @@ fn title(text: &str) -> String {
         if in_word {
             out.extend(c.to_lowercase());
         } else {
-            // A ligature's capital is several letters, of which only the first stays a capital: ﬁ gives Fi.
+            // A ligature's upper case is several letters, of which only the first remains upper case: ﬁ gives Fi.
             let mut capital = c.to_uppercase();
             out.extend(capital.next());
             out.extend(capital.flat_map(char::to_lowercase));

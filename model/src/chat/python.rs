@@ -1,18 +1,18 @@
-//! Values as Python writes them: `str`, `repr` and `json.dumps`.
+//! Formats values as Python does: `str`, `repr` and `json.dumps`.
 //!
-//! Templates were written against Python, and models were trained on what came out, down to the space after a comma in
-//! a tool's JSON schema. The writers count their work against the template's budget, because a small nest of lists that
-//! contain the same list twice can be astronomically long in print.
+//! Templates were written for Python, and models were trained on its output, down to the space after a comma in a
+//! tool's JSON schema. The writers count against the template's budget, because nested lists that contain the same list
+//! twice can have exponentially long output.
 
 use std::fmt::Write;
 
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 
-/// Deeper nests than this are refused.
+/// Maximum nesting depth.
 const DEEPEST: usize = 100;
 
-/// `str(value)`; nothing for an undefined value.
+/// `str(value)`; empty for an undefined value.
 pub(super) fn text(state: &State, value: &Value) -> Result<String, Error> {
     let mut out = String::new();
     match value.kind() {
@@ -61,7 +61,7 @@ fn repr(state: &State, value: &Value, out: &mut String, depth: usize) -> Result<
     Ok(())
 }
 
-/// In single quotes, or in double quotes where the text has only single ones.
+/// In single quotes, or in double quotes if the text contains only single ones.
 fn repr_string(text: &str, out: &mut String) {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     out.push(quote);
@@ -85,8 +85,8 @@ fn repr_string(text: &str, out: &mut String) {
     out.push(quote);
 }
 
-/// Whether `repr` writes the character as it is: not control or format characters, separators but the space, or code
-/// points without a character. Rust's own debug text makes the same choice for a character that is not the first.
+/// Whether `repr` writes the character unescaped: not control or format characters, separators other than the space, or
+/// unassigned code points. Rust's debug output makes the same choice for a character that is not the first.
 fn is_printable(c: char) -> bool {
     let pair: String = ['a', c].iter().collect();
     matches!(c, '\'' | '"') || pair.escape_debug().nth(1) == Some(c)
@@ -110,7 +110,7 @@ fn float(x: f64) -> String {
     }
 }
 
-/// How `json.dumps` is to write.
+/// The format of `json.dumps`.
 #[derive(Debug)]
 pub(super) struct JsonFormat {
     ascii: bool,
@@ -121,7 +121,7 @@ pub(super) struct JsonFormat {
 }
 
 impl JsonFormat {
-    /// The arguments of `json.dumps`; none stands for what it does by default.
+    /// From the arguments of `json.dumps`; `None` means the default.
     pub(super) fn new(
         ascii: &Value,
         indent: &Value,
@@ -156,7 +156,7 @@ impl JsonFormat {
     }
 }
 
-/// `json.dumps(value)` in the given format. What is no JSON, an undefined value above all, is an error.
+/// `json.dumps(value)` in the given format. Values that are not JSON, such as undefined ones, are an error.
 pub(super) fn json(state: &State, value: &Value, format: &JsonFormat) -> Result<String, Error> {
     let mut out = String::new();
     write_json(state, value, format, &mut out, 0)?;
@@ -273,7 +273,7 @@ fn not_json(what: &str) -> Error {
     Error::new(ErrorKind::BadSerialization, format!("tojson: {what} cannot be written as JSON"))
 }
 
-/// Counts one value against the budget and the depth.
+/// Counts one value against the budget, and checks the depth.
 fn step(state: &State, depth: usize) -> Result<(), Error> {
     if depth > DEEPEST {
         let message = format!("a value is nested deeper than {DEEPEST} levels");

@@ -1,11 +1,11 @@
-//! The template's text made ready for minijinja: line ends as Jinja takes them, and `{% generation %}` passed over.
+//! Prepares a template's source for minijinja: normalises line ends and replaces `{% generation %}` blocks.
 //!
-//! Every replacement is as long as what it replaces, so that lines and columns in errors stay true.
+//! Replacements have the same length, so lines and columns in errors are correct.
 
-/// The source with `\r\n` and `\r` turned into `\n`, and each generation block turned into a plain block.
+/// The source with `\r\n` and `\r` replaced by `\n`, and each generation block by a plain block.
 ///
-/// In transformers `{% generation %}` … `{% endgeneration %}` marks what the assistant says, and variables that are set
-/// inside stay inside. `{% with %}` is the block of Jinja that has this effect and no other.
+/// In transformers `{% generation %}` … `{% endgeneration %}` marks the assistant's messages, and variables set inside
+/// are local. `{% with %}` is the Jinja block with exactly this effect.
 pub(super) fn prepare(source: &str) -> String {
     let mut source = source.replace("\r\n", "\n").replace('\r', "\n");
     for tag in block_tags(&source) {
@@ -21,7 +21,7 @@ pub(super) fn prepare(source: &str) -> String {
     source
 }
 
-/// What stands between `{%` and `%}`, for each block tag outside of comments, expressions and raw blocks.
+/// The contents between `{%` and `%}` of each block tag outside comments, expressions and raw blocks.
 fn block_tags(source: &str) -> Vec<std::ops::Range<usize>> {
     let mut tags = Vec::new();
     let mut at = 0;
@@ -32,7 +32,7 @@ fn block_tags(source: &str) -> Vec<std::ops::Range<usize>> {
         } else if rest.starts_with("{{") {
             end_of_code(source, open + 2, "}}").map_or(source.len(), |end| end + 2)
         } else if rest.starts_with("{%") {
-            // A tag without an end is left to the parser, which knows what to say of it.
+            // The parser reports a tag without an end.
             let Some(end) = end_of_code(source, open + 2, "%}") else { break };
             tags.push(open + 2..end);
             if tag_name(&source[open + 2..end]) == "raw" { end_of_raw(source, end + 2) } else { end + 2 }
@@ -43,12 +43,12 @@ fn block_tags(source: &str) -> Vec<std::ops::Range<usize>> {
     tags
 }
 
-/// What a tag says, without the marks for white space.
+/// The contents of a tag without white space control marks.
 fn tag_name(tag: &str) -> &str {
     tag.trim_matches(|c: char| c == '-' || c == '+' || c.is_whitespace())
 }
 
-/// The place of `close`, strings being skipped.
+/// The position of `close` outside strings.
 fn end_of_code(source: &str, start: usize, close: &str) -> Option<usize> {
     let bytes = source.as_bytes();
     let mut quote = None;
@@ -66,7 +66,7 @@ fn end_of_code(source: &str, start: usize, close: &str) -> Option<usize> {
     None
 }
 
-/// The place of the tag that ends a raw block.
+/// The position of the tag that ends a raw block.
 fn end_of_raw(source: &str, start: usize) -> usize {
     let mut at = start;
     while let Some(open) = source[at..].find("{%").map(|found| at + found) {

@@ -1,7 +1,7 @@
 //! `strftime_now`: the date in a system prompt.
 //!
-//! The conversion from a day count to a date is H. Hinnant's ("chrono-compatible low-level date algorithms", 2013). It
-//! counts the years from March on, so that the leap day comes last, in eras of 400 years.
+//! The conversion of a day count to a date follows H. Hinnant ("chrono-compatible low-level date algorithms", 2013):
+//! years start in March, so that the leap day is the last day, in eras of 400 years.
 
 use minijinja::{Error, ErrorKind};
 
@@ -23,7 +23,7 @@ const MONTHS: [&str; 12] = [
 const WEEKDAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// Writes the time, given in seconds since 1970, in Python's `strftime` format (English names, as in the C locale). An
+/// Formats the time, given in seconds since 1970, in Python's `strftime` format (English names, as in the C locale). An
 /// unknown directive is an error.
 pub(super) fn strftime(format: &str, seconds: i64) -> Result<String, Error> {
     let days = seconds.div_euclid(SECONDS_PER_DAY);
@@ -95,14 +95,14 @@ fn date(days: i64) -> (i64, i64, i64) {
     let day_of_era = shifted.rem_euclid(DAYS_PER_ERA);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Months from March on have 30.6 days on average, in a pattern that this division follows exactly.
+    // Months from March on have 30.6 days on average; this division follows their pattern exactly.
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
-/// The day's number in its year, counted from 1: how many days on the year was still the one before, and one.
+/// The day of the year, counted from 1.
 fn day_of_year(days: i64, year: i64) -> i64 {
     (0..366).find(|&back| date(days - back - 1).0 != year).map_or(366, |back| back + 1)
 }

@@ -1,9 +1,9 @@
 //! Gemma 3: Llama, except
 //!
 //! - embeddings are multiplied by `√d_model`;
-//! - norms stand behind each layer too, and every head's query and key is normed; Hugging Face stores `w − 1`;
-//! - most layers attend to a sliding window, every sixth to all positions, with rotary embeddings of their own;
-//! - scores are divided by the root of a number that need not be `head_dim`, and the gate is GELU.
+//! - there are norms also after each layer, and q/k norms; Hugging Face stores their weights as `w − 1`;
+//! - most layers have a sliding window, every sixth attends to all positions; each kind has its own rotary embedding;
+//! - scores are divided by the square root of a configured number instead of `head_dim`, and the gate is GELU.
 //!
 //! Gemma Team, "Gemma 3 technical report" (2025).
 
@@ -20,14 +20,14 @@ use crate::metadata::{Metadata, MetadataWriter};
 use crate::rope::{RopeConfig, RopeScaling};
 use crate::spec::{Names, Role};
 
-/// The rotary embedding of layers that attend to all positions, and that of layers with a window.
+/// Indices of the rotary embeddings of layers without and with a window.
 const GLOBAL: usize = 0;
 const LOCAL: usize = 1;
 
-/// Every so many layers, one attends to all positions.
+/// One of this many layers attends to all positions.
 const PATTERN: usize = 6;
 
-/// The base of the local rotary embedding where nothing is said.
+/// The default base of the local rotary embedding.
 const LOCAL_THETA: f32 = 10_000.0;
 
 pub(super) const FAMILY: Family = Family {
@@ -57,7 +57,7 @@ pub(super) const FAMILY: Family = Family {
     ..llama::FAMILY
 };
 
-/// `config` with the window and the rotary embedding that each layer has.
+/// `config` with each layer's window and rotary embedding.
 fn layered(config: Config, global: RopeConfig, local: RopeConfig, windows: Vec<Option<usize>>) -> Config {
     let rope_of = |window: &Option<usize>| Some(if window.is_some() { LOCAL } else { GLOBAL });
     Config {
@@ -111,19 +111,23 @@ fn from_hf(fields: &Fields) -> Result<Config, Error> {
 /// `rope_theta` and `rope_scaling` for the global and `rope_local_base_freq` for the local one.
 fn ropes(fields: &Fields, sizes: &Sizes) -> Result<[RopeConfig; 2], Error> {
     let (dims, context) = (sizes.head_dim, sizes.context_length as f32);
-    let told = hf_rope::told(fields)?;
-    let of_type = |layer_type: &str| match &told {
-        Some(told) if told.has_objects() => told.object(layer_type),
+    let rope_fields = hf_rope::rope_fields(fields)?;
+    let of_type = |layer_type: &str| match &rope_fields {
+        Some(rope_fields) if rope_fields.has_objects() => rope_fields.object(layer_type),
         _ => Ok(None),
     };
     let global = match of_type("full_attention")? {
-        Some(told) => hf_rope::read_told(fields, Some(&told), dims, context, 1e6)?,
-        None => {
-            hf_rope::read_told(fields, told.as_ref().filter(|told| !told.has_objects()), dims, context, 1e6)?
-        }
+        Some(rope_fields) => hf_rope::read_told(fields, Some(&rope_fields), dims, context, 1e6)?,
+        None => hf_rope::read_told(
+            fields,
+            rope_fields.as_ref().filter(|rope_fields| !rope_fields.has_objects()),
+            dims,
+            context,
+            1e6,
+        )?,
     };
     let local = match of_type("sliding_attention")? {
-        Some(told) => hf_rope::read_told(fields, Some(&told), dims, context, LOCAL_THETA)?,
+        Some(rope_fields) => hf_rope::read_told(fields, Some(&rope_fields), dims, context, LOCAL_THETA)?,
         None => {
             let theta = fields.number("rope_local_base_freq")?.unwrap_or(LOCAL_THETA);
             if theta.is_nan() || theta <= 1.0 {
@@ -173,7 +177,7 @@ fn to_gguf(config: &Config, keys: &mut MetadataWriter) {
     keys.head_dim(config);
     keys.implied_activation(config, Activation::GeluTanh);
     keys.implied_score_scale(config);
-    // What all published models have is left out, as llama.cpp's own converter does.
+    // Omit what all published models have, as llama.cpp's converter does.
     if let Some(window) = config.windows.iter().copied().flatten().next() {
         keys.size("attention.sliding_window", window);
         if windows(config.n_layers, PATTERN, window) != config.windows {

@@ -1,4 +1,4 @@
-//! llama.cpp's names of a decoder's tensors, the same for every architecture.
+//! llama.cpp's tensor names, the same for every architecture.
 
 use crate::spec::{NameList, Names, Role};
 

@@ -1,10 +1,10 @@
 //! GPT-2: Llama, except
 //!
-//! - a learned vector for each position is added to the embedding, and nothing is rotated;
+//! - a learned position embedding is added to the token embedding, instead of rotary embedding;
 //! - layer norms, with biases, and a bias on every linear layer;
-//! - a feed-forward layer without a gate, with GELU;
-//! - a key-value head for each query head, the three projections stored as one matrix; Hugging Face stores the
-//!   matrices of linear layers as `[inputs, outputs]`.
+//! - an MLP without a gate, with GELU;
+//! - a key-value head per query head; the three projections are stored as one matrix. Hugging Face stores the matrices
+//!   of linear layers as `[inputs, outputs]`.
 //!
 //! Radford et al., "Language models are unsupervised multitask learners" (2019).
 
@@ -134,7 +134,7 @@ fn contradictions(config: &Config) -> Vec<String> {
     let (heads, kv_heads) = (config.n_heads, config.n_kv_heads);
     if kv_heads != heads {
         wrong.push(format!(
-            "a gpt2 has a key-value head for each of its {heads} query heads, found {kv_heads}"
+            "gpt2: expected as many key-value heads as query heads, {heads}, found {kv_heads}"
         ));
     }
     if heads.saturating_mul(config.head_dim) != config.d_model {

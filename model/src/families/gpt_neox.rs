@@ -1,10 +1,10 @@
 //! GPT-NeoX (Pythia): Llama, except
 //!
-//! - attention and the feed-forward layer read the same residual stream (some do not);
+//! - parallel residual: attention and MLP read the same residual stream (optional);
 //! - layer norms, with biases, and biases on the linear layers;
-//! - rotary positions turn only the first part of each head;
-//! - a feed-forward layer without a gate, with GELU;
-//! - a key-value head for each query head; Hugging Face stores the three projections as one matrix, head by head.
+//! - partial rotary embedding: only the first components of each head are rotated;
+//! - an MLP without a gate, with GELU;
+//! - a key-value head per query head; Hugging Face stores the three projections as one matrix, head by head.
 //!
 //! Black et al., "GPT-NeoX-20B" (2022).
 
@@ -22,7 +22,7 @@ use crate::spec::{Fused, Names, Role};
 
 const QKV: &[Role] = &[Role::Q, Role::K, Role::V];
 
-/// The share of each head that is turned, where nothing is said.
+/// The default fraction of each head that is rotated.
 const ROTARY_SHARE: f32 = 0.25;
 
 pub(super) const FAMILY: Family = Family {
@@ -65,7 +65,7 @@ pub(super) const FAMILY: Family = Family {
     ..llama::FAMILY
 };
 
-/// The shape that all settings share.
+/// The configuration before optional settings.
 fn shape(sizes: Sizes) -> Config {
     Config {
         family: FAMILY.name,
@@ -80,20 +80,20 @@ fn shape(sizes: Sizes) -> Config {
     }
 }
 
-/// The residual that `use_parallel_residual` asks for.
+/// The residual of `use_parallel_residual`.
 fn residual(parallel: Option<bool>) -> Residual {
     if parallel.unwrap_or(true) { Residual::Parallel } else { Residual::Sequential }
 }
 
 fn from_hf(fields: &Fields) -> Result<Config, Error> {
     let sizes = hf::sizes(fields, 2048)?;
-    // The family has neither grouped queries nor heads of another length.
+    // The family has no grouped-query attention, and head_dim is always d_model / n_heads.
     let sizes = Sizes { n_kv_heads: sizes.n_heads, head_dim: sizes.d_model / sizes.n_heads, ..sizes };
     let keys = ["partial_rotary_factor", "rotary_pct"];
     let dims = hf_rope::partial_dims(fields, &keys, ROTARY_SHARE, sizes.head_dim)?;
-    let told = hf_rope::told(fields)?;
+    let rope_fields = hf_rope::rope_fields(fields)?;
     let theta = fields.number("rotary_emb_base")?.unwrap_or(10_000.0);
-    let rope = hf_rope::read_told(fields, told.as_ref(), dims, sizes.context_length as f32, theta)?;
+    let rope = hf_rope::read_told(fields, rope_fields.as_ref(), dims, sizes.context_length as f32, theta)?;
     let bias = fields.flag("attention_bias")?.unwrap_or(true);
     Ok(Config {
         tied: fields.flag("tie_word_embeddings")?.unwrap_or(false),
@@ -143,7 +143,7 @@ fn from_gguf(metadata: &Metadata<'_>) -> Result<Config, Error> {
 fn to_gguf(config: &Config, keys: &mut MetadataWriter) {
     keys.number("attention.layer_norm_epsilon", config.norm_epsilon);
     keys.own("use_parallel_residual", gguf::Value::Bool(config.residual == Residual::Parallel));
-    // llama.cpp computes GELU by its tanh approximation, whichever of the two a model was trained with.
+    // llama.cpp uses the tanh approximation of GELU, whichever of the two a model was trained with.
     keys.implied_activation(config, Activation::GeluErf);
     keys.implied_score_scale(config);
     keys.refuse(!config.qkv_bias, || "attention without biases".to_owned());
@@ -155,7 +155,7 @@ fn contradictions(config: &Config) -> Vec<String> {
     let mut wrong = Vec::new();
     if kv_heads != heads {
         wrong.push(format!(
-            "a gpt_neox has a key-value head for each of its {heads} query heads, found {kv_heads}"
+            "gpt_neox: expected as many key-value heads as query heads, {heads}, found {kv_heads}"
         ));
     }
     if heads.saturating_mul(config.head_dim) != d_model {

@@ -1,4 +1,4 @@
-//! What the `config.json` of all families have in common: keys old and new, defaults, activation functions, windows.
+//! The keys of `config.json` that families share: old and new names, defaults, activation functions, windows.
 
 use glassbox_tensor::ops::Activation;
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::fields::Fields;
 use crate::rope::RopeConfig;
 
-/// Settings that would change the results and are not followed.
+/// Unsupported settings that would change the results.
 pub(super) fn unsupported_parts(fields: &Fields, family: &Family) -> Result<Vec<String>, Error> {
     let mut parts = Vec::new();
     if fields.get("quantization_config").is_some() {
@@ -31,12 +31,12 @@ pub(super) fn unsupported_parts(fields: &Fields, family: &Family) -> Result<Vec<
     let name = fields.text(key)?.unwrap_or(default);
     if activation_named(name).is_none() {
         let known = "gelu, gelu_new, gelu_pytorch_tanh, quick_gelu, silu, relu, relu2";
-        parts.push(format!("{key} {name:?} (there are {known})"));
+        parts.push(format!("{key} {name:?} (supported: {known})"));
     }
     Ok(parts)
 }
 
-/// The activation function. [`unsupported_parts`] has made sure that it is a known one.
+/// The activation function. [`unsupported_parts`] has checked that it is supported.
 pub(super) fn activation(fields: &Fields, family: &Family) -> Result<Activation, Error> {
     let (key, default) = family.activation;
     let name = fields.text(key)?.unwrap_or(default);
@@ -69,8 +69,8 @@ pub(super) fn activation_name(activation: Activation) -> &'static str {
     }
 }
 
-/// The sizes in Llama's keys, `context_length` if the file does not say it. `head_dim` and `n_kv_heads` default to
-/// what the number of heads implies.
+/// Reads the sizes from Llama's keys. `context_length` is the default; `head_dim` defaults to `d_model / n_heads` and
+/// `n_kv_heads` to `n_heads`.
 pub(super) fn sizes(fields: &Fields, context_length: usize) -> Result<Sizes, Error> {
     let d_model = fields.size(&["hidden_size"])?;
     let n_heads = fields.size(&["num_attention_heads"])?;
@@ -86,10 +86,10 @@ pub(super) fn sizes(fields: &Fields, context_length: usize) -> Result<Sizes, Err
     })
 }
 
-/// The same number of key-value heads as of heads is what `null` says; leaving the key out says `default`.
+/// The number of key-value heads: `null` means `n_heads`, a missing key means `default`.
 pub(super) fn kv_heads(fields: &Fields, n_heads: usize, default: usize) -> Result<usize, Error> {
-    let unsaid = if fields.has("num_key_value_heads") { n_heads } else { default };
-    Ok(fields.maybe_size(&["num_key_value_heads"])?.unwrap_or(unsaid))
+    let fallback = if fields.has("num_key_value_heads") { n_heads } else { default };
+    Ok(fields.maybe_size(&["num_key_value_heads"])?.unwrap_or(fallback))
 }
 
 /// One rotary embedding for all layers.
@@ -97,7 +97,7 @@ pub(super) fn rope(fields: &Fields, dims: usize, context_length: usize) -> Resul
     Ok(vec![hf_rope::read(fields, dims, context_length as f32)?])
 }
 
-/// A window for each layer that `layer_types` calls sliding. `None` if there is no such key.
+/// The window of each layer according to `layer_types`; `None` without that key.
 pub(super) fn windows_by_type(
     fields: &Fields,
     n_layers: usize,
@@ -106,7 +106,7 @@ pub(super) fn windows_by_type(
     let Some(types) = fields.get("layer_types") else { return Ok(None) };
     let layers = listed(n_layers);
     let types = types.as_array().filter(|types| types.len() == layers).ok_or_else(|| {
-        fields.wrong("layer_types", &format!("a list of {layers} kinds of attention"), &types.to_string())
+        fields.wrong("layer_types", &format!("a list of {layers} types of attention"), &types.to_string())
     })?;
     let window_of = |kind: &Value| match kind.as_str() {
         Some("full_attention" | "attention") => Ok(None),
@@ -121,12 +121,12 @@ pub(super) fn windows_by_type(
     types.iter().map(window_of).collect::<Result<_, _>>().map(Some)
 }
 
-/// The number of layers as a length that may be allocated. [`Config::contradictions`] reports an absurd one.
+/// The number of layers, limited for allocation. [`Config::contradictions`] reports numbers above the limit.
 pub(super) fn listed(n_layers: usize) -> usize {
     n_layers.min(MAX_LAYERS)
 }
 
-/// The sizes in Llama's keys, for a `config.json` to be written.
+/// The sizes as Llama's keys of a new `config.json`.
 pub(super) fn size_keys(config: &Config) -> Map<String, Value> {
     object(json!({
         "vocab_size": config.vocab_size,
@@ -150,13 +150,13 @@ pub(super) fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// `keys` and `more`, of which `more` wins.
+/// `keys` and `more`; `more` takes precedence.
 pub(super) fn with(mut keys: Map<String, Value>, more: Value) -> Map<String, Value> {
     keys.extend(object(more));
     keys
 }
 
-/// The number that a person would write: 1e-5, not the 0.000009999999747378752 that an `f32` makes of it.
+/// The shortest decimal of an `f32`: 1e-5 instead of 0.000009999999747378752.
 pub(super) fn tidy(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
 }

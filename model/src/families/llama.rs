@@ -1,6 +1,6 @@
-//! Llama 1 to 3, SmolLM2 and their kin: the decoder that the other pages are compared with.
+//! Llama 1 to 3, SmolLM2 and relatives: the decoder that the other pages refer to.
 //!
-//! RMS norms in front of both layers, rotary positions, grouped queries, a gated feed-forward layer with SiLU.
+//! RMS norms before both layers, rotary embedding, grouped-query attention, a gated MLP with SiLU.
 //!
 //! Touvron et al., "Llama 2" (2023); Shazeer, "GLU variants improve transformer" (2020).
 
@@ -52,7 +52,7 @@ pub(super) const FAMILY: Family = Family {
     gguf: Names { interleaved_heads: true, ..GGUF },
 };
 
-/// A Llama of these sizes, each setting at its most usual.
+/// A Llama with these sizes and the usual settings.
 pub(super) fn new(sizes: Sizes) -> Config {
     let Sizes { vocab_size, context_length, d_model, n_layers, n_heads, n_kv_heads, head_dim, d_ff } = sizes;
     let listed = hf::listed(n_layers);
@@ -87,7 +87,7 @@ pub(super) fn new(sizes: Sizes) -> Config {
     }
 }
 
-/// What Llama's keys say in the `config.json` of any family that has them, `sizes` excepted.
+/// Reads Llama's keys except the sizes from the `config.json` of any family that has them.
 pub(super) fn from_hf_with(fields: &Fields, family: &Family, sizes: Sizes) -> Result<Config, Error> {
     Ok(Config {
         family: family.name,
@@ -109,7 +109,7 @@ fn from_hf(fields: &Fields) -> Result<Config, Error> {
     })
 }
 
-/// Llama's keys, for any family that has them.
+/// Writes Llama's keys, for any family that has them.
 pub(super) fn to_hf_with(config: &Config, architecture: &str) -> Map<String, Value> {
     let keys = hf::with(
         hf::size_keys(config),
@@ -128,7 +128,7 @@ fn to_hf(config: &Config) -> Map<String, Value> {
     )
 }
 
-/// What the metadata of any family that has Llama's say.
+/// Reads Llama's metadata, for any family that has them.
 pub(super) fn from_gguf_with(metadata: &Metadata<'_>, family: &Family) -> Result<Config, Error> {
     let sizes = metadata.sizes()?;
     Ok(Config {
@@ -148,7 +148,7 @@ fn from_gguf(metadata: &Metadata<'_>) -> Result<Config, Error> {
     from_gguf_with(metadata, &FAMILY)
 }
 
-/// Llama's metadata, for any family that has them.
+/// Writes Llama's metadata, for any family that has them.
 pub(super) fn to_gguf(config: &Config, keys: &mut MetadataWriter) {
     keys.number("attention.layer_norm_rms_epsilon", config.norm_epsilon);
     keys.head_dim(config);

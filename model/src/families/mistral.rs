@@ -1,6 +1,6 @@
-//! Mistral: Llama, except that a query attends to a sliding window of the last positions.
+//! Mistral: Llama, except for a sliding attention window.
 //!
-//! llama.cpp has no architecture of that name: in a GGUF a Mistral is a `llama`.
+//! llama.cpp has no architecture of that name: in a GGUF, Mistral is `llama`.
 //!
 //! Jiang et al., "Mistral 7B" (2023).
 

@@ -1,7 +1,6 @@
-//! Mixtral: Mistral, except that each feed-forward layer is a mixture of experts, of which a router picks some for each
-//! token.
+//! Mixtral: Mistral, except that each MLP is a mixture of experts, of which a router selects a few for each token.
 //!
-//! llama.cpp has no architecture of that name: in a GGUF a Mixtral is a `llama` with experts.
+//! llama.cpp has no architecture of that name: in a GGUF, Mixtral is `llama` with experts.
 //!
 //! Jiang et al., "Mixtral of experts" (2024).
 
@@ -37,7 +36,7 @@ pub(super) const FAMILY: Family = Family {
         ],
         ..llama::FAMILY.hf
     },
-    // As transformers 5 keeps them in memory, and saves them if it is asked to.
+    // As transformers 5 has them in memory, and saves them on request.
     hf_others: &[Names {
         lists: &[
             &[

@@ -1,8 +1,8 @@
-//! The families of decoders, a page each: what a family's files say, and how it differs from Llama.
+//! The families of decoders, one page each: how a family differs from Llama, and how its files describe it.
 //!
-//! Every family is computed by the same code ([`decoder`](crate::decoder)); a page only turns a `config.json` or a
-//! GGUF's metadata into a [`Config`], and names the tensors. **A new family** is a new page, its line in [`ALL`], its
-//! golden, and a word in README.
+//! The same code computes all families ([`decoder`](crate::decoder)). A page only converts a `config.json` or the
+//! metadata of a GGUF to a [`Config`] and back, and names the tensors. **A new family** is a new page, its line in
+//! [`ALL`], its golden, and a word in README.
 
 mod gguf_names;
 pub(crate) mod hf;
@@ -26,9 +26,9 @@ use crate::fields::Fields;
 use crate::metadata::{Metadata, MetadataWriter};
 use crate::spec::Names;
 
-/// Every family that runs here.
+/// All supported families.
 ///
-/// Where two share an architecture in GGUF, the first that recognises a file takes it.
+/// If several share an architecture name in GGUF, the first that recognises a file is used.
 pub static ALL: &[Family] = &[
     gpt2::FAMILY,
     mixtral::FAMILY,
@@ -40,45 +40,45 @@ pub static ALL: &[Family] = &[
     gpt_neox::FAMILY,
 ];
 
-/// What is particular about a family.
+/// The description of a family.
 #[derive(Clone, Copy)]
 pub struct Family {
     /// Its name.
     pub name: &'static str,
-    /// What `config.json` calls it (`model_type`).
+    /// Its `model_type` in `config.json`.
     pub(crate) model_type: &'static str,
-    /// What a GGUF calls it (`general.architecture`).
+    /// Its `general.architecture` in a GGUF.
     pub(crate) architecture: &'static str,
     /// Whether a GGUF of that architecture is of this family.
     recognises: fn(&Metadata<'_>) -> bool,
     /// The key of the activation function in `config.json`, and its default.
     activation: (&'static str, &'static str),
-    /// Settings beyond the common ones that the page reads.
+    /// Optional settings that the page reads.
     reads: Reads,
     from_hf: fn(&Fields) -> Result<Config, Error>,
     to_hf: fn(&Config) -> Map<String, Value>,
     from_gguf: fn(&Metadata<'_>) -> Result<Config, Error>,
     to_gguf: fn(&Config, &mut MetadataWriter),
-    /// What must hold besides [`Config::contradictions`].
+    /// Checks in addition to [`Config::contradictions`].
     contradictions: fn(&Config) -> Vec<String>,
-    /// A model to be trained from scratch, as the family's authors would make it.
+    /// The configuration of a new model with these sizes, to train from scratch.
     new: Option<fn(Sizes) -> Config>,
-    /// How Hugging Face names the tensors.
+    /// Hugging Face's tensor names.
     pub(crate) hf: Names,
-    /// Other ways in which it has named them.
+    /// Hugging Face's other naming schemes.
     pub(crate) hf_others: &'static [Names],
-    /// How a GGUF names the tensors.
+    /// GGUF's tensor names.
     pub(crate) gguf: Names,
 }
 
-/// Settings that some pages read. For the other pages they are unsupported.
+/// Settings that only some pages read; they are unsupported for the other families.
 #[derive(Clone, Copy, Default)]
 struct Reads {
-    /// Rotary positions that turn a part of each head.
+    /// Partial rotary embeddings.
     partial_rotary: bool,
-    /// Rotary parameters for each type of layer.
+    /// Rotary embeddings per type of layer.
     rope_by_layer_type: bool,
-    /// Experts.
+    /// Mixtures of experts.
     experts: bool,
 }
 
@@ -98,20 +98,20 @@ pub fn by_name(name: &str) -> Option<&'static Family> {
 /// # Panics
 /// If the configuration names a family that is not in [`ALL`].
 pub(crate) fn of(config: &Config) -> &'static Family {
-    by_name(config.family).expect("a configuration names a family of the list")
+    by_name(config.family).expect("a configuration has a family of the list")
 }
 
-/// A model of these sizes to be trained from scratch; `None` if nobody trains this family from scratch here.
+/// The configuration of a new model with these sizes; `None` if the family cannot be trained from scratch.
 pub fn new_config(family: &str, sizes: Sizes) -> Option<Config> {
     Some((by_name(family)?.new?)(sizes))
 }
 
-/// The families with which a training from scratch can begin.
+/// The families that can be trained from scratch.
 pub fn trainable_from_scratch() -> impl Iterator<Item = &'static str> {
     ALL.iter().filter(|family| family.new.is_some()).map(|family| family.name)
 }
 
-/// The keys of `config.json` that say what this configuration says.
+/// The configuration as keys of `config.json`.
 pub fn to_hf(config: &Config) -> Map<String, Value> {
     let family = of(config);
     let mut keys = (family.to_hf)(config);
@@ -119,7 +119,7 @@ pub fn to_hf(config: &Config) -> Map<String, Value> {
     keys
 }
 
-/// Whether [`to_hf`] says all that a configuration says: whether it would be read back the same.
+/// Whether [`to_hf`] expresses a configuration completely, so that reading it back gives the same one.
 pub fn can_write_hf(config: &Config) -> bool {
     let read = || -> Result<Config, Error> {
         from_hf(&Fields::of(std::path::Path::new("config.json"), Value::Object(to_hf(config)))?)
@@ -127,7 +127,7 @@ pub fn can_write_hf(config: &Config) -> bool {
     read().is_ok_and(|read| read == *config)
 }
 
-/// The names of Hugging Face's tensors for a decoder of this shape.
+/// Hugging Face's tensor names for a configuration.
 pub fn hf_names(config: &Config) -> &'static Names {
     &of(config).hf
 }
@@ -135,7 +135,7 @@ pub fn hf_names(config: &Config) -> &'static Names {
 /// Reads a model's `config.json`.
 pub(crate) fn from_hf(fields: &Fields) -> Result<Config, Error> {
     let name = fields.text("model_type")?;
-    let name = name.ok_or_else(|| fields.wrong("model_type", "a family's name", "nothing"))?;
+    let name = name.ok_or_else(|| fields.wrong("model_type", "a model type", "nothing"))?;
     let Some(family) = ALL.iter().find(|family| family.model_type == name) else {
         return Err(unknown(&fields.path, name, |family| family.model_type));
     };
@@ -161,7 +161,7 @@ pub(crate) fn from_gguf(file: &Gguf) -> Result<Config, Error> {
     checked((family.from_gguf)(&metadata)?, family, file.path())
 }
 
-/// The metadata of a GGUF that say what this configuration says, and what they cannot say, a phrase each.
+/// The configuration as metadata of a GGUF, with a phrase for each part that they cannot express.
 pub(crate) fn to_gguf(config: &Config) -> MetadataWriter {
     let family = of(config);
     let mut keys = MetadataWriter::new(family.architecture);

@@ -34,7 +34,7 @@ fn from_hf(fields: &Fields) -> Result<Config, Error> {
     })
 }
 
-/// Layers from `max_window_layers` on have the window, if it is used at all; `layer_types` beats that.
+/// Layers from `max_window_layers` on have the window, if `use_sliding_window` is set; `layer_types` takes precedence.
 pub(super) fn windows(fields: &Fields, n_layers: usize) -> Result<Vec<Option<usize>>, Error> {
     let used = fields.flag("use_sliding_window")?.unwrap_or(false);
     let unsaid = if fields.has("sliding_window") { None } else { Some(4096) };
@@ -50,7 +50,7 @@ fn to_hf(config: &Config) -> Map<String, Value> {
     hf::with(llama::to_hf_with(config, "Qwen2ForCausalLM"), window_keys(config))
 }
 
-/// The keys that [`windows`] reads back.
+/// The keys for [`windows`].
 pub(super) fn window_keys(config: &Config) -> Value {
     let window = config.windows.iter().copied().flatten().next();
     let kind = |window: &Option<usize>| if window.is_some() { "sliding_attention" } else { "full_attention" };

@@ -1,5 +1,5 @@
-//! Qwen 3: Llama, except that every head's query and key is normed before it is rotated, and that some layers may have
-//! a sliding window.
+//! Qwen 3: Llama, except that each head's queries and keys are normed before rotation, and that some layers may have a
+//! sliding window.
 //!
 //! Yang et al., "Qwen3 technical report" (2025).
 

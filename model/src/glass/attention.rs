@@ -1,11 +1,12 @@
-//! Who looks at whom: one head's pattern, or the strongest edges of many heads.
+//! Attention patterns: one head's matrix, or the strongest edges of many heads.
 //!
-//! Attention is a weighted graph over the tokens for each head: an edge from each token to each before it, the weights
-//! of a token's edges adding up to 1. Vig, "A multiscale visualization of attention in the transformer model" (2019).
+//! For each head, attention is a weighted graph over the tokens, with an edge from each token to itself and to each
+//! earlier token. The weights of a token's edges sum to 1. Vig, "A multiscale visualization of attention in the
+//! transformer model" (2019).
 
 use std::cmp::Ordering;
 
-use super::most::Most;
+use super::top_k::TopK;
 use super::view_error::{ViewError, check};
 use crate::hooks::{HookPoint, Observed, Observer};
 use crate::runtime::Runtime;
@@ -15,7 +16,7 @@ use crate::runtime::Runtime;
 pub struct AttentionPattern {
     /// The number of tokens.
     pub tokens: usize,
-    /// `[tokens, tokens]`: row by row how much each token looks at each.
+    /// `[tokens, tokens]`: each row has one token's attention weights.
     pub weights: Vec<f32>,
 }
 
@@ -23,7 +24,7 @@ impl AttentionPattern {
     /// The pattern of head `head` of layer `layer` over `ids`.
     ///
     /// # Errors
-    /// [`ViewError::OutOfRange`] for a layer or head that is not there, or what feeding reports.
+    /// [`ViewError::OutOfRange`] for a layer or head, or errors of [`Session::feed`](crate::Session::feed).
     pub fn of(
         model: &Runtime,
         ids: &[u32],
@@ -47,38 +48,38 @@ impl AttentionPattern {
         Ok(AttentionPattern { tokens: ids.len(), weights })
     }
 
-    /// How much the token at `query` looks at each token up to itself.
+    /// The attention weights of the token at `query` on each token up to itself.
     ///
     /// # Panics
-    /// If there is no such token.
+    /// If `query` is out of range.
     pub fn row(&self, query: usize) -> &[f32] {
         &self.weights[query * self.tokens..][..=query]
     }
 }
 
-/// One token looks at another.
+/// One token attends to another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Edge {
     /// The layer.
     pub layer: usize,
     /// The head.
     pub head: usize,
-    /// The position that looks.
+    /// The query's position.
     pub query: usize,
-    /// The position that is looked at.
+    /// The key's position.
     pub key: usize,
-    /// How much of the look, from 0 to 1.
+    /// The attention weight, from 0 to 1.
     pub weight: f32,
 }
 
-/// Which edges are of interest.
+/// Selects edges.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EdgeOptions {
-    /// Of this layer only.
+    /// Only this layer.
     pub layer: Option<usize>,
-    /// How many.
+    /// Maximum number of edges.
     pub top: usize,
-    /// Without those to the first token. Many heads rest there when they have nothing to say: Xiao et al., "Efficient
+    /// Whether to skip edges to the first token, an attention sink of many heads: Xiao et al., "Efficient
     /// streaming language models with attention sinks" (2023).
     pub skip_first: bool,
 }
@@ -86,10 +87,10 @@ pub struct EdgeOptions {
 /// The strongest edges over all heads, the strongest first.
 ///
 /// # Errors
-/// [`ViewError::OutOfRange`] for a layer that is not there, or what feeding reports.
+/// [`ViewError::OutOfRange`] for a layer, or errors of [`Session::feed`](crate::Session::feed).
 pub fn strongest_edges(model: &Runtime, ids: &[u32], options: &EdgeOptions) -> Result<Vec<Edge>, ViewError> {
     options.layer.map_or(Ok(()), |layer| check("layer", layer, model.config.n_layers))?;
-    let mut most = Most::new(options.top);
+    let mut most = TopK::new(options.top);
     let first_key = usize::from(options.skip_first);
     let mut rows = PatternRows {
         layer: options.layer,
@@ -104,15 +105,15 @@ pub fn strongest_edges(model: &Runtime, ids: &[u32], options: &EdgeOptions) -> R
 }
 
 impl Edge {
-    /// The stronger one first, of equals the one that is computed first.
+    /// The stronger one first; ties in order of computation.
     fn compare(&self, other: &Edge) -> Ordering {
         let point = |edge: &Edge| (edge.layer, edge.head, edge.query, edge.key);
         other.weight.total_cmp(&self.weight).then_with(|| point(self).cmp(&point(other)))
     }
 }
 
-/// Calls `each(layer, head, query, row)` for every row of every pattern, of one layer or of all; a row ends with the token
-/// itself.
+/// Calls `each(layer, head, query, row)` for every row of every pattern, of one layer or of all; a row ends with the
+/// token itself.
 struct PatternRows<F> {
     layer: Option<usize>,
     each: F,

@@ -1,8 +1,8 @@
-//! Direct logit attribution: what each part of the model adds to the score of a token.
+//! Direct logit attribution: the contribution of each component of the model to the logit of a token.
 //!
-//! The residual stream is a sum: the token's vector, and what each head and each feed-forward layer adds. A score is
-//! a dot product with that sum, once the final norm's division is taken as given. So the score is a sum, too.
-//! Elhage et al., "A mathematical framework for transformer circuits" (2021).
+//! The residual stream is the sum of the embedding and the outputs of all heads and MLPs. With the scale of the final
+//! norm held constant, a logit is a dot product with that sum, so it is a sum of contributions too. Elhage et al., "A
+//! mathematical framework for transformer circuits" (2021).
 
 use super::keep::Keep;
 use super::lens::likeliest;
@@ -12,26 +12,26 @@ use crate::linear::Linear;
 use crate::norm::Norm;
 use crate::runtime::Runtime;
 
-/// A part of the model that adds to the residual stream.
+/// A component of the model that adds to the residual stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Component {
-    /// The vector of the last token.
+    /// The embedding of the last token.
     Embedding,
-    /// The vector of the last position (learned positions only).
+    /// The position embedding of the last token (learned positions only).
     PositionEmbedding,
-    /// What a head brings, through the head's columns of the output projection.
+    /// A head's output, through its columns of the output projection.
     Head {
         /// Its layer.
         layer: usize,
         /// The head.
         head: usize,
     },
-    /// The biases of attention's output projection and of the norm behind it, which belong to no head.
+    /// The biases of attention's output projection and its post norm, which belong to no head.
     AttentionBias {
         /// Its layer.
         layer: usize,
     },
-    /// A feed-forward layer, its biases included.
+    /// An MLP, including its biases.
     Mlp {
         /// Its layer.
         layer: usize,
@@ -40,23 +40,23 @@ pub enum Component {
     FinalNormBias,
 }
 
-/// A part and what it adds to the score.
+/// A component and its contribution to the logit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Contribution {
-    /// The part.
+    /// The component.
     pub part: Component,
-    /// What it adds to the logit.
+    /// Its contribution.
     pub logit: f64,
 }
 
-/// How the score of a token at the last position comes about.
+/// The decomposition of a token's logit at the last position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attribution {
     /// The token.
     pub token: u32,
-    /// Its score, as the model computes it.
+    /// Its logit, as the model computes it.
     pub logit: f32,
-    /// What each part adds, in the order of the model; the sum is `logit`, but for what `f32` rounds off.
+    /// The contributions in the order of the model; their sum is `logit`, up to rounding in `f32`.
     pub contributions: Vec<Contribution>,
 }
 
@@ -67,10 +67,10 @@ impl Attribution {
     }
 }
 
-/// Attributes the score of `token` (`None`: the likeliest) after `ids` to the parts of the model.
+/// Attributes the logit of `token` (`None`: the most likely one) after `ids` to the components of the model.
 ///
-/// The final norm divides by the length of the whole residual stream; this scale is taken from the run and held fixed,
-/// and layer norm's taking off the mean, which is linear, is applied to each part.
+/// The final norm divides by the size of the whole residual stream; this scale is taken from the run and held constant.
+/// Layer norm's subtraction of the mean is linear and is applied to each component.
 ///
 /// ```
 /// use glassbox_model::Checkpoint;
@@ -85,7 +85,7 @@ impl Attribution {
 /// ```
 ///
 /// # Errors
-/// [`ViewError::OutOfRange`] for a token that is not there, or what feeding reports.
+/// [`ViewError::OutOfRange`] for a token, or errors of [`Session::feed`](crate::Session::feed).
 pub fn attribute(model: &Runtime, ids: &[u32], token: Option<u32>) -> Result<Attribution, ViewError> {
     let n_layers = model.config.n_layers;
     if let Some(token) = token {
@@ -119,7 +119,7 @@ pub fn attribute(model: &Runtime, ids: &[u32], token: Option<u32>) -> Result<Att
         add(Component::PositionEmbedding, dot(&direction, vector(HookPoint::PositionEmbed, None)));
     }
     for (layer, block) in model.decoder.blocks.iter().enumerate() {
-        // The direction behind attention's output projection: through the post norm, if there is one.
+        // The direction after attention's output projection: back through the post norm, if there is one.
         let (direction_out, norm_bias) = match &block.attention.post {
             Some(norm) => norm.linearised(vector(HookPoint::AttentionResult, Some(layer)), &direction),
             None => (direction.clone(), 0.0),
@@ -144,7 +144,7 @@ pub fn attribute(model: &Runtime, ids: &[u32], token: Option<u32>) -> Result<Att
     Ok(Attribution { token, logit, contributions })
 }
 
-/// The direction in the inputs of `projection` that becomes `direction` in its outputs: `Wᵀ · direction`.
+/// Maps a direction in the outputs of `projection` to its inputs: `Wᵀ · direction`.
 fn through(projection: &Linear, direction: &[f64]) -> Vec<f64> {
     let mut inputs = vec![0.0; projection.weight.inputs()];
     let mut row = vec![0.0; inputs.len()];

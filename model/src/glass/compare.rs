@@ -1,83 +1,84 @@
-//! How far values are from what they should be.
+//! Compares values with their reference.
 //!
-//! A number agrees with its reference if `|Δ| ≤ tolerance · (1 + |reference| + largest / 100)`, where `largest` is the
-//! largest magnitude in its row (of the last dimension). Of numbers much smaller than one this asks nothing, so the whole
-//! has to agree too: `‖Δ‖ ≤ 100 · tolerance · ‖reference‖`. NaN agrees with nothing, an infinity with itself alone.
+//! An element agrees with its reference if `|Δ| ≤ tolerance · (1 + |reference| + largest / 100)`, where `largest` is
+//! the largest magnitude in its row (of the last dimension). For elements much smaller than 1 this demands nothing, so
+//! the whole value must agree too: `‖Δ‖ ≤ 100 · tolerance · ‖reference‖`. NaN agrees with nothing, infinity only with
+//! itself.
 //!
-//! Why the row: float32 has 24 bits. Real models have a few components in the ten thousands, at which the last bit is
-//! worth 0.001; sums that pass by such numbers are rounded to that, whatever is left of them in the end. With the usual
-//! tolerance of 1e-4 the third term is about ten such bits, for the sums before were rounded, too.
+//! Why the row: float32 has 24 bits. Real models have a few components above ten thousand, where the last bit is worth
+//! 0.001. Sums with such intermediate values are rounded accordingly, however small the result. With the usual
+//! tolerance of 1e-4 the third term is about ten such bits, since earlier sums are rounded too.
 
 use super::names::Name;
 
-/// What the comparison of a value with its reference found.
+/// The result of comparing a value with its reference.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
-    /// Which value.
+    /// The value's name.
     pub name: Name,
     /// Its dimensions.
     pub shape: Vec<usize>,
-    /// Whether all of it agrees.
+    /// Whether it agrees.
     pub agrees: bool,
     /// The largest `|found − reference|`.
     pub max_difference: f64,
     /// `‖found − reference‖ / ‖reference‖`
     pub relative_error: f64,
-    /// The cosine of the angle between the two; `None` where one of them is zero.
+    /// The cosine of the angle between the two; `None` if one of them is zero.
     pub cosine: Option<f64>,
-    /// The index of the number furthest off, in relation to what is allowed.
+    /// The index of the element with the largest error relative to its tolerance.
     pub worst: Vec<usize>,
-    /// That number as it was found.
+    /// That element as found.
     pub worst_found: f32,
-    /// That number as it should be.
+    /// That element in the reference.
     pub worst_expected: f32,
 }
 
-/// How far apart the probabilities of the next token are.
+/// The comparison of next-token distributions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogitComparison {
-    /// The mean over the positions of the Kullback–Leibler divergence from the reference, in nats.
+    /// The mean Kullback–Leibler divergence from the reference over the positions, in nats.
     pub mean_kl: f64,
     /// The largest of these divergences.
     pub max_kl: f64,
-    /// At how many positions the likeliest token is the same.
+    /// The number of positions with the same most likely token.
     pub top1_agreeing: usize,
-    /// How many positions there are.
+    /// The number of positions.
     pub positions: usize,
 }
 
-/// A comparison in the making: numbers may come in pieces.
+/// An incremental comparison: values may arrive in pieces.
 #[derive(Clone, Debug)]
 pub(super) struct Comparator {
     tolerance: f64,
-    /// How long a row is.
+    /// Length of a row.
     row: usize,
     compared: usize,
     max_difference: f64,
-    /// The largest |Δ| / (1 + |reference| + largest / 100), with where and what.
+    /// The largest |Δ| / (1 + |reference| + largest / 100), with its index and values.
     worst: (f64, usize, f32, f32),
     /// Σ Δ², Σ found², Σ reference², Σ found · reference
     squares: [f64; 4],
 }
 
 impl Comparator {
-    /// For a value with rows of `row` numbers.
+    /// For a value with rows of `row` elements.
     pub(super) fn new(tolerance: f64, row: usize) -> Comparator {
         let (worst, row) = ((f64::NEG_INFINITY, 0, 0.0, 0.0), row.max(1));
         Comparator { tolerance, row, compared: 0, max_difference: 0.0, worst, squares: [0.0; 4] }
     }
 
-    /// How many numbers have been compared.
+    /// Number of elements compared so far.
     pub(super) fn compared(&self) -> usize {
         self.compared
     }
 
-    /// Takes the next rows.
+    /// Adds the next rows.
     ///
     /// # Panics
     /// If the lengths differ.
     pub(super) fn add(&mut self, found: &[f32], expected: &[f32]) {
-        assert_eq!(found.len(), expected.len(), "numbers to compare");
+        assert_eq!(found.len(), expected.len(), "Comparator::add: lengths differ");
         for (found, expected) in found.chunks(self.row).zip(expected.chunks(self.row)) {
             let finite = expected.iter().map(|x| f64::from(x.abs())).filter(|x| x.is_finite());
             let largest = finite.fold(0.0, f64::max);
@@ -94,7 +95,7 @@ impl Comparator {
             finite if finite.is_finite() => finite,
             _ => f64::INFINITY,
         };
-        // Off by infinity is off by infinity, however large the reference.
+        // An infinite error is infinite, however large the reference.
         let allowed = 1.0 + y.abs() + largest / 100.0;
         let off = if difference.is_finite() { difference / allowed } else { difference };
         if off > self.worst.0 {
@@ -110,7 +111,7 @@ impl Comparator {
         self.compared += 1;
     }
 
-    /// What was found about the value called `name`.
+    /// The result for the value `name`.
     pub(super) fn finish(self, name: Name, shape: Vec<usize>) -> Comparison {
         let [difference, found, expected, product] = self.squares;
         let relative_error = if difference == 0.0 { 0.0 } else { (difference / expected).sqrt() };
@@ -131,7 +132,7 @@ impl Comparator {
     }
 }
 
-/// The index along each dimension of the number at `position` in row-major order.
+/// The index along each dimension of the element at `position` in row-major order.
 fn index(mut position: usize, shape: &[usize]) -> Vec<usize> {
     let mut index: Vec<usize> = shape
         .iter()
@@ -156,7 +157,7 @@ pub(super) struct LogitComparator {
 }
 
 impl LogitComparator {
-    /// Takes the logits of one position.
+    /// Adds the logits of one position.
     pub(super) fn add(&mut self, found: &[f32], expected: &[f32]) {
         let kl = divergence(found, expected);
         self.sum += kl;
@@ -168,7 +169,7 @@ impl LogitComparator {
     pub(super) fn finish(self) -> LogitComparison {
         LogitComparison {
             mean_kl: self.sum / self.positions as f64,
-            // `max` passes over NaN, a sum does not.
+            // `max` ignores NaN, a sum does not.
             max_kl: if self.sum.is_nan() { f64::NAN } else { self.max },
             top1_agreeing: self.agreeing,
             positions: self.positions,
@@ -183,19 +184,19 @@ fn divergence(found: &[f32], expected: &[f32]) -> f64 {
         let (q, p) = (f64::from(found) - of_found, f64::from(expected) - of_expected);
         if p == f64::NEG_INFINITY { 0.0 } else { p.exp() * (p - q) }
     });
-    // Rounding may take a sum of nothing below zero; `max` would turn NaN into zero.
+    // Rounding may make a sum of zero negative; `max` would turn NaN into zero.
     let sum: f64 = terms.sum();
     if sum < 0.0 { 0.0 } else { sum }
 }
 
-/// What is taken off logits to make logarithms of probabilities of them.
+/// The log-sum-exp: subtracted from logits it gives log probabilities.
 pub(super) fn normalizer(logits: &[f32]) -> f64 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|&logit| (f64::from(logit) - f64::from(largest)).exp()).sum();
     f64::from(largest) + sum.ln()
 }
 
-/// The first of the largest; `None` if one is NaN.
+/// The index of the first maximum; `None` if one is NaN.
 fn likeliest(logits: &[f32]) -> Option<usize> {
     if logits.iter().any(|logit| logit.is_nan()) {
         return None;
@@ -216,7 +217,7 @@ mod tests {
         comparator.finish(Name { point: HookPoint::Embed, layer: None }, vec![1, expected.len()])
     }
 
-    /// Everything a comparison must not let pass.
+    /// Errors that a comparison must reject.
     fn wrong(good: &[f32], at: usize) -> Vec<(&'static str, Vec<f32>)> {
         let each = |change: fn(f32) -> f32| good.iter().map(|&x| change(x)).collect();
         let one = |value: f32| {
@@ -232,12 +233,12 @@ mod tests {
             ("a halving", each(|x| x / 2.0)),
             ("an infinity", one(f32::INFINITY)),
             ("a NaN", one(f32::NAN)),
-            ("one bad number", one(good[at] + 0.01 * (1.0 + good[at].abs()))),
+            ("one bad element", one(good[at] + 0.01 * (1.0 + good[at].abs()))),
         ]
     }
 
     #[test]
-    fn what_is_wrong_is_rejected_at_any_scale() {
+    fn wrong_values_are_rejected_at_any_scale() {
         for scale in [1e-20f32, 1e-6, 1.0, 1e6, -1e-6, -1.0, -1e6] {
             let good: Vec<f32> = [1.0, -2.0, 30.0, -0.25, 7.0].iter().map(|x| x * scale).collect();
             assert!(compare(&good, &good, 0.0).agrees);
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_by_rounding_agrees() {
+    fn values_that_differ_by_rounding_agree() {
         let good = [1.0f32, -2.0, 30.0, -0.25];
         let near = [1.00001f32, -1.99999, 30.001, -0.25];
         let found = compare(&near, &good, 1e-4);
@@ -258,20 +259,20 @@ mod tests {
     }
 
     #[test]
-    fn beside_large_numbers_their_last_bits_are_allowed() {
+    fn large_elements_of_the_row_raise_the_tolerance() {
         let good = [14_000.0f32, 0.5, -4.0];
         assert!(compare(&[14_000.0, 0.51, -4.01], &good, 1e-4).agrees);
         for bad in [[14_000.0, 0.53, -4.0], [14_000.0, 0.5, -3.98], [14_004.0, 0.5, -4.0]] {
             assert!(!compare(&bad, &good, 1e-4).agrees, "{bad:?}");
         }
-        // The largest of another row does not count.
+        // The maximum of another row does not count.
         let mut comparator = Comparator::new(1e-4, 1);
         comparator.add(&[14_000.0, 0.501], &[14_000.0, 0.5]);
         assert!(!comparator.finish(Name { point: HookPoint::Embed, layer: None }, vec![2, 1]).agrees);
     }
 
     #[test]
-    fn figures_worked_out_by_hand() {
+    fn figures_computed_by_hand() {
         let found = compare(&[3.0, 4.0], &[4.0, 3.0], 1e-4);
         assert_eq!((found.max_difference, found.cosine), (1.0, Some(24.0 / 25.0)));
         assert_eq!((found.relative_error, found.worst), (2f64.sqrt() / 5.0, vec![0, 1]));
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn an_infinity_agrees_with_itself_alone() {
+    fn infinity_agrees_only_with_itself() {
         let infinity = f32::INFINITY;
         assert!(compare(&[1.0, -infinity], &[1.0, -infinity], 1e-4).agrees);
         for (found, expected) in [
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_not_whole_does_not_agree() {
+    fn an_incomplete_value_does_not_agree() {
         let mut comparator = Comparator::new(1e-4, 2);
         let name = Name { point: HookPoint::Embed, layer: None };
         assert!(!comparator.clone().finish(name, vec![2, 2]).agrees);

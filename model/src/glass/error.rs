@@ -1,40 +1,40 @@
-//! Everything that can go wrong between a run and its trace or its reference.
+//! Errors of traces and references.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// An error of the glass.
+/// An error of the module `glass`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// No value of the model fits a glob.
+    /// No value of the model matches a glob.
     NoSuchName {
         /// The glob.
         glob: String,
-        /// The names there are.
+        /// The names of the model's values.
         names: Vec<String>,
     },
-    /// The spool or the file could not be written.
+    /// The temporary file or the file cannot be written.
     Write {
-        /// The file that was to be written.
+        /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// The I/O error.
         source: io::Error,
     },
-    /// A reference that does not say which tokens it is about.
+    /// The reference has no token ids.
     NoIds {
         /// The reference.
         path: PathBuf,
-        /// What is wrong with what it says.
+        /// What was found instead.
         found: String,
     },
-    /// A reference without a single value.
+    /// The reference has no values.
     NothingToCompare {
         /// The reference.
         path: PathBuf,
     },
-    /// A reference with values that the model does not have.
+    /// The reference has values that the model does not have.
     UnknownNames {
         /// The reference.
         path: PathBuf,
@@ -43,23 +43,23 @@ pub enum Error {
         /// The names that the model has.
         names: Vec<String>,
     },
-    /// A reference whose values have other shapes than the model's.
+    /// The reference's values have other shapes than the model's.
     Shapes {
         /// The reference.
         path: PathBuf,
-        /// How many tokens the reference is about.
+        /// The number of the reference's tokens.
         tokens: usize,
         /// Name, expected shape, found shape.
         different: Vec<(String, Vec<usize>, Vec<usize>)>,
     },
-    /// Two models that are not of one shape, and so cannot be compared layer by layer.
+    /// The two models differ in size, so they cannot be compared layer by layer.
     Unlike {
-        /// The size's name, what it is in the first model, what in the second.
+        /// The size's name, its value in the first model, and in the second.
         different: Vec<(&'static str, usize, usize)>,
     },
-    /// The model could not be run over the tokens.
+    /// The model cannot be run on the tokens.
     Model(crate::Error),
-    /// A file of tensors could not be read or written.
+    /// A tensor file cannot be read or written.
     Tensor(glassbox_tensor::Error),
 }
 
@@ -67,26 +67,27 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::NoSuchName { glob, names } => {
-                write!(f, "no value of this model is called {glob}; there are {}", some(names))
+                write!(f, "no value of this model matches {glob}; available: {}", some(names))
             }
             Error::Write { path, source } => write!(f, "cannot write {}: {source}", path.display()),
             Error::NoIds { path, found } => {
-                write!(f, "{} does not say which tokens it is about: {found}; ", path.display())?;
-                f.write_str(
-                    "expected \"ids\" in its metadata, a JSON array, or a tensor ids of whole numbers",
-                )
+                write!(f, "{}: no token ids: {found}; ", path.display())?;
+                f.write_str("expected a JSON array \"ids\" in the metadata, or an integer tensor ids")
             }
-            Error::NothingToCompare { path } => write!(f, "{} has no values to compare", path.display()),
+            Error::NothingToCompare { path } => write!(f, "{}: no values to compare", path.display()),
             Error::UnknownNames { path, unknown, names } => {
                 let (unknown, names) = (some(unknown), some(names));
-                write!(f, "{} has values that this model does not have: {unknown}; ", path.display())?;
+                write!(f, "{}: values that this model does not have: {unknown}; ", path.display())?;
                 write!(f, "the model has {names}")
             }
             Error::Shapes { path, tokens, different } => {
-                write!(f, "{} is not of this model: over {tokens} tokens", path.display())?;
+                write!(f, "{} does not match this model: with {tokens} tokens", path.display())?;
                 for (i, (name, expected, found)) in different.iter().take(SHOWN).enumerate() {
                     let separator = if i == 0 { "" } else { ";" };
-                    write!(f, "{separator} {name} has the shape {expected:?} here and {found:?} there")?;
+                    write!(
+                        f,
+                        "{separator} {name} has shape {expected:?} in the model and {found:?} in the file"
+                    )?;
                 }
                 match different.len().saturating_sub(SHOWN) {
                     0 => Ok(()),
@@ -94,10 +95,10 @@ impl fmt::Display for Error {
                 }
             }
             Error::Unlike { different } => {
-                f.write_str("the models are not of one shape:")?;
+                f.write_str("the models differ in size:")?;
                 for (i, (name, first, second)) in different.iter().enumerate() {
                     let separator = if i == 0 { "" } else { "," };
-                    write!(f, "{separator} {name} is {first} in one and {second} in the other")?;
+                    write!(f, "{separator} {name} is {first} in one model and {second} in the other")?;
                 }
                 Ok(())
             }
@@ -107,12 +108,12 @@ impl fmt::Display for Error {
     }
 }
 
-/// How many of many things a message names.
+/// Maximum number of items in a message.
 const SHOWN: usize = 8;
 
 /// The first of `names`, and how many more there are.
 fn some(names: &[String]) -> String {
-    // What a file calls its tensors may hold anything.
+    // Tensor names of a file may contain any characters.
     let shown: Vec<String> =
         names.iter().take(SHOWN).map(|name| name.escape_debug().collect::<String>()).collect();
     match names.len().saturating_sub(SHOWN) {

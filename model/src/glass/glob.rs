@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A pattern for names: `*` stands for any characters, also none and also dots, `?` for one, `[a-c5]` for one of those,
-/// `[!…]` for one that is not. Everything else stands for itself.
+/// A pattern for names: `*` matches any characters including dots, or none; `?` matches one; `[a-c5]` matches one of
+/// those; `[!…]` matches one that is not. All other characters match themselves.
 ///
 /// ```
 /// let glob: glassbox_model::glass::Glob = "blocks.[0-3].attn.*".parse().unwrap();
@@ -25,11 +25,11 @@ enum GlobPart {
     One,
     /// `[…]`
     Among { ranges: Vec<(char, char)>, inverted: bool },
-    /// Itself.
+    /// A literal character.
     Char(char),
 }
 
-/// A `[` without its `]`, or with nothing in it.
+/// A `[` without `]`, or with nothing inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GlobError {
     text: String,
@@ -37,7 +37,7 @@ pub struct GlobError {
 
 impl fmt::Display for GlobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} has a [ that is not closed or has nothing inside; write such as [0-3]", self.text)
+        write!(f, "{:?}: a [ is not closed or empty; expected a set such as [0-3]", self.text)
     }
 }
 
@@ -66,7 +66,7 @@ impl FromStr for Glob {
     }
 }
 
-/// What stands between `[` and `]`; `None` if that is nothing.
+/// Parses the set between `[` and `]`; `None` if it is empty.
 fn among(set: &str) -> Option<GlobPart> {
     let (inverted, set) = match set.strip_prefix(['!', '^']) {
         Some(set) => (true, set),
@@ -87,11 +87,11 @@ fn among(set: &str) -> Option<GlobPart> {
 }
 
 impl Glob {
-    /// Whether the whole of `name` fits. Takes at most `name.len()` times the pattern's length.
+    /// Whether the whole of `name` matches. The time is at most proportional to the product of both lengths.
     pub fn matches(&self, name: &str) -> bool {
         let name: Vec<char> = name.chars().collect();
         let (mut part, mut at) = (0, 0);
-        // Where the last `*` stood, and the first character not given to it yet.
+        // The last `*`, and the first character that it does not cover yet.
         let mut retry: Option<(usize, usize)> = None;
         loop {
             match self.parts.get(part) {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn stars_marks_and_sets() {
+    fn stars_question_marks_and_sets() {
         for (glob, name) in [
             ("*", ""),
             ("*", "embed"),
@@ -181,7 +181,7 @@ mod tests {
         }
     }
 
-    /// By trying every share of every star.
+    /// By trying every length of every star.
     fn plainly(parts: &[GlobPart], name: &[char]) -> bool {
         match parts.split_first() {
             None => name.is_empty(),
@@ -192,7 +192,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn as_by_trying_everything(glob in "[ab*?]{0,8}(\\[[ab!-]*a\\])?[ab*]{0,3}", name in "[ab]{0,10}") {
+        fn equals_exhaustive_matching(glob in "[ab*?]{0,8}(\\[[ab!-]*a\\])?[ab*]{0,3}", name in "[ab]{0,10}") {
             let glob: Glob = glob.parse().unwrap();
             let chars: Vec<char> = name.chars().collect();
             prop_assert_eq!(glob.matches(&name), plainly(&glob.parts, &chars));

@@ -1,22 +1,22 @@
-//! What a token has become in its context: near which words its vector points, and how near to itself elsewhere.
+//! Tokens in context: the nearest vocabulary directions of a token's vector, and its similarity to another occurrence.
 //!
-//! The same token starts every text with the same vector; each layer adds what the tokens before it mean for it.
+//! A token has the same embedding everywhere; each layer adds information from its context.
 //! Ethayarajh, "How contextual are contextualized word representations?" (2019).
 
 use glassbox_tensor::ops;
 
 use super::keep::Keep;
-use super::most::most;
+use super::top_k::most;
 use super::view_error::{ViewError, check};
 use crate::hooks::HookPoint;
 use crate::runtime::Runtime;
 
-/// The vocabulary's directions that a token's vector is nearest to after one layer.
+/// The vocabulary directions nearest to a token's vector after one layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerNeighbors {
     /// The layer, counted from 0.
     pub layer: usize,
-    /// The nearest first.
+    /// The neighbours, nearest first.
     pub neighbors: Vec<Neighbor>,
 }
 
@@ -25,17 +25,17 @@ pub struct LayerNeighbors {
 pub struct Neighbor {
     /// The token.
     pub id: u32,
-    /// The cosine of the angle between its direction and the vector.
+    /// The cosine of its direction and the vector.
     pub cosine: f64,
 }
 
-/// The `top` nearest directions of the vocabulary to the token at `position` of `ids`, after each layer or after `layer`.
+/// The `top` vocabulary directions nearest to the token at `position` of `ids`, after each layer or after `layer`.
 ///
-/// The vector is the residual stream leaving the layer ([`HookPoint::ResidPost`]) as the final norm scales it, the directions
-/// are the rows of the unembedding: the logit lens by angle, in which no token is ahead for the length of its row.
+/// The vector is the residual stream leaving the layer ([`HookPoint::ResidPost`]) after the final norm; the directions
+/// are the rows of the unembedding. This is the logit lens by angle, independent of the rows' norms.
 ///
 /// # Errors
-/// [`ViewError::OutOfRange`] for a layer or position that is not there, or what feeding reports.
+/// [`ViewError::OutOfRange`] for a layer or position, or errors of [`Session::feed`](crate::Session::feed).
 pub fn neighbors_in_context(
     model: &Runtime,
     ids: &[u32],
@@ -76,19 +76,19 @@ pub fn neighbors_in_context(
     Ok(layers.zip(normed.chunks_exact(d_model)).zip(dots.chunks_exact(vocab_size)).map(of_layer).collect())
 }
 
-/// How alike the vectors of two tokens in two texts are.
+/// The similarity of two tokens in two contexts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Similarities {
-    /// The cosine as they enter the first layer.
+    /// The cosine before the first layer.
     pub before: f64,
     /// The cosine after each layer.
     pub after: Vec<f64>,
 }
 
-/// The cosines of the residual streams of two tokens, each an ids and a position, through the layers.
+/// The cosines of the residual streams of two tokens, each given by ids and a position, after each layer.
 ///
 /// # Errors
-/// [`ViewError::OutOfRange`] for a position that is not there, or what feeding reports.
+/// [`ViewError::OutOfRange`] for a position, or errors of [`Session::feed`](crate::Session::feed).
 pub fn compare_in_context(
     model: &Runtime,
     (a, a_position): (&[u32], usize),
@@ -100,8 +100,8 @@ pub fn compare_in_context(
     Ok(Similarities { before: cosines.next().unwrap_or(0.0), after: cosines.collect() })
 }
 
-/// The residual stream of one token as it enters the first layer and as it leaves each, `[n_layers + 1, d_model]`.
-/// Tokens after it make no difference to it and are not computed.
+/// The residual stream of one token before the first layer and after each, `[n_layers + 1, d_model]`. Later tokens do
+/// not affect it and are not computed.
 fn streams(model: &Runtime, ids: &[u32], position: usize) -> Result<Vec<f32>, ViewError> {
     check("position", position, ids.len())?;
     let n_layers = model.config.n_layers;

@@ -1,7 +1,7 @@
-//! Changing a run: taking a part of the model out of it, or putting a value into it.
+//! Interventions: ablate a component of the model, or patch a value into a run.
 //!
-//! What an observer writes, the rest of the pass computes with. All of these work in the pass over a prompt and in
-//! every pass over a single token after it: the cache then holds what the changed model remembers.
+//! An observer changes values, and the rest of the pass uses them. Interventions apply to the prompt and to every later
+//! token, so the KV cache is that of the changed model.
 
 use std::ops::Range;
 
@@ -11,70 +11,69 @@ use super::view_error::{ViewError, check};
 use crate::config::Config;
 use crate::hooks::{HookPoint, Observed, Observer};
 
-/// One change.
+/// One intervention.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Intervention {
-    /// A head brings nothing: its [`HookPoint::Z`] becomes zero. The projection's bias stays. The same as zeroing the
-    /// head's columns of the output projection. Michel et al., "Are sixteen heads really better than one?" (2019).
+    /// Ablates a head: sets its [`HookPoint::Z`] to zero, which equals zeroing its columns of the output projection.
+    /// The projection's bias remains. Michel et al., "Are sixteen heads really better than one?" (2019).
     AblateHead {
         /// Its layer.
         layer: usize,
         /// The head.
         head: usize,
     },
-    /// A neuron never fires: its [`HookPoint::MlpPost`] becomes zero.
+    /// Ablates a neuron: sets its [`HookPoint::MlpPost`] to zero.
     AblateNeuron {
         /// Its layer.
         layer: usize,
         /// The neuron, one of `d_ff`.
         neuron: usize,
     },
-    /// A feed-forward layer adds nothing: its [`HookPoint::MlpOut`] becomes zero.
+    /// Ablates an MLP: sets its [`HookPoint::MlpOut`] to zero.
     AblateMlp {
         /// Its layer.
         layer: usize,
     },
-    /// A whole block adds nothing: the residual stream leaves it as it came.
+    /// Ablates a block: the residual stream passes it unchanged.
     AblateBlock {
         /// The block.
         layer: usize,
     },
-    /// A token can no longer see another: its score becomes −∞ and its weight 0, the rest of its attention is shared out
-    /// among the other tokens. A token that can see none is brought nothing by the head. Geva et al., "Dissecting recall
-    /// of factual associations" (2023).
+    /// Cuts an attention edge: the score becomes −∞ and the weight 0, and the softmax renormalises the others. A token
+    /// without any edge gets zero from the head. Geva et al., "Dissecting recall of factual associations" (2023).
     CutEdge {
         /// The layer.
         layer: usize,
         /// The head.
         head: usize,
-        /// The position that looks.
+        /// The query's position.
         query: usize,
-        /// The position that is looked at.
+        /// The key's position.
         key: usize,
     },
-    /// Values of another run stand in place of this one's. Vig et al., "Investigating gender bias in language models
+    /// Patches values of another run into this one. Vig et al., "Investigating gender bias in language models
     /// using causal mediation analysis" (2020).
     Patch {
-        /// Where.
+        /// The hook point.
         point: HookPoint,
-        /// In which layer; `None` outside the blocks.
+        /// The layer; `None` outside the blocks.
         layer: Option<usize>,
-        /// What; [`Keep`](super::Keep) gets it from a run.
+        /// The values; [`Keep`](super::Keep) records them.
         rows: KeptRows,
     },
-    /// A vector is added to the residual stream as it enters a block. Turner et al., "Steering language models with
+    /// Adds a vector to the residual stream before a block (steering). Turner et al., "Steering language models with
     /// activation engineering" (2023).
     Steer {
         /// The block.
         layer: usize,
-        /// At these positions.
+        /// The positions.
         positions: Range<usize>,
         /// `[d_model]`
         vector: Vec<f32>,
     },
 }
 
-/// An observer that makes changes, one after the other.
+/// An observer that applies interventions in order.
 ///
 /// ```
 /// use glassbox_model::Checkpoint;
@@ -87,7 +86,7 @@ pub enum Intervention {
 /// let without = vec![Intervention::AblateHead { layer: 0, head: 1 }];
 /// let without = Interventions::new(&model.config, without)?;
 ///
-/// // Changed by the first observer, seen by the second.
+/// // The first observer changes values, the second records them.
 /// let mut both = Then(without, Keep::new([(HookPoint::Z, Some(0))])?);
 /// model.session(64).feed_observed(&[1, 70, 71], &mut both)?;
 /// let z = both.1.rows(HookPoint::Z, Some(0)).unwrap();
@@ -101,10 +100,10 @@ pub struct Interventions {
 }
 
 impl Interventions {
-    /// Will change the runs of a model of this shape.
+    /// Checks the interventions against a configuration.
     ///
     /// # Errors
-    /// If the model has no such layer, head, neuron or point, or a vector has another length.
+    /// If the model has no such layer, head, neuron or point, or a vector has the wrong length.
     pub fn new(config: &Config, list: Vec<Intervention>) -> Result<Interventions, ViewError> {
         list.iter().try_for_each(|intervention| intervention.check(config))?;
         Ok(Interventions { list })
@@ -153,7 +152,7 @@ impl Intervention {
                 observed.values.chunks_exact_mut(row_len).for_each(|row| row[head * len..][..len].fill(0.0));
             }
             Intervention::CutEdge { head, query, key, .. } => {
-                // [heads, tokens, positions]; the exponential of −∞ is tiny and not zero, so both points are set.
+                // [heads, tokens, positions]; our exp(−∞) is tiny but not zero, so both points are set.
                 let [_, tokens, positions] = observed.shape;
                 if (first..first + tokens).contains(query) {
                     let cut = if observed.point == HookPoint::Scores { f32::NEG_INFINITY } else { 0.0 };
@@ -198,7 +197,7 @@ impl Intervention {
                 check("head", *head, config.n_heads)?;
                 check("position", *query, config.context_length)?;
                 if key > query {
-                    return Err(ViewError::LooksAhead { query: *query, key: *key });
+                    return Err(ViewError::FutureKey { query: *query, key: *key });
                 }
                 Ok(())
             }
@@ -224,19 +223,17 @@ impl Intervention {
     }
 }
 
-/// That the model computes a value at this point.
+/// Checks that the model computes a value at this point.
 fn exists(point: HookPoint, layer: Option<usize>, config: &Config) -> Result<(), ViewError> {
     if (Name { point, layer }).exists(config) {
         return Ok(());
     }
     let expected = match point {
         HookPoint::PositionEmbed => "value in a model without learned positions",
-        HookPoint::RotQ | HookPoint::RotK => "value in a layer without rotary positions",
-        HookPoint::MlpPreLinear => "value in a model whose feed-forward layers have no gate",
+        HookPoint::RotQ | HookPoint::RotK => "value in a layer without rotary embedding",
+        HookPoint::MlpPreLinear => "value in a model without gated MLPs",
         HookPoint::ResidMid => "value in a model with a parallel residual",
-        HookPoint::AttentionResult | HookPoint::MlpResult => {
-            "value in a model without norms behind its layers"
-        }
+        HookPoint::AttentionResult | HookPoint::MlpResult => "value in a model without post norms",
         HookPoint::RouterLogits | HookPoint::ExpertWeights => "value in a model without experts",
         HookPoint::MlpPre | HookPoint::MlpPost => "value in a model with experts",
         _ => "value in this model",
@@ -244,7 +241,7 @@ fn exists(point: HookPoint, layer: Option<usize>, config: &Config) -> Result<(),
     Err(ViewError::Point { point, expected })
 }
 
-/// That `values` are rows of `expected` numbers.
+/// Checks that `values` are rows of `expected` elements.
 fn fits(point: HookPoint, expected: usize, row_len: usize, values: &[f32]) -> Result<(), ViewError> {
     if row_len != expected || !values.len().is_multiple_of(expected) {
         return Err(ViewError::Length { point, expected, found: values.len() });
@@ -252,12 +249,12 @@ fn fits(point: HookPoint, expected: usize, row_len: usize, values: &[f32]) -> Re
     Ok(())
 }
 
-/// One observer after the other: the second sees what the first wrote.
+/// Two observers in sequence: the second gets the values that the first wrote.
 #[derive(Clone, Debug, Default)]
 pub struct Then<A, B>(
-    /// Looks first.
+    /// Called first.
     pub A,
-    /// Looks second.
+    /// Called second.
     pub B,
 );
 

@@ -1,4 +1,4 @@
-//! Keeping values of a run in memory: a row for each token.
+//! Records values of a run in memory, a row per token.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -6,32 +6,32 @@ use std::ops::Range;
 use super::view_error::ViewError;
 use crate::hooks::{HookPoint, Observed, Observer};
 
-/// An observer that keeps some values, a row for each token, over all pieces of a prompt and all tokens after it.
+/// An observer that records selected values, a row per token, over all chunks of a prompt and all later tokens.
 ///
-/// What stands at a point can be put into another run by [`Intervention::Patch`](super::Intervention::Patch).
+/// [`Intervention::Patch`](super::Intervention::Patch) patches recorded values into another run.
 #[derive(Clone, Debug, Default)]
 pub struct Keep {
     positions: Range<usize>,
     rows: HashMap<(HookPoint, Option<usize>), KeptRows>,
 }
 
-/// A value of consecutive tokens.
+/// The recorded rows of consecutive tokens.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct KeptRows {
-    /// The position of the first.
+    /// The position of the first row.
     pub first_position: usize,
-    /// How many numbers belong to one token; of points with heads those of all heads, one after the other.
+    /// Elements per token; at points with heads, those of all heads.
     pub row_len: usize,
     /// `[tokens, row_len]`
     pub values: Vec<f32>,
 }
 
 impl Keep {
-    /// Will keep the values at these points of these layers (`None` outside the blocks), of all positions.
+    /// Records the values at these points of these layers (`None` outside the blocks), at all positions.
     ///
     /// # Errors
-    /// [`ViewError::Point`] for the scores and the pattern, which are matrices for each head;
-    /// [`AttentionPattern`](super::AttentionPattern) is made for them.
+    /// [`ViewError::Point`] for the scores and the pattern, which are matrices per head; use
+    /// [`AttentionPattern`](super::AttentionPattern) for them.
     pub fn new(points: impl IntoIterator<Item = (HookPoint, Option<usize>)>) -> Result<Keep, ViewError> {
         let points: Vec<_> = points.into_iter().collect();
         match points.iter().find(|(point, _)| matches!(point, HookPoint::Scores | HookPoint::Pattern)) {
@@ -40,36 +40,36 @@ impl Keep {
         }
     }
 
-    /// Of points that are known to have a row for each token.
+    /// For points that are known to have a row per token.
     pub(super) fn of_rows(points: impl IntoIterator<Item = (HookPoint, Option<usize>)>) -> Keep {
         let rows = points.into_iter().map(|point| (point, KeptRows::default())).collect();
         Keep { positions: 0..usize::MAX, rows }
     }
 
-    /// Of these positions only.
+    /// Restricts the recording to these positions.
     pub fn at(mut self, positions: Range<usize>) -> Keep {
         self.positions = positions;
         self
     }
 
-    /// What was kept; `None` if it was not wanted or has not been seen.
+    /// The recorded rows; `None` if the point was not selected or not computed yet.
     pub fn rows(&self, point: HookPoint, layer: Option<usize>) -> Option<&KeptRows> {
         self.rows.get(&(point, layer)).filter(|rows| rows.row_len > 0)
     }
 }
 
 impl KeptRows {
-    /// How many tokens there are.
+    /// Number of tokens.
     pub fn len(&self) -> usize {
         self.values.len().checked_div(self.row_len).unwrap_or(0)
     }
 
-    /// Whether there is none.
+    /// Whether there are no tokens.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// The row of the token at `position`, if it was kept.
+    /// The row of the token at `position`, if it was recorded.
     pub fn at(&self, position: usize) -> Option<&[f32]> {
         let row = position.checked_sub(self.first_position)?;
         self.values.chunks_exact(self.row_len.max(1)).nth(row)

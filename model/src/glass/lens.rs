@@ -1,61 +1,61 @@
-//! The logit lens: what the model would say if it stopped after a layer.
+//! The logit lens: the prediction if the model stopped after a layer.
 //!
 //! nostalgebraist, "interpreting GPT: the logit lens" (2020).
 
 use std::ops::Range;
 
 use super::keep::Keep;
-use super::most::most;
+use super::top_k::most;
 use super::view_error::{ViewError, check};
 use crate::hooks::HookPoint;
 use crate::runtime::Runtime;
 
-/// What to look at.
+/// Selects layers, positions and the number of tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LensOptions {
-    /// After this layer only; `None`: after every layer.
+    /// Only after this layer; `None`: after every layer.
     pub layer: Option<usize>,
-    /// At these positions only; `None`: at all.
+    /// Only at these positions; `None`: at all.
     pub positions: Option<Range<usize>>,
-    /// How many of the likeliest tokens.
+    /// Number of most likely tokens.
     pub top: usize,
 }
 
 impl Default for LensOptions {
-    /// The likeliest token after every layer, at every position.
+    /// The most likely token after every layer, at every position.
     fn default() -> LensOptions {
         LensOptions { layer: None, positions: None, top: 1 }
     }
 }
 
-/// What the lens shows after one layer.
+/// The predictions after one layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LensLayer {
     /// The layer, counted from 0.
     pub layer: usize,
-    /// For each position the likeliest next tokens, the likeliest first.
+    /// For each position, the most likely next tokens in descending order.
     pub readings: Vec<Vec<Candidate>>,
 }
 
-/// A token that may come next.
+/// A candidate for the next token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
     /// The token.
     pub id: u32,
-    /// Its score.
+    /// Its logit.
     pub logit: f32,
-    /// Its share after softmax.
+    /// Its probability.
     pub probability: f64,
 }
 
-/// Tokens whose residual streams are kept at a time: few enough that those of all layers stay small in memory.
+/// Number of tokens whose residual streams are kept at a time, to limit memory.
 const PIECE: usize = 32;
 
-/// Reads the residual stream that leaves each layer ([`HookPoint::ResidPost`]) through the final norm and the unembedding, as
-/// the model does after its last layer. There the readings are the model's own predictions, bit for bit.
+/// Applies the final norm and the unembedding to the residual stream after each layer ([`HookPoint::ResidPost`]). After
+/// the last layer the results are bit-identical to the model's predictions.
 ///
 /// # Errors
-/// [`ViewError::OutOfRange`] for a layer or position that is not there, or what feeding reports.
+/// [`ViewError::OutOfRange`] for a layer or position, or errors of [`Session::feed`](crate::Session::feed).
 pub fn lens(model: &Runtime, ids: &[u32], options: &LensOptions) -> Result<Vec<LensLayer>, ViewError> {
     let layers = match options.layer {
         Some(layer) => {
@@ -92,7 +92,7 @@ pub fn lens(model: &Runtime, ids: &[u32], options: &LensOptions) -> Result<Vec<L
     Ok(shown)
 }
 
-/// The likeliest tokens of residual streams `x`, `[tokens, d_model]`.
+/// The most likely tokens of residual streams `x`, `[tokens, d_model]`.
 fn read(model: &Runtime, x: &[f32], top: usize) -> Vec<Vec<Candidate>> {
     let (d_model, vocab_size) = (model.config.d_model, model.config.vocab_size);
     let mut normed = vec![0.0; x.len()];
@@ -104,7 +104,7 @@ fn read(model: &Runtime, x: &[f32], top: usize) -> Vec<Vec<Candidate>> {
     logits.chunks_exact(vocab_size).map(|logits| likeliest(logits, top)).collect()
 }
 
-/// The `top` likeliest tokens of `[vocab_size]` scores, the likeliest first; of equals, the one with the smaller id.
+/// The `top` most likely tokens of `[vocab_size]` logits in descending order; ties by lower id.
 pub fn likeliest(logits: &[f32], top: usize) -> Vec<Candidate> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|&logit| f64::from(logit - largest).exp()).sum();

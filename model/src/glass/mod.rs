@@ -1,16 +1,16 @@
-//! The glass: every named value of a run, kept, summed up or compared with a reference.
+//! Views inside a model: all named values of a run, recorded, summarised, compared with a reference, or changed.
 //!
-//! All of it stands on [`observe`](crate::observe): what is seen here are the very numbers that a generation computes
-//! with. A text that was generated token by token has, bit for bit, the values of one pass over the whole of it
-//! (there is one order of summation), so looking at a generation means looking at its text.
+//! Everything here is an observer ([`hooks`](crate::hooks)), so the values are those that generation uses. A sequence
+//! that was generated token by token has the same bits as one pass over the whole sequence (there is one order of
+//! summation), so a generation is observed by running its text.
 //!
-//! - [`Name`] and [`Selection`]: which values there are, and which of them are wanted.
-//! - [`record`] writes them to a safetensors file, [`summarise`] tells their shape, mean, spread and size.
-//! - [`verify`] compares them with a [`Reference`], and finds the first that departs.
-//! - [`lens`], [`AttentionPattern`], [`strongest_edges`], [`attribute`], [`neighbors_in_context`], [`compare_in_context`]:
-//!   views that say something about it.
-//! - [`compare_models`] tells what quantisation costs, layer by layer and in the end.
-//! - [`Interventions`] change a run, [`Keep`] keeps what can be put into another.
+//! - [`Name`] and [`Selection`]: the values of a model, and a selection of them.
+//! - [`record`] writes them to a safetensors file, [`summarise`] computes shape, mean, standard deviation and norm.
+//! - [`verify`] compares them with a [`Reference`], and finds the first that differs.
+//! - [`lens`], [`AttentionPattern`], [`strongest_edges`], [`attribute`], [`neighbors_in_context`],
+//!   [`compare_in_context`]: the views.
+//! - [`compare_models`] measures the error of quantisation, layer by layer and in the predictions.
+//! - [`Interventions`] change a run, [`Keep`] records values to patch into another.
 
 mod attention;
 mod attribution;
@@ -22,11 +22,11 @@ mod intervene;
 mod keep;
 mod lens;
 mod models;
-mod most;
 mod names;
 mod reference;
 mod spool;
 mod summary;
+mod top_k;
 mod trace;
 mod verify;
 mod view_error;

@@ -1,7 +1,7 @@
-//! Two models side by side, one as the measure of the other: what rounding its weights costs, and where.
+//! Compares a model with a reference model: the error of quantisation, and where it arises.
 //!
-//! The same text runs through both. After each layer the two residual streams are compared, which shows where the error
-//! enters and how it grows; at the end the two distributions of the next token, which is all that a user gets to see.
+//! Both models run the same text. The residual streams are compared after each layer, which shows where the error
+//! arises and how it grows; finally the distributions of the next token are compared.
 
 use super::compare::{LogitComparator, LogitComparison, normalizer};
 use super::error::Error;
@@ -9,12 +9,12 @@ use super::keep::Keep;
 use crate::hooks::HookPoint;
 use crate::runtime::Runtime;
 
-/// How far a model is from the one it is measured by.
+/// The difference between a model and the reference model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelComparison {
-    /// `‖Δ‖ / ‖reference‖` of the residual stream as it leaves each layer, over all positions.
+    /// `‖Δ‖ / ‖reference‖` of the residual stream after each layer, over all positions.
     pub layers: Vec<f64>,
-    /// How far apart the probabilities of the next token are.
+    /// The comparison of the next-token distributions.
     pub logits: LogitComparison,
     /// The mean surprise of the reference at each next token of the text, in nats; its exponential is the perplexity.
     pub reference_loss: f64,
@@ -22,12 +22,11 @@ pub struct ModelComparison {
     pub loss: f64,
 }
 
-/// Runs both models over `ids`, in windows of `window` tokens that each are read afresh, and measures `model` by
-/// `reference`. What is left over after the last whole window is used if it is two tokens or more. Of a single token there
-/// is no loss: it is NaN.
+/// Runs both models on `ids`, in independent windows of `window` tokens, and compares `model` with `reference`. A last,
+/// shorter window is used if it has at least two tokens. With a single token there is no loss: it is NaN.
 ///
 /// # Errors
-/// [`Error::Unlike`] if the models are not of one shape; [`Error::Model`] as [`Session::feed`](crate::Session::feed).
+/// [`Error::Unlike`] if the models differ in size; [`Error::Model`] as [`Session::feed`](crate::Session::feed).
 pub fn compare_models(
     reference: &Runtime,
     model: &Runtime,
@@ -76,7 +75,7 @@ pub fn compare_models(
     })
 }
 
-/// That the two have the same vocabulary and as many layers as wide.
+/// Checks that both have the same vocabulary size, number of layers and width.
 fn check_alike(reference: &Runtime, model: &Runtime) -> Result<(), Error> {
     let sizes = |model: &Runtime| {
         let config = &model.config;

@@ -1,4 +1,4 @@
-//! Which values a model has, in the order in which it computes them, and which of them are wanted.
+//! The names of a model's values in the order of computation, and selections of them.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,17 +9,17 @@ use crate::config::{Config, MlpKind, NormPlacement, Residual};
 use crate::hooks::{HookPoint, Observed};
 use crate::model::Model;
 
-/// The name of a value: a point, inside the blocks also the block.
+/// The name of a value: the hook point, and the block if it is inside one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Name {
-    /// Where in the forward pass.
+    /// The hook point.
     pub point: HookPoint,
-    /// In which block, counted from 0; `None` outside the blocks.
+    /// The block, counted from 0; `None` outside the blocks.
     pub layer: Option<usize>,
 }
 
 impl fmt::Display for Name {
-    /// As an [`Observed`] value is called, such as `blocks.3.attn.pattern`.
+    /// As the name of an [`Observed`] value, such as `blocks.3.attn.pattern`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shape = [0; 3];
         Observed { point: self.point, layer: self.layer, first_position: 0, shape, values: &mut [] }.fmt(f)
@@ -27,7 +27,7 @@ impl fmt::Display for Name {
 }
 
 impl Name {
-    /// Every value of a model, in the order in which it is computed.
+    /// All values of a model, in the order of computation.
     pub fn all(config: &Config) -> Vec<Name> {
         let outside = |point| Name { point, layer: None };
         let mut names = vec![outside(HookPoint::Embed)];
@@ -64,7 +64,7 @@ impl Name {
     }
 }
 
-/// How many numbers a token has at a point, those of all heads together. [`HookPoint::Scores`] and
+/// The number of elements per token at a point, of all heads together. [`HookPoint::Scores`] and
 /// [`HookPoint::Pattern`] have no row for each token and count as `d_model`.
 pub(super) fn row_len(point: HookPoint, config: &Config) -> usize {
     match point {
@@ -115,7 +115,7 @@ fn in_block(config: &Config, layer: usize) -> impl Iterator<Item = HookPoint> {
     .filter_map(|(point, here)| here.then_some(point))
 }
 
-/// The values that are wanted.
+/// A selection of values.
 #[derive(Clone, Debug)]
 pub struct Selection {
     wanted: HashSet<Name>,
@@ -127,10 +127,10 @@ impl Selection {
         Name::all(&model.config).into_iter().collect()
     }
 
-    /// The values of a model that fit any of the globs.
+    /// The values of a model that match any of the globs.
     ///
     /// # Errors
-    /// [`Error::NoSuchName`] for a glob that nothing fits.
+    /// [`Error::NoSuchName`] for a glob without a match.
     pub fn matching(model: &Model, globs: &[Glob]) -> Result<Selection, Error> {
         let names: Vec<(Name, String)> =
             Name::all(&model.config).into_iter().map(|name| (name, name.to_string())).collect();
@@ -147,17 +147,17 @@ impl Selection {
         Ok(Selection { wanted })
     }
 
-    /// Whether a value is wanted.
+    /// Whether a value is selected.
     pub fn wants(&self, name: Name) -> bool {
         self.wanted.contains(&name)
     }
 
-    /// How many are wanted.
+    /// Number of selected values.
     pub fn len(&self) -> usize {
         self.wanted.len()
     }
 
-    /// Whether none is wanted.
+    /// Whether nothing is selected.
     pub fn is_empty(&self) -> bool {
         self.wanted.is_empty()
     }

@@ -1,4 +1,4 @@
-//! A temporary file that takes values as they come, until it is known what the header of the real file must say.
+//! A temporary file for values, until their names and shapes are known for the header of the final file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,7 +15,7 @@ use super::error::Error;
 use super::names::Name;
 use crate::config::Config;
 
-/// Values on their way to a file; the temporary one is gone when this is dropped.
+/// The temporary file; it is deleted when this is dropped.
 pub(super) struct Spool {
     target: PathBuf,
     temporary: Temporary,
@@ -26,8 +26,8 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// A spool in the folder of `target`, so that there is room where room is needed, and a folder that cannot be
-    /// written is found out before anything is computed.
+    /// Creates the temporary file in the folder of `target`, so that a full disk or a folder without write access is
+    /// detected before anything is computed.
     pub(super) fn create_beside(target: &Path) -> Result<Spool, Error> {
         let fail = |source| Error::Write { path: target.to_owned(), source };
         if target.is_dir() {
@@ -38,7 +38,7 @@ impl Spool {
         Ok(Spool { target, temporary, file, written: 0, values: Vec::new(), failed: None })
     }
 
-    /// Takes a value, or the next rows of the one before. A failure is told by [`Spool::finish`].
+    /// Adds a value, or the next rows of the previous one. [`Spool::finish`] reports failures.
     pub(super) fn push(&mut self, name: Name, values: &[f32]) {
         if self.failed.is_some() {
             return;
@@ -62,7 +62,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Writes everything to the target, which until then is as it was. The values are over `tokens` tokens.
+    /// Writes the target, which is unchanged until then. The values have `tokens` tokens.
     pub(super) fn finish(
         mut self,
         config: &Config,

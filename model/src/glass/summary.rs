@@ -1,30 +1,30 @@
-//! A value in a few numbers: mean, spread, extremes, size.
+//! Summary statistics of a value: mean, standard deviation, extremes, norm.
 
 use super::names::Name;
 
-/// What is to be said of a value without showing all of it. Numbers that are not finite (scores of what a token may
-/// not look at are −∞) are counted and otherwise left out.
+/// Summary statistics of a value. Elements that are not finite (masked scores are −∞) are counted and otherwise
+/// excluded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
-    /// Which value.
+    /// The value's name.
     pub name: Name,
     /// Its dimensions.
     pub shape: Vec<usize>,
-    /// The mean; NaN if nothing is finite, as are all the others then but the norm.
+    /// The mean. If no element is finite, it and all other statistics except the norm are NaN.
     pub mean: f64,
-    /// The standard deviation, the root of the mean squared distance from the mean.
+    /// The population standard deviation.
     pub std: f64,
-    /// The smallest number.
+    /// The minimum.
     pub min: f32,
-    /// The largest number.
+    /// The maximum.
     pub max: f32,
-    /// The Euclidean length of the whole.
+    /// The L2 norm of the whole value.
     pub norm: f64,
-    /// How many numbers are infinite or NaN.
+    /// The number of elements that are infinite or NaN.
     pub not_finite: usize,
 }
 
-/// A summary in the making: numbers may come in pieces.
+/// An incremental summary: elements may arrive in pieces.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     count: usize,

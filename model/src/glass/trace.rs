@@ -1,4 +1,4 @@
-//! A run over a whole text in one pass, its values written to a file or summed up.
+//! Traces: runs a sequence in one pass and writes or summarises its values.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,12 +10,12 @@ use super::summary::{Summary, Tally};
 use crate::hooks::{HookPoint, Observed, Observer};
 use crate::runtime::Runtime;
 
-/// Runs `model` over `ids` and writes the values of `selection` to the safetensors file `out`: names as keys, float32,
-/// in the order of computation. `metadata` goes with them, and under `ids` the ids as JSON, so that the file can serve
-/// as a [`Reference`](super::Reference).
+/// Runs `model` on `ids` and writes the values of `selection` to the safetensors file `out`: names as keys, float32,
+/// in the order of computation. The file's metadata are `metadata`, and the ids as JSON under `ids`, so it can be
+/// used as a [`Reference`](super::Reference).
 ///
-/// Values are never all in memory: each goes to a temporary file beside `out` as it is seen. `out` is replaced only
-/// when all is well.
+/// Values are not collected in memory: each is written to a temporary file next to `out` when it is computed. `out` is
+/// replaced only on success.
 ///
 /// # Errors
 /// [`Error::Write`] or [`Error::Tensor`] if the file cannot be written; [`Error::Model`] as
@@ -34,7 +34,7 @@ pub fn record(
     spool.finish(&model.config, ids.len(), &metadata)
 }
 
-/// Runs `model` over `ids` and sums up the values of `selection`, in the order of computation.
+/// Runs `model` on `ids` and summarises the values of `selection`, in the order of computation.
 ///
 /// # Errors
 /// [`Error::Model`] as [`Session::feed`](crate::Session::feed).
@@ -52,8 +52,8 @@ pub fn summarise(model: &Runtime, ids: &[u32], selection: &Selection) -> Result<
     Ok(tallies.into_iter().map(|(name, tally)| tally.finish(name, shape(name))).collect())
 }
 
-/// Runs `model` over `ids` in one pass and shows the values of `selection`. Logits come in several pieces, one after
-/// the other; every other value is shown once.
+/// Runs `model` on `ids` in one pass with an observer of `selection`. Logits arrive in several pieces, in order; every
+/// other value arrives once.
 pub(super) fn watch(
     model: &Runtime,
     ids: &[u32],

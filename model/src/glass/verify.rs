@@ -1,4 +1,4 @@
-//! Verifying: the model is run over the ids of a reference, and every value that the reference has is compared.
+//! Verification: runs the model on the ids of a reference and compares every value of the reference.
 
 use std::collections::HashMap;
 
@@ -12,12 +12,12 @@ use super::trace::watch;
 use crate::hooks::HookPoint;
 use crate::runtime::Runtime;
 
-/// What the comparison of a run with a reference found.
+/// The result of comparing a run with a reference.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
-    /// Every value of the reference, in the order of computation; at least one.
+    /// The comparisons of all values in the order of computation; at least one.
     pub comparisons: Vec<Comparison>,
-    /// More about the logits, if the reference has them.
+    /// The comparison of the next-token distributions, if the reference has logits.
     pub logits: Option<LogitComparison>,
 }
 
@@ -27,21 +27,21 @@ impl Verdict {
         !self.comparisons.is_empty() && self.first_departure().is_none()
     }
 
-    /// The first value, in the order of computation, that does not agree. What comes after it may be wrong only
-    /// because it is.
+    /// The first value in the order of computation that does not agree. Later ones may differ only as a consequence.
     pub fn first_departure(&self) -> Option<&Comparison> {
         self.comparisons.iter().find(|comparison| !comparison.agrees)
     }
 }
 
-/// Runs `model` over the ids of `reference` and compares every value the reference has.
+/// Runs `model` on the ids of `reference` and compares every value of the reference.
 ///
-/// A number agrees if `|Δ| ≤ tolerance · (1 + |reference| + largest / 100)`, with the largest magnitude of its row; a
-/// value agrees if all its numbers do and `‖Δ‖ ≤ 100 · tolerance · ‖reference‖`.
+/// An element agrees if `|Δ| ≤ tolerance · (1 + |reference| + largest / 100)`, with the largest magnitude of its row; a
+/// value agrees if all its elements do and `‖Δ‖ ≤ 100 · tolerance · ‖reference‖`.
 ///
 /// # Errors
-/// [`Error::UnknownNames`], [`Error::Shapes`] and [`Error::NothingToCompare`] if the reference is none for this model;
-/// [`Error::Tensor`] for values of a type that cannot be read; [`Error::Model`] for ids that the model cannot be fed.
+/// [`Error::UnknownNames`], [`Error::Shapes`] and [`Error::NothingToCompare`] if the reference does not match this
+/// model; [`Error::Tensor`] for values of a type that cannot be read; [`Error::Model`] for ids that the model cannot be
+/// fed.
 pub fn verify(model: &Runtime, reference: &Reference, tolerance: f64) -> Result<Verdict, Error> {
     let mut values = values(model, reference, tolerance)?;
     let order: Vec<Name> =
@@ -73,14 +73,14 @@ pub fn verify(model: &Runtime, reference: &Reference, tolerance: f64) -> Result<
     Ok(Verdict { comparisons: comparisons.collect(), logits: has_logits.then(|| logits.finish()) })
 }
 
-/// A value of the reference, and how much of it has been compared.
+/// A value of the reference, and the comparison so far.
 struct Value {
     tensor: Tensor,
     comparator: Comparator,
 }
 
 impl Value {
-    /// Compares the next numbers of the value; gives those of the reference.
+    /// Compares the next elements of the value; returns those of the reference.
     fn compare(&mut self, found: &[f32]) -> Result<Vec<f32>, glassbox_tensor::Error> {
         let done = self.comparator.compared();
         let all = self.tensor.reshape([self.tensor.elements()])?;
@@ -90,7 +90,7 @@ impl Value {
     }
 }
 
-/// The values of a reference, once it is clear that they can be those of `model`.
+/// The values of a reference, after checking that they match `model`.
 fn values(model: &Runtime, reference: &Reference, tolerance: f64) -> Result<HashMap<Name, Value>, Error> {
     let path = || reference.path().to_owned();
     let names: HashMap<String, Name> =

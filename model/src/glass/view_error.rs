@@ -1,4 +1,4 @@
-//! What can be wrong with a question about a run.
+//! Errors of views and interventions.
 
 use std::fmt;
 
@@ -8,39 +8,39 @@ use crate::hooks::HookPoint;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ViewError {
-    /// Something the model does not have so many of: a layer, a head, a neuron, a token, a position.
+    /// The index of a layer, head, neuron, token or position is out of range.
     OutOfRange {
-        /// What is counted.
+        /// The kind of index.
         what: &'static str,
-        /// The number that was asked for, counted from 0.
+        /// The index, counted from 0.
         index: usize,
-        /// How many there are.
+        /// The number of items.
         count: usize,
     },
-    /// An attention edge to a later token: there is none.
-    LooksAhead {
-        /// The position that looks.
+    /// An attention edge to a later token, which the causal mask excludes.
+    FutureKey {
+        /// The query's position.
         query: usize,
-        /// The position that is looked at.
+        /// The key's position.
         key: usize,
     },
-    /// Numbers that do not fit the point where they are to go.
+    /// The number of values does not match the hook point.
     Length {
         /// The point.
         point: HookPoint,
-        /// How long one row there is.
+        /// The length of a row at that point.
         expected: usize,
-        /// How many numbers there are.
+        /// The number of values given.
         found: usize,
     },
-    /// A point that has no row for each token, or no row for each head, or that the model does not have.
+    /// The hook point has no row for each token or head, or the model does not have it.
     Point {
         /// The point.
         point: HookPoint,
-        /// What it would have to have.
+        /// What it lacks.
         expected: &'static str,
     },
-    /// The run itself.
+    /// An error of the run.
     Model(crate::Error),
 }
 
@@ -48,16 +48,16 @@ impl fmt::Display for ViewError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ViewError::OutOfRange { what, index, count: 0 } => {
-                write!(f, "there is no {what} {index}: there are none")
+                write!(f, "{what} {index} is out of range: there are none")
             }
             ViewError::OutOfRange { what, index, count } => {
-                write!(f, "there is no {what} {index}: they are counted from 0 to {}", count - 1)
+                write!(f, "{what} {index} is out of range: expected 0 to {}", count - 1)
             }
-            ViewError::LooksAhead { query, key } => {
-                write!(f, "position {query} cannot look ahead at position {key}")
+            ViewError::FutureKey { query, key } => {
+                write!(f, "position {query} cannot attend to the later position {key}")
             }
             ViewError::Length { point, expected, found } => {
-                write!(f, "{}: expected rows of {expected} numbers, found {found} numbers", point.name())
+                write!(f, "{}: expected rows of {expected} values, found {found} values", point.name())
             }
             ViewError::Point { point, expected } => write!(f, "{} has no {expected}", point.name()),
             ViewError::Model(error) => error.fmt(f),
@@ -80,7 +80,7 @@ impl From<crate::Error> for ViewError {
     }
 }
 
-/// That `index` is one of `count`.
+/// Checks that `index` is below `count`.
 pub(super) fn check(what: &'static str, index: usize, count: usize) -> Result<(), ViewError> {
     if index < count { Ok(()) } else { Err(ViewError::OutOfRange { what, index, count }) }
 }

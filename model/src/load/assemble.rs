@@ -1,5 +1,5 @@
-//! A decoder's parameters from one arrangement into another: the rows of every new tensor, wherever the old file keeps
-//! them.
+//! Converts a decoder's parameters from one arrangement to another: each new tensor is assembled from rows of the
+//! stored ones.
 
 use glassbox_tensor::Tensor;
 
@@ -7,30 +7,30 @@ use super::stored::{Stored, vocabulary_matrix};
 use crate::error::Error;
 use crate::spec::{self, Names, Role, RowMap, StoredTensor};
 
-/// A tensor to be made of the rows of others.
+/// A new tensor, assembled from rows of stored tensors.
 pub(crate) struct Assembled {
     pub(crate) name: String,
-    /// As it is to be stored.
+    /// The shape in the new file.
     pub(crate) shape: Vec<usize>,
-    /// What it holds; of several parameters, the first.
+    /// The role of its parameter; of its first parameter if it is fused.
     pub(crate) role: Role,
-    /// Whether it is to be stored as `[columns, rows]`.
+    /// Whether the new file stores it as `[columns, rows]`.
     transposed: bool,
     pieces: Vec<Piece>,
 }
 
 /// The rows of one parameter.
 struct Piece {
-    /// The tensor they are in, each of its rows an output.
+    /// The stored tensor, as `[outputs, inputs]`.
     tensor: Tensor,
     from: RowMap,
     to: RowMap,
     count: usize,
-    /// What to add to every number.
+    /// The number to add to every value.
     offset: f32,
 }
 
-/// Every tensor of a file that names its tensors by `names`, made of those of another. A tied vocabulary has one matrix,
+/// Assembles all tensors in the arrangement of `names` from those of `stored`. A tied vocabulary gives one matrix,
 /// unless the file has two different ones.
 pub(crate) fn assemble(stored: &Stored<'_>, names: &Names) -> Result<Vec<Assembled>, Error> {
     let config = stored.config;
@@ -60,7 +60,7 @@ pub(crate) fn assemble(stored: &Stored<'_>, names: &Names) -> Result<Vec<Assembl
 }
 
 impl Assembled {
-    /// The old tensor, if the new one is the same: all its rows in the same order, and nothing added.
+    /// The stored tensor, if the new one equals it: all rows in the same order, and no offset.
     pub(crate) fn unchanged(&self) -> Option<Tensor> {
         let [Piece { tensor, from, to, count, offset }] = &self.pieces[..] else { return None };
         let whole = from.in_order() == Some(0) && to.in_order() == Some(0) && *offset == 0.0;
@@ -68,12 +68,12 @@ impl Assembled {
         whole.then(|| tensor.clone())
     }
 
-    /// The format of the old tensors; of several, the first.
+    /// The format of the stored tensor; of the first one if there are several.
     pub(crate) fn format(&self) -> glassbox_tensor::Format {
         self.pieces[0].tensor.format()
     }
 
-    /// For each row of the new tensor, the piece and the row of the piece's tensor that it comes from.
+    /// For each row of the new tensor, its piece and its row in the piece's tensor.
     fn sources(&self) -> Vec<(usize, usize)> {
         let total = self.pieces.iter().map(|piece| piece.count).sum();
         let mut sources = vec![(0, 0); total];
@@ -93,7 +93,7 @@ impl Assembled {
         self.pieces.iter().for_each(|piece| piece.tensor.release_pages());
     }
 
-    /// All numbers, as stored.
+    /// All values, in the order of the new file.
     pub(crate) fn to_f32(&self) -> Result<Vec<f32>, glassbox_tensor::Error> {
         let rows = self.rows();
         let values = rows.read(0..rows.len())?;
@@ -105,19 +105,19 @@ impl Assembled {
     }
 }
 
-/// The rows of a tensor that is made of others.
+/// The rows of an assembled tensor.
 pub(crate) struct AssembledRows<'a> {
     pieces: &'a [Piece],
     sources: Vec<(usize, usize)>,
 }
 
 impl AssembledRows<'_> {
-    /// How many there are.
+    /// Number of rows.
     pub(crate) fn len(&self) -> usize {
         self.sources.len()
     }
 
-    /// Some of them, one after the other.
+    /// The values of a range of rows.
     pub(crate) fn read(&self, rows: std::ops::Range<usize>) -> Result<Vec<f32>, glassbox_tensor::Error> {
         let mut values = Vec::new();
         let mut row = rows.start;

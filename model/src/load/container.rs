@@ -1,4 +1,4 @@
-//! A file of tensors, whichever format it has.
+//! A tensor file: GGUF or safetensors.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use glassbox_tensor::file::safetensors::SafeTensors;
 
 use crate::error::Error;
 
-/// A file of tensors.
+/// A tensor file.
 pub(crate) enum Container {
     Gguf(Gguf),
     SafeTensors(SafeTensors),

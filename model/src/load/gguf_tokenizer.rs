@@ -6,7 +6,7 @@ use glassbox_tokenizer::GgufVocab;
 use crate::chat::{self, ChatTemplate, SpecialTokens};
 use crate::error::Error;
 
-/// Collects what the metadata say about the tokenizer; `None` if they say nothing.
+/// Reads the tokenizer's metadata; `None` if there are none.
 pub(crate) fn vocabulary(file: &Gguf) -> Result<Option<GgufVocab>, Error> {
     if file.value("tokenizer.ggml.model").is_none() || file.get_str("tokenizer.ggml.model")? == "none" {
         return Ok(None);
@@ -44,7 +44,7 @@ pub(crate) fn vocabulary(file: &Gguf) -> Result<Option<GgufVocab>, Error> {
     }))
 }
 
-/// The tokens that end a text: of the sequence, and of a chat's turn.
+/// The tokens that end a sequence or a chat turn.
 pub(crate) fn eos_ids(file: &Gguf) -> Result<Vec<u32>, Error> {
     let mut ids = Vec::new();
     for name in ["eos_token_id", "eot_token_id", "eom_token_id"] {
@@ -54,7 +54,7 @@ pub(crate) fn eos_ids(file: &Gguf) -> Result<Vec<u32>, Error> {
     Ok(ids)
 }
 
-/// The chat template, which may mention the tokens around a text by their names.
+/// The chat template, with the bos and eos tokens that it may use.
 pub(crate) fn chat_template(file: &Gguf) -> Result<Result<Option<ChatTemplate>, chat::Error>, Error> {
     let key = "tokenizer.chat_template";
     if file.value(key).is_none() {

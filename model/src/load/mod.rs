@@ -1,4 +1,4 @@
-//! From files to a model: a GGUF, or a Hugging Face directory.
+//! Checkpoints: opens a GGUF or a Hugging Face directory and loads the model.
 
 mod assemble;
 mod container;
@@ -27,17 +27,17 @@ pub(crate) use assemble::{Assembled, AssembledRows, assemble};
 use container::Container;
 use stored::Stored;
 
-/// A tensor as numbers: its name, its shape, its values in row-major order.
+/// A named tensor: name, shape, values in row-major order.
 pub type Named = (String, Vec<usize>, Vec<f32>);
 
-/// The files of a checkpoint, their headers read: what there is to know before anything is loaded.
+/// An open checkpoint: headers and configuration are read, tensors are not loaded yet.
 ///
 /// ```no_run
 /// use glassbox_model::Checkpoint;
 /// use glassbox_tensor::{Level, Pool};
 ///
 /// let checkpoint = Checkpoint::open("SmolLM2-135M-Instruct.Q4_1.gguf")?;
-/// let tokenizer = checkpoint.tokenizer()?.expect("a GGUF has its tokenizer inside");
+/// let tokenizer = checkpoint.tokenizer()?.expect("the GGUF has a tokenizer");
 /// let model = checkpoint.run_on(Pool::new(2, Level::detect())?)?;
 /// # Ok::<(), glassbox_model::Error>(())
 /// ```
@@ -50,20 +50,20 @@ pub struct Checkpoint {
     directory: Option<PathBuf>,
 }
 
-/// How the authors of a checkpoint want text to be generated with it.
+/// The generation settings that a checkpoint recommends.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GenerationConfig {
-    /// Tokens that end a text.
+    /// End-of-sequence tokens.
     pub eos_ids: Vec<u32>,
-    /// Whether to draw tokens rather than take the likeliest.
+    /// Whether to sample rather than decode greedily.
     pub do_sample: Option<bool>,
     /// The temperature.
     pub temperature: Option<f32>,
-    /// How many of the likeliest tokens take part.
+    /// Top-k: the number of most likely tokens to keep.
     pub top_k: Option<usize>,
-    /// The probability that the tokens taking part have together.
+    /// Top-p: the total probability of the tokens to keep.
     pub top_p: Option<f32>,
-    /// The penalty on tokens that have occurred.
+    /// The repetition penalty.
     pub repetition_penalty: Option<f32>,
 }
 
@@ -71,7 +71,7 @@ impl Checkpoint {
     /// Opens a GGUF file, or a directory with `config.json` and `model.safetensors` or its shards.
     ///
     /// # Errors
-    /// If the files are missing or broken, or the model is one that does not run here.
+    /// If files are missing or invalid, or the model is not supported.
     pub fn open(path: impl AsRef<Path>) -> Result<Checkpoint, Error> {
         let path = path.as_ref();
         if path.is_dir() {
@@ -81,7 +81,7 @@ impl Checkpoint {
         }
     }
 
-    /// Opens a GGUF that is open already, such as one from memory.
+    /// Creates a checkpoint from an open GGUF, such as one in memory.
     ///
     /// # Errors
     /// As [`Checkpoint::open`].
@@ -92,7 +92,7 @@ impl Checkpoint {
         Ok(Checkpoint { path, config, generation, container: Container::Gguf(file), directory: None })
     }
 
-    /// A checkpoint of this shape whose tensors, under Hugging Face's names, are open already, such as those of a model
+    /// Creates a checkpoint from a configuration and open tensors with Hugging Face's names, such as those of a model
     /// in training. It has no tokenizer.
     pub fn of_tensors(config: Config, tensors: SafeTensors) -> Checkpoint {
         let path = tensors.path().to_path_buf();
@@ -104,7 +104,7 @@ impl Checkpoint {
         let not_a_checkpoint = |missing| Error::NotACheckpoint { path: path.to_path_buf(), missing };
         let config_path = path.join("config.json");
         if !config_path.is_file() {
-            return Err(not_a_checkpoint("there is no config.json"));
+            return Err(not_a_checkpoint("config.json is missing"));
         }
         let fields = Fields::open(&config_path)?;
         let config = families::from_hf(&fields)?;
@@ -112,29 +112,29 @@ impl Checkpoint {
         let weights = ["model.safetensors", "model.safetensors.index.json"].map(|name| path.join(name));
         let weights = weights.iter().find(|path| path.is_file());
         let weights = weights.ok_or_else(|| {
-            not_a_checkpoint("there is no model.safetensors and no model.safetensors.index.json")
+            not_a_checkpoint("model.safetensors and model.safetensors.index.json are missing")
         })?;
         let container = Container::SafeTensors(SafeTensors::open(weights)?);
         let directory = Some(path.to_path_buf());
         Ok(Checkpoint { path: path.to_path_buf(), config, generation, container, directory })
     }
 
-    /// The path it was opened with.
+    /// The path that was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The model's shape.
+    /// The model's configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// How its authors want text to be generated.
+    /// The recommended generation settings.
     pub fn generation(&self) -> &GenerationConfig {
         &self.generation
     }
 
-    /// Every tensor of the files.
+    /// All tensors of the files.
     pub fn tensors(&self) -> &[TensorInfo] {
         self.container.tensors()
     }
@@ -152,13 +152,13 @@ impl Checkpoint {
         Stored::new(&self.container, &self.config)
     }
 
-    /// What keeps the tensors from being loaded, one sentence each, by their names and shapes alone: those
-    /// that are missing, misshapen, unreadable or superfluous. Empty if there is nothing.
+    /// Checks the tensors' names, shapes and formats without reading them: one sentence for each that is missing,
+    /// misshapen, unreadable or unexpected. Empty if the model can be loaded.
     pub fn problems(&self) -> Vec<String> {
         self.stored().problems()
     }
 
-    /// Every parameter in Hugging Face's names and arrangement: name, shape, numbers. Quantised ones are dequantised.
+    /// All parameters with Hugging Face's names and arrangement: name, shape, values. Quantised ones are dequantised.
     ///
     /// # Errors
     /// As [`Checkpoint::load`].
@@ -186,13 +186,13 @@ impl Checkpoint {
     /// Loads the parameters and packs them with the threads of `pool`.
     ///
     /// # Errors
-    /// [`Error::Tensors`] naming every tensor that is missing, misshapen, unreadable or superfluous.
+    /// [`Error::Tensors`] with every tensor that is missing, misshapen, unreadable or unexpected.
     pub fn load(&self, pool: &Pool) -> Result<Model, Error> {
         let decoder = weights::load(pool, &self.container, &self.config)?;
         Ok(Model { config: self.config.clone(), decoder })
     }
 
-    /// Loads the model and keeps it beside the threads that run it.
+    /// Loads the model and combines it with a thread pool.
     ///
     /// # Errors
     /// As [`Checkpoint::load`].
@@ -202,10 +202,10 @@ impl Checkpoint {
         Ok(Runtime::new(Arc::new(model), pool))
     }
 
-    /// The tokenizer, if the checkpoint has one. What was doubtful in it is in its `warnings()`.
+    /// The tokenizer, if the checkpoint has one. Doubtful settings are in its `warnings()`.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] if it is there but cannot be used.
+    /// [`Error::Tokenizer`] if it exists but is invalid.
     pub fn tokenizer(&self) -> Result<Option<Tokenizer>, Error> {
         match (&self.container, &self.directory) {
             (Container::Gguf(file), _) => tokenizer_of_gguf(file),
@@ -214,10 +214,10 @@ impl Checkpoint {
         }
     }
 
-    /// The template that turns a chat into one text, if the checkpoint has one.
+    /// The chat template, if the checkpoint has one.
     ///
     /// # Errors
-    /// [`Error::Template`] if it is there but cannot be used.
+    /// [`Error::Template`] if it exists but is invalid.
     pub fn chat_template(&self) -> Result<Option<ChatTemplate>, Error> {
         let (path, template) = match (&self.container, &self.directory) {
             (Container::Gguf(file), _) => (self.path.clone(), gguf_tokenizer::chat_template(file)?),
@@ -237,29 +237,29 @@ impl Checkpoint {
     }
 }
 
-/// The tokenizer inside a GGUF, whatever family its model is of; `None` if it has none.
+/// The tokenizer of a GGUF of any family, supported or not; `None` if it has none.
 ///
 /// # Errors
-/// [`Error::Tokenizer`] if it is there but cannot be used.
+/// [`Error::Tokenizer`] if it exists but is invalid.
 pub fn tokenizer_of_gguf(file: &Gguf) -> Result<Option<Tokenizer>, Error> {
     let Some(vocabulary) = gguf_tokenizer::vocabulary(file)? else { return Ok(None) };
     let failed = |source| Error::Tokenizer { path: file.path().to_path_buf(), source };
     vocabulary.load().map(Some).map_err(failed)
 }
 
-/// The tokenizer beside a Hugging Face checkpoint. Which tokens begin and end a text stands in other files
-/// than its own: in `tokenizer_config.json` by their texts, in `config.json` by their ids.
+/// The tokenizer of a Hugging Face directory. The bos and eos tokens are in other files: in `tokenizer_config.json` by
+/// name, in `config.json` by id.
 fn tokenizer_of_directory(directory: &Path) -> Result<Option<Tokenizer>, Error> {
     let files = ["tokenizer.json", "vocab.json"].map(|name| directory.join(name));
     let Some(path) = files.into_iter().find(|path| path.is_file()) else { return Ok(None) };
     let loaded = Tokenizer::from_file(&path);
     let mut tokenizer = loaded.map_err(|source| Error::Tokenizer { path, source })?;
 
-    let told = |name: &str| {
+    let fields_of = |name: &str| {
         let path = directory.join(name);
         path.is_file().then(|| Fields::open(&path)).transpose()
     };
-    let (texts, ids) = (told("tokenizer_config.json")?, told("config.json")?);
+    let (texts, ids) = (fields_of("tokenizer_config.json")?, fields_of("config.json")?);
     let id_of = |kind: &str, tokenizer: &Tokenizer| -> Result<Option<u32>, Error> {
         let text = texts.as_ref().and_then(|texts| texts.get(&format!("{kind}_token")));
         let text = text.and_then(|text| text.as_str().or_else(|| text.get("content")?.as_str()));
@@ -278,20 +278,20 @@ fn tokenizer_of_directory(directory: &Path) -> Result<Option<Tokenizer>, Error> 
     Ok(Some(tokenizer))
 }
 
-/// Hugging Face's `generation_config.json`, if there is one; what it does not say, `config.json` may.
+/// Reads `generation_config.json` if it exists; `config.json` supplies missing end-of-sequence tokens.
 fn generation_config(directory: &Path, config: &Fields) -> Result<GenerationConfig, Error> {
     let path = directory.join("generation_config.json");
-    let told = if path.is_file() { Some(Fields::open(&path)?) } else { None };
-    let Some(told) = told else {
+    let settings = if path.is_file() { Some(Fields::open(&path)?) } else { None };
+    let Some(settings) = settings else {
         let eos_ids = config.ids("eos_token_id")?.unwrap_or_default();
         return Ok(GenerationConfig { eos_ids, ..Default::default() });
     };
     Ok(GenerationConfig {
-        eos_ids: told.ids("eos_token_id")?.or(config.ids("eos_token_id")?).unwrap_or_default(),
-        do_sample: told.flag("do_sample")?,
-        temperature: told.number("temperature")?,
-        top_k: told.maybe_count("top_k")?,
-        top_p: told.number("top_p")?,
-        repetition_penalty: told.number("repetition_penalty")?,
+        eos_ids: settings.ids("eos_token_id")?.or(config.ids("eos_token_id")?).unwrap_or_default(),
+        do_sample: settings.flag("do_sample")?,
+        temperature: settings.number("temperature")?,
+        top_k: settings.maybe_count("top_k")?,
+        top_p: settings.number("top_p")?,
+        repetition_penalty: settings.number("repetition_penalty")?,
     })
 }

@@ -1,4 +1,4 @@
-//! A decoder's parameters in a file: found by the names of its family, and checked.
+//! Finds a decoder's parameters in a file by the names of its family, and checks them.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::families;
 use crate::spec::{self, Names, Parameter, Role, RowMap, Site, Source};
 
-/// Experts of all layers for which a list is made without asking whether the file is large enough for them.
+/// Number of experts in all layers above which their size is compared with the file's before they are listed.
 const MANY_EXPERTS: usize = 1 << 12;
 
 /// The parameters of a decoder in a file.
@@ -18,7 +18,7 @@ pub(crate) struct Stored<'a> {
     pub(crate) file: &'a Container,
     pub(crate) config: &'a Config,
     names: &'static Names,
-    /// Whether the names lack the usual prefix.
+    /// Whether the file's names lack the usual prefix.
     bare: bool,
     /// Whether the one matrix of a tied vocabulary is stored as the unembedding.
     embedding_as_unembedding: bool,
@@ -38,7 +38,7 @@ impl<'a> Stored<'a> {
         stored
     }
 
-    /// Where the file keeps a parameter.
+    /// The storage of a parameter in the file.
     fn source(&self, parameter: &Parameter) -> Option<Source> {
         let parameter = match parameter.site.role {
             Role::Embedding if self.embedding_as_unembedding => {
@@ -55,19 +55,19 @@ impl<'a> Stored<'a> {
         Some(source)
     }
 
-    /// Whether the file has the tensor that keeps a parameter.
+    /// Whether the file has the tensor of a parameter.
     pub(crate) fn is_here(&self, parameter: &Parameter) -> bool {
         self.source(parameter).is_some_and(|source| self.file.info(&source.name).is_some())
     }
 
-    /// The matrix or vector that holds a parameter, each of its rows an output, and which rows are the parameter's.
+    /// The stored matrix or vector of a parameter, as `[outputs, inputs]`, and the parameter's rows in it.
     ///
     /// # Errors
-    /// If it cannot be read. Names and shapes are [`Stored::problems`]'s affair.
+    /// If it cannot be read. [`Stored::problems`] checks names and shapes.
     pub(crate) fn tensor(&self, parameter: &Parameter) -> Result<(Tensor, RowMap), Error> {
         let missing = || Error::Tensors {
             path: self.file.path().into(),
-            problems: vec![format!("no place for {:?}", parameter.site)],
+            problems: vec![format!("{:?}: the file format has no name for it", parameter.site)],
         };
         let source = self.source(parameter).ok_or_else(missing)?;
         let mut tensor = self.file.tensor(&source.name)?;
@@ -89,7 +89,7 @@ impl<'a> Stored<'a> {
         Ok((0..parameter.shape[0]).flat_map(row).collect())
     }
 
-    /// What to add to the stored numbers of a parameter.
+    /// The number to add to the stored values of a parameter.
     pub(crate) fn offset(&self, parameter: &Parameter) -> f32 {
         self.names.offset(parameter)
     }
@@ -106,13 +106,13 @@ impl<'a> Stored<'a> {
         Ok((!same).then_some(unembedding))
     }
 
-    /// What keeps the file's tensors from being the parameters of a decoder of this shape, by their names and shapes alone,
-    /// a sentence each: those that are missing, misshapen, unreadable or superfluous.
+    /// Checks names, shapes and formats: one sentence for each tensor that is missing, misshapen, unreadable or
+    /// unexpected.
     pub(crate) fn problems(&self) -> Vec<String> {
-        // Asked first: the list of what is missing grows with the layers that are claimed, not with the file.
+        // Checked first, since the list of missing tensors grows with the claimed number of layers, not with the file.
         let (layers, tensors) = (self.config.n_layers, self.file.tensors().len());
         if layers > tensors {
-            return vec![format!("{layers} layers cannot be made of {tensors} tensors")];
+            return vec![format!("the file has {tensors} tensors, too few for {layers} layers")];
         }
         if let MlpKind::Experts { count, .. } = self.config.mlp
             && layers.saturating_mul(count) > MANY_EXPERTS
@@ -121,7 +121,7 @@ impl<'a> Stored<'a> {
             let expert = self.config.d_model.saturating_mul(self.config.d_ff);
             if layers.saturating_mul(count).saturating_mul(expert) > stored {
                 return vec![format!(
-                    "{layers} layers of {count} experts cannot be made of {stored} numbers"
+                    "the file has {stored} values, too few for {layers} layers of {count} experts"
                 )];
             }
         }
@@ -133,7 +133,7 @@ impl<'a> Stored<'a> {
         let (mut problems, mut used) = (Vec::new(), BTreeSet::new());
         for parameter in &parameters {
             let Some(source) = self.source(parameter) else {
-                problems.push(format!("{:?}: these files have no name for it", parameter.site.role));
+                problems.push(format!("{:?}: the file format has no name for it", parameter.site.role));
                 continue;
             };
             if used.insert(source.name.clone()) {
@@ -143,7 +143,8 @@ impl<'a> Stored<'a> {
         for tensor in self.file.tensors() {
             if !used.contains(&tensor.name) && !self.names.is_table(&tensor.name) {
                 let family = self.config.family;
-                problems.push(format!("{}: has no place in a {family} of this shape", tensor.name));
+                problems
+                    .push(format!("{}: unexpected tensor, this {family} has no such parameter", tensor.name));
             }
         }
         problems
@@ -151,16 +152,16 @@ impl<'a> Stored<'a> {
 
     fn problem(&self, Source { name, shape, .. }: &Source) -> Option<String> {
         let Some(info) = self.file.info(name) else {
-            return Some(format!("{name}: missing, should be {shape:?}"));
+            return Some(format!("{name}: missing, expected shape {shape:?}"));
         };
         if info.shape.dims() != shape {
-            return Some(format!("{name}: shape {:?}, should be {shape:?}", info.shape.dims()));
+            return Some(format!("{name}: expected shape {shape:?}, found {:?}", info.shape.dims()));
         }
         let unreadable = info.element.format().is_none();
-        unreadable.then(|| format!("{name}: number format {} cannot be read", info.element.name()))
+        unreadable.then(|| format!("{name}: unsupported number format {}", info.element.name()))
     }
 
-    /// That the file has every parameter and nothing else.
+    /// Checks that the file has all parameters and nothing else.
     ///
     /// # Errors
     /// [`Error::Tensors`] with all of [`Stored::problems`].
@@ -174,7 +175,7 @@ impl<'a> Stored<'a> {
     }
 }
 
-/// The names that a Hugging Face checkpoint uses: those under which its first feed-forward layer is found.
+/// The naming scheme of a Hugging Face checkpoint: the one that finds its first MLP.
 fn hf_names(file: &Container, config: &Config, family: &'static families::Family) -> &'static Names {
     let parameters = spec::parameters(&Config { n_layers: 1, ..config.clone() });
     let mut down = parameters.into_iter().filter(|parameter| parameter.site.role == Role::Down);
@@ -184,7 +185,7 @@ fn hf_names(file: &Container, config: &Config, family: &'static families::Family
     std::iter::once(&family.hf).chain(family.hf_others).find(here).unwrap_or(&family.hf)
 }
 
-/// Embedding or unembedding, whether the list of parameters has it or not.
+/// The embedding or unembedding, even if the list of parameters does not have it.
 pub(crate) fn vocabulary_matrix(config: &Config, role: Role) -> Parameter {
     let shape = vec![config.vocab_size, config.d_model];
     Parameter { site: Site::outside(role), is_bias: false, shape }

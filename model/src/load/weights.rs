@@ -1,4 +1,4 @@
-//! From a file's tensors to a decoder: each part asks for its parameters by what they are.
+//! Loads a decoder: each part requests its parameters by their sites.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ use crate::norm::Norm;
 use crate::spec::{self, Parameter, Role, Site};
 use crate::vocabulary::Vocabulary;
 
-/// Loads and packs the parameters of a decoder of this shape.
+/// Loads and packs the parameters of a decoder.
 pub(super) fn load(pool: &Pool, file: &Container, config: &Config) -> Result<Decoder, Error> {
     let stored = Stored::new(file, config);
     stored.check()?;
@@ -31,7 +31,7 @@ struct Loader<'a> {
     team: &'a Team<'a>,
     config: &'a Config,
     stored: Stored<'a>,
-    /// The list of parameters, by where they are and whether they are biases.
+    /// The parameters, by site and whether they are biases.
     parameters: HashMap<(Site, bool), Parameter>,
 }
 

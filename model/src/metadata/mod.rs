@@ -1,4 +1,4 @@
-//! A decoder's configuration in a GGUF's metadata, in llama.cpp's keys: read here, written in `writer.rs`.
+//! A decoder's configuration in the metadata of a GGUF, with llama.cpp's keys: read here, written in `writer.rs`.
 
 mod writer;
 
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::rope::{RopeConfig, RopeScaling, yarn_magnitude};
 pub(crate) use writer::MetadataWriter;
 
-/// The metadata of one architecture, whose name is in front of each key.
+/// The metadata of one architecture, whose name prefixes each key.
 pub(crate) struct Metadata<'a> {
     pub(crate) file: &'a Gguf,
     pub(crate) architecture: &'a str,
@@ -22,7 +22,7 @@ impl Metadata<'_> {
         format!("{}.{key}", self.architecture)
     }
 
-    /// The sizes. Leaving out `attention.key_length` or `attention.head_count_kv` says what the number of heads implies.
+    /// The sizes. `attention.key_length` defaults to `d_model / n_heads`, `attention.head_count_kv` to `n_heads`.
     pub(crate) fn sizes(&self) -> Result<Sizes, Error> {
         let d_model = self.size("embedding_length")?;
         let n_heads = self.size("attention.head_count")?;
@@ -46,12 +46,12 @@ impl Metadata<'_> {
         self.file.tensor_info(name).is_some()
     }
 
-    /// A number that has to be there.
+    /// A required number.
     pub(crate) fn number(&self, key: &str) -> Result<f32, Error> {
         Ok(self.file.get_f32(&self.key(key))?)
     }
 
-    /// Yes or no, if it is there.
+    /// An optional boolean.
     pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>, Error> {
         let key = self.key(key);
         Ok(if self.file.value(&key).is_some() { Some(self.file.get_bool(&key)?) } else { None })
@@ -59,7 +59,7 @@ impl Metadata<'_> {
 
     pub(crate) fn size(&self, key: &str) -> Result<usize, Error> {
         match self.file.get_u32(&self.key(key))? {
-            0 => Err(self.wrong(key, "a positive whole number", "0")),
+            0 => Err(self.wrong(key, "a positive integer", "0")),
             size => Ok(size as usize),
         }
     }
@@ -68,14 +68,13 @@ impl Metadata<'_> {
         if self.file.value(&self.key(key)).is_some() { self.size(key).map(Some) } else { Ok(None) }
     }
 
-    /// How many positions back every layer sees; zero stands for all.
+    /// The attention window of all layers in positions; zero means none.
     pub(crate) fn window(&self) -> Result<Option<usize>, Error> {
         let key = self.key("attention.sliding_window");
         Ok(self.file.get_u32(&key).optional()?.filter(|&window| window > 0).map(|window| window as usize))
     }
 
-    /// For each layer whether it has the window, if it is said: as a list, or as the number of layers of which the last
-    /// has none.
+    /// Whether each layer has the window, if given: as a list, or as a period of layers of which the last has none.
     pub(crate) fn window_pattern(&self, n_layers: usize) -> Result<Option<Vec<bool>>, Error> {
         let key = "attention.sliding_window_pattern";
         match self.file.value(&self.key(key)) {
@@ -95,7 +94,7 @@ impl Metadata<'_> {
         }
     }
 
-    /// A number, whether it is stored as a float or as an integer.
+    /// A number, stored as a float or as an integer.
     pub(crate) fn maybe_number(&self, key: &str) -> Result<Option<f32>, Error> {
         let key = self.key(key);
         match self.file.value(&key) {
@@ -107,7 +106,7 @@ impl Metadata<'_> {
         }
     }
 
-    /// A finite number above zero, if it is there.
+    /// An optional finite number above zero.
     pub(crate) fn maybe_positive(&self, key: &str) -> Result<Option<f32>, Error> {
         match self.maybe_number(key)? {
             Some(x) if !(x > 0.0 && x.is_finite()) => {
@@ -122,7 +121,7 @@ impl Metadata<'_> {
         Error::Config { path, key, expected: expected.into(), found: found.into() }
     }
 
-    /// Settings that would change the results and are not followed.
+    /// Unsupported settings that would change the results.
     pub(crate) fn unsupported_parts(
         &self,
         reads_experts: bool,
@@ -151,7 +150,7 @@ impl Metadata<'_> {
         Ok(parts)
     }
 
-    /// The size of the vocabulary is that of the embedding; the metadata may leave it out.
+    /// The size of the vocabulary, from the embedding; the metadata may omit it.
     fn vocab_size(&self) -> Result<usize, Error> {
         if let Some(info) = self.file.tensor_info("token_embd.weight") {
             return Ok(info.shape.dims().first().copied().unwrap_or(0));
@@ -159,13 +158,13 @@ impl Metadata<'_> {
         self.size("vocab_size")
     }
 
-    /// The rotary embedding that turns `dims` components of each head; `context` is the context length.
+    /// The rotary embedding of `dims` components of each head; `context` is the context length.
     pub(crate) fn rope(&self, dims: usize, context: f32) -> Result<RopeConfig, Error> {
         let theta = self.maybe_number("rope.freq_base")?.unwrap_or(10_000.0);
         if !(theta > 1.0 && theta.is_finite()) {
             return Err(self.wrong("rope.freq_base", "a number above 1", &theta.to_string()));
         }
-        // Zero stands for "not said".
+        // Zero counts as missing.
         let said =
             |key| if self.maybe_number(key)? == Some(0.0) { Ok(None) } else { self.maybe_positive(key) };
         let factor = match said("rope.scaling.factor")? {
@@ -174,13 +173,13 @@ impl Metadata<'_> {
         };
         let kind = match self.file.value(&self.key("rope.scaling.type")) {
             Some(Value::String(kind)) => kind.as_str(),
-            Some(_) => return Err(self.wrong("rope.scaling.type", "a text", "something else")),
+            Some(_) => return Err(self.wrong("rope.scaling.type", "a string", "something else")),
             None if factor.is_some_and(|factor| factor != 1.0) => "linear",
             None => "none",
         };
         if let Some(scaling) = self.divisors(dims)? {
             if kind != "none" {
-                let expected = "none beside rope_freqs.weight, which stretches already";
+                let expected = "none, since rope_freqs.weight already scales the frequencies";
                 return Err(self.wrong("rope.scaling.type", expected, kind));
             }
             return Ok(RopeConfig { theta, dims, scaling });
@@ -189,7 +188,7 @@ impl Metadata<'_> {
             ("none", _) | ("linear", None) => RopeScaling::Default,
             ("linear", Some(factor)) => RopeScaling::Linear { factor },
             ("yarn", factor) => {
-                // 1 is YaRN, 0 is linear, anything between is a mixture; below 0 stands for "not said".
+                // 1 is YaRN, 0 is linear, values between are a mixture; values below 0 count as missing.
                 let mixture = self.maybe_number("rope.scaling.yarn_ext_factor")?.unwrap_or(1.0);
                 if mixture.is_nan() || (mixture >= 0.0 && mixture != 1.0) {
                     return Err(self.wrong("rope.scaling.yarn_ext_factor", "1", &mixture.to_string()));
@@ -213,17 +212,17 @@ impl Metadata<'_> {
         Ok(RopeConfig { theta, dims, scaling })
     }
 
-    /// The tensor with which llama.cpp's files stretch Llama 3's frequencies.
+    /// The tensor of divisors by which llama.cpp scales Llama 3's frequencies.
     fn divisors(&self, dims: usize) -> Result<Option<RopeScaling>, Error> {
         let name = "rope_freqs.weight";
         let Some(info) = self.file.tensor_info(name) else { return Ok(None) };
         if info.shape.dims() != [dims / 2] || info.element != ElementType::Format(Format::F32) {
-            let problem = format!("{name} must be F32 [{}]", dims / 2);
+            let problem = format!("{name}: expected F32 [{}]", dims / 2);
             return Err(Error::Tensors { path: self.file.path().into(), problems: vec![problem] });
         }
         let divisors = self.file.tensor(name)?.to_f32();
         if let Some(wrong) = divisors.iter().find(|x| !(**x > 0.0 && x.is_finite())) {
-            let problem = format!("{name} must hold positive numbers, found {wrong}");
+            let problem = format!("{name}: expected positive numbers, found {wrong}");
             return Err(Error::Tensors { path: self.file.path().into(), problems: vec![problem] });
         }
         Ok(Some(RopeScaling::Divisors(divisors)))

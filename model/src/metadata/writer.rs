@@ -1,4 +1,4 @@
-//! The metadata of a GGUF to be written.
+//! The metadata of a new GGUF.
 
 use glassbox_tensor::file::gguf::Value;
 use glassbox_tensor::ops::Activation;
@@ -6,13 +6,13 @@ use glassbox_tensor::ops::Activation;
 use crate::config::Config;
 use crate::rope::{RopeConfig, RopeScaling, yarn_magnitude};
 
-/// Keys and values in llama.cpp's words, and what these words cannot say.
+/// Keys and values in llama.cpp's terms, and the parts that these cannot express.
 pub(crate) struct MetadataWriter {
     architecture: &'static str,
     pub(crate) metadata: Vec<(String, Value)>,
-    /// What each pair's frequency is divided by, if it has to be said: a tensor says it.
+    /// The divisor of each pair's frequency, if needed; it is written as a tensor.
     pub(crate) rope_divisors: Option<Vec<f32>>,
-    /// The parts of the configuration for which there is no key, a phrase each.
+    /// One phrase for each part of the configuration without a key.
     pub(crate) problems: Vec<String>,
 }
 
@@ -26,7 +26,7 @@ impl MetadataWriter {
         self.metadata.push((key.to_owned(), value));
     }
 
-    /// The sizes that every architecture has.
+    /// The sizes, which every architecture has.
     pub(crate) fn sizes(&mut self, config: &Config) {
         self.general("general.architecture", Value::String(self.architecture.to_owned()));
         for (key, size) in [
@@ -47,7 +47,7 @@ impl MetadataWriter {
         self.metadata.push((format!("{}.{key}", self.architecture), value));
     }
 
-    /// A size. It was checked to be far below 2³² when the configuration was read.
+    /// A size; the configuration's check keeps it far below 2³².
     pub(crate) fn size(&mut self, key: &str, size: usize) {
         self.own(key, Value::U32(u32::try_from(size).unwrap_or(u32::MAX)));
     }
@@ -56,14 +56,14 @@ impl MetadataWriter {
         self.own(key, Value::F32(number));
     }
 
-    /// Notes that there is no key for `what`, if that is so.
+    /// Records that there is no key for `what`, if that is the case.
     pub(crate) fn refuse(&mut self, refused: bool, what: impl FnOnce() -> String) {
         if refused {
             self.problems.push(what());
         }
     }
 
-    /// The length of a head, which need not be `d_model / n_heads`.
+    /// The dimension of a head, which may differ from `d_model / n_heads`.
     pub(crate) fn head_dim(&mut self, config: &Config) {
         self.size("attention.key_length", config.head_dim);
         self.size("attention.value_length", config.head_dim);
@@ -76,18 +76,18 @@ impl MetadataWriter {
         });
     }
 
-    /// Every architecture implies that scores are divided by the root of the head's length.
+    /// Every architecture implies that scores are divided by `√head_dim`.
     pub(crate) fn implied_score_scale(&mut self, config: &Config) {
         let root = (config.head_dim as f32).sqrt();
         self.refuse(config.score_divisor != root || config.scale_scores_by_layer, || {
-            "scores that are not divided by the root of the head's length alone".to_owned()
+            "scores that are not divided by √head_dim".to_owned()
         });
     }
 
     /// One window for all layers, or none.
     pub(crate) fn one_window(&mut self, config: &Config) {
         self.refuse(config.windows.iter().any(|window| Some(window) != config.windows.first()), || {
-            "windows of attention that differ between layers".to_owned()
+            "attention windows that differ between layers".to_owned()
         });
         if let Some(Some(window)) = config.windows.first() {
             self.size("attention.sliding_window", *window);
@@ -101,7 +101,7 @@ impl MetadataWriter {
         }
     }
 
-    /// A rotary embedding. Llama 3's stretching is a tensor.
+    /// A rotary embedding. Llama 3's scaling is a tensor.
     pub(crate) fn rope(&mut self, rope: &RopeConfig) {
         self.size("rope.dimension_count", rope.dims);
         self.number("rope.freq_base", rope.theta);
@@ -125,9 +125,11 @@ impl MetadataWriter {
                 self.own("rope.scaling.original_context_length", Value::U32(*original_context as u32));
                 self.number("rope.scaling.yarn_beta_fast", *beta_fast);
                 self.number("rope.scaling.yarn_beta_slow", *beta_slow);
-                // A reader multiplies YaRN's own factor by this.
+                // Readers multiply YaRN's own factor by this.
                 self.number("rope.scaling.attn_factor", attention_factor / yarn_magnitude(*factor, 1.0));
-                self.refuse(!truncate, || "YaRN with a blend that is not rounded to whole pairs".to_owned());
+                self.refuse(!truncate, || {
+                    "YaRN with an interpolation that is not rounded to whole pairs".to_owned()
+                });
             }
             RopeScaling::Llama3 { .. } | RopeScaling::Divisors(_) => {
                 self.rope_divisors = rope.divisors();

@@ -1,8 +1,8 @@
-//! A mixture of experts: a router computes a logit for each expert, and the `top_k` experts with the largest process the
-//! token.
+//! A mixture of experts: a router computes a logit for each expert, and the `top_k` experts with the largest process
+//! the token.
 //!
-//! A token's output is `Σ weight_e · expert_e(x)` over its experts in ascending order. The order of summation does not depend
-//! on the other tokens of the pass.
+//! A token's output is `Σ weight_e · expert_e(x)` over its experts in ascending order. The order of summation does not
+//! depend on the other tokens of the pass.
 //!
 //! Shazeer et al., "Outrageously large neural networks" (2017); Jiang et al., "Mixtral of experts" (2024).
 
@@ -75,8 +75,8 @@ impl GatedMlp {
     }
 }
 
-/// Converts one token's router logits to the experts' weights: the softmax over the `top_k` largest, 0 for all others. Ties
-/// go to the lower index.
+/// Converts one token's router logits to the experts' weights: the softmax over the `top_k` largest, 0 for all others.
+/// Ties go to the lower index.
 fn select(logits: &mut [f32], top_k: usize) {
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));

@@ -1,4 +1,4 @@
-//! One tensor to its new format, a share of the rows for each thread.
+//! Converts one tensor to its new format, with the rows distributed over the threads.
 
 use std::sync::Mutex;
 
@@ -7,14 +7,14 @@ use glassbox_tensor::{Error, Format, Pool, Tensor, quant};
 use super::{Content, Planned};
 use crate::load::AssembledRows;
 
-/// Numbers that a thread converts at a time.
+/// Number of values that a thread converts at a time.
 const AT_A_TIME: usize = 1 << 16;
 
 /// The bytes of the tensor in its new format.
 ///
 /// # Errors
-/// [`Error::NotFinite`] and [`Error::ScaleTooLarge`] for numbers that the format cannot hold; their positions count
-/// from the first of the tensor.
+/// [`Error::NotFinite`] and [`Error::ScaleTooLarge`] for values that the format cannot represent; positions count from
+/// the start of the tensor.
 pub(super) fn convert(pool: &Pool, planned: &Planned) -> Result<Vec<u8>, Error> {
     let (shape, format) = (&planned.entry.shape, planned.entry.format);
     if let Content::Whole(tensor) = &planned.content
@@ -45,7 +45,7 @@ pub(super) fn convert(pool: &Pool, planned: &Planned) -> Result<Vec<u8>, Error> 
                 Ok(bytes) => out.copy_from_slice(&bytes),
                 Err(error) => {
                     let mut failed = failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                    // The first in the tensor is reported, whichever thread comes first.
+                    // Report the first in the tensor, whichever thread finds one first.
                     if failed.as_ref().is_none_or(|(earliest, _)| first < *earliest) {
                         *failed = Some((first, error));
                     }
@@ -79,7 +79,7 @@ impl SourceRows<'_> {
         }
     }
 
-    /// Some rows as `f32`.
+    /// A range of rows as `f32`.
     fn read(&self, rows: std::ops::Range<usize>) -> Result<Vec<f32>, Error> {
         match self {
             SourceRows::Whole(tensor) if tensor.shape().rank() == 0 => Ok(tensor.to_f32()),
@@ -89,7 +89,7 @@ impl SourceRows<'_> {
     }
 }
 
-/// [`quant::quantize`], which lets a number too large for an f16 become infinite; here that is an error.
+/// [`quant::quantize`], but a value too large for f16 is an error instead of infinity.
 fn encode(format: Format, values: &[f32]) -> Result<Vec<u8>, Error> {
     let too_large =
         |x: &f32| x.is_finite() && quant::f16::f16_to_f32(quant::f16::f32_to_f16(*x)).is_infinite();

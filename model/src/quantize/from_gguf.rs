@@ -1,4 +1,4 @@
-//! From one GGUF to another: everything stays but the formats.
+//! Converts a GGUF to a GGUF: only the number formats change.
 
 use glassbox_tensor::file::gguf::Gguf;
 
@@ -11,14 +11,13 @@ pub(super) fn plan(file: &Gguf, mix: Mix) -> Result<Quantization, Error> {
         .tensors()
         .iter()
         .filter(|info| info.element.format().is_none())
-        .map(|info| format!("{}: number format {} cannot be read", info.name, info.element.name()))
+        .map(|info| format!("{}: unsupported number format {}", info.name, info.element.name()))
         .collect();
     if !unreadable.is_empty() {
         return Err(Error::Tensors { path: file.path().into(), problems: unreadable });
     }
     if file.get_u32("split.count").is_ok_and(|count| count > 1) {
-        let problem =
-            "this is one part of several; join them first with `llama-gguf-split --merge`".to_owned();
+        let problem = "a split GGUF; join its parts first with `llama-gguf-split --merge`".to_owned();
         return Err(Error::Tensors { path: file.path().into(), problems: vec![problem] });
     }
     let layer_of = |name: &str| name.strip_prefix("blk.")?.split('.').next()?.parse::<usize>().ok();
@@ -42,7 +41,7 @@ pub(super) fn plan(file: &Gguf, mix: Mix) -> Result<Quantization, Error> {
     let lossy = |planned: &&Planned| planned.from.is_quantized() && planned.from != planned.entry.format;
     let again = tensors.iter().filter(lossy).count();
     let notes = (again > 0).then(|| {
-        format!("{again} tensors are quantised already: what that rounding lost is not brought back")
+        format!("{again} tensors are already quantised: the precision lost by that is not recovered")
     });
     Ok(Quantization { metadata, tensors, notes: notes.into_iter().collect() })
 }

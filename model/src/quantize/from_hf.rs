@@ -1,4 +1,4 @@
-//! From a Hugging Face checkpoint to a GGUF: every tensor under llama.cpp's name, in llama.cpp's arrangement.
+//! Converts a Hugging Face checkpoint to a GGUF: all tensors get llama.cpp's names and arrangement.
 
 use glassbox_tensor::Shape;
 use glassbox_tensor::file::gguf::Entry;

@@ -1,4 +1,4 @@
-//! What `config.json` and the tokenizer's files say, in llama.cpp's keys.
+//! Translates `config.json` and the tokenizer's files to llama.cpp's keys.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use crate::families;
 use crate::load::Checkpoint;
 use crate::metadata::MetadataWriter;
 
-/// A checkpoint's description as a GGUF has it.
+/// A checkpoint's metadata as a GGUF has them.
 pub(super) struct Description {
     pub(super) metadata: Vec<(String, Value)>,
-    /// Tensors that stand for metadata.
+    /// Metadata that are stored as tensors.
     pub(super) tensors: Vec<(String, Tensor)>,
     pub(super) notes: Vec<String>,
 }
@@ -40,11 +40,11 @@ fn name(path: &Path) -> String {
     full.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-/// The tokenizer and the chat template. Returns what the user should know about them, a sentence each.
+/// Adds the tokenizer and the chat template. Returns notes for the user, a sentence each.
 fn tokenizer(keys: &mut MetadataWriter, checkpoint: &Checkpoint) -> Result<Vec<String>, Error> {
     let Some(tokenizer) = checkpoint.tokenizer()? else {
         keys.general("tokenizer.ggml.model", Value::String("none".to_owned()));
-        return Ok(vec!["there is no tokenizer beside the weights, so the file has none".to_owned()]);
+        return Ok(vec!["the checkpoint has no tokenizer, so the new file has none".to_owned()]);
     };
     let described = GgufVocab::describe(&tokenizer, checkpoint.config().vocab_size);
     let vocab = described.map_err(|source| Error::Tokenizer { path: checkpoint.path().into(), source })?;

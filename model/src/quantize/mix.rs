@@ -1,8 +1,8 @@
-//! Which tensor gets which format: llama.cpp's mixtures.
+//! The format of each tensor: llama.cpp's mixtures.
 //!
-//! Not every weight bears rounding equally well. The unembedding decides every token and gets six bits or more; what a
-//! layer's heads hand over (`attn_v`) and what its neurons add to the stream (`ffn_down`) get two bits more in some
-//! layers of the K-mixtures. Norms, biases and positions are small and stay F32. The rules are those of llama.cpp's
+//! Weights differ in their sensitivity to rounding. The unembedding affects every token and gets at least six bits. The
+//! value projection (`attn_v`) and the MLP's output (`ffn_down`) get two more bits in some layers of the K-mixtures.
+//! Norms, biases and position embeddings are small and stay F32. The rules are those of llama.cpp's
 //! `llama_model_quantize` (its mixtures Q4_K_M and Q5_K_M), so that files of the same name are alike.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use glassbox_tensor::{Format, Shape};
 
-/// What a file is to be quantised to: a format for most of its weights.
+/// A quantisation mixture: the format of most weights of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mix(Format);
 
@@ -30,7 +30,7 @@ const NAMES: [(&str, &str, Format, u32); 11] = [
 ];
 
 impl Mix {
-    /// The mixture that is mostly `format`.
+    /// The mixture whose main format is `format`.
     pub fn mostly(format: Format) -> Mix {
         Mix(format)
     }
@@ -40,7 +40,7 @@ impl Mix {
         self.0
     }
 
-    /// The names that [`Mix::from_str`] knows, the finest first.
+    /// The names that [`Mix::from_str`] accepts, from most bits to fewest.
     pub fn names() -> impl Iterator<Item = &'static str> {
         NAMES.iter().map(|row| row.0)
     }
@@ -63,22 +63,22 @@ impl FromStr for Mix {
     fn from_str(text: &str) -> Result<Mix, String> {
         let lower = text.to_ascii_lowercase();
         let known = NAMES.iter().find(|row| lower == row.0 || lower == row.1);
-        known
-            .map(|row| Mix(row.2))
-            .ok_or_else(|| format!("unknown type; there are {}", Mix::names().collect::<Vec<_>>().join(", ")))
+        known.map(|row| Mix(row.2)).ok_or_else(|| {
+            format!("unknown type; supported: {}", Mix::names().collect::<Vec<_>>().join(", "))
+        })
     }
 }
 
-/// Why a tensor gets another format than most.
+/// Why a tensor gets another format than the mixture's main format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It is a norm, a bias or a table of positions.
+    /// It is a norm, a bias or a position embedding.
     Small,
-    /// It is the unembedding, or an embedding that also serves as one.
+    /// It is the unembedding, or a tied embedding.
     Unembedding,
-    /// It is of a kind, in a layer, that the mixture gives more bits.
+    /// The mixture uses more bits for this role in this layer.
     MoreBits,
-    /// Its rows are no whole number of the blocks of the format it should have had.
+    /// Its rows are not a whole number of blocks of the intended format.
     RowLength(Format),
 }
 
@@ -86,24 +86,24 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Small => f.write_str("norms, biases, positions and routers stay F32"),
-            Reason::Unembedding => f.write_str("the unembedding decides every token"),
+            Reason::Unembedding => f.write_str("the unembedding affects every token"),
             Reason::MoreBits => f.write_str("the mixture gives some layers more bits"),
             Reason::RowLength(format) => {
-                write!(f, "rows are no multiple of {}, as {format} needs", format.block_len())
+                write!(f, "row length is not a multiple of {}, which {format} requires", format.block_len())
             }
         }
     }
 }
 
-/// What decides besides a tensor's own name and shape.
+/// Properties of the model that affect the formats.
 pub(super) struct Model {
     pub(super) layers: usize,
-    /// Whether there is an unembedding apart from the embedding.
+    /// Whether the unembedding is a separate tensor.
     pub(super) has_output: bool,
 }
 
 impl Mix {
-    /// The format of the tensor that llama.cpp calls `name`.
+    /// The format of a tensor by llama.cpp's name.
     pub(super) fn format_of(self, name: &str, shape: &Shape, model: &Model) -> (Format, Option<Reason>) {
         let is_matrix = shape.rank() >= 2 && name.ends_with(".weight");
         if !is_matrix
@@ -134,7 +134,7 @@ impl Mix {
         (format, reason)
     }
 
-    /// The format of the weights that the K-mixtures treat better.
+    /// The format of weights that get more bits in the K-mixtures.
     fn more_bits(self, name: &str, layers: usize) -> Option<Format> {
         let format = match self.0 {
             Format::Q4_K => Format::Q5_K,

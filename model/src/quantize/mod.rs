@@ -1,10 +1,10 @@
-//! Making a GGUF of a checkpoint, in another number format.
+//! Quantisation: converts a checkpoint to a GGUF in another number format.
 //!
-//! A GGUF keeps its metadata and the names of its tensors, whatever model it is of. A Hugging Face checkpoint is
-//! translated: its configuration and tokenizer become metadata, its tensors get llama.cpp's names, GPT-2's transposed
-//! matrices are turned, and the query and key heads of a Llama interleaved as llama.cpp's rotation wants them.
+//! A GGUF of any model keeps its metadata and tensor names. A Hugging Face checkpoint is translated: configuration and
+//! tokenizer become metadata, tensors get llama.cpp's names, GPT-2's matrices are transposed, and the query and key
+//! heads of Llama are interleaved as llama.cpp's rotation requires.
 //!
-//! Tensors are read, converted and written one after the other, so that memory holds one of them.
+//! Tensors are read, converted and written one after the other, so only one is in memory at a time.
 
 mod convert;
 mod from_gguf;
@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::load::{Assembled, Checkpoint};
 pub use mix::{Mix, Reason};
 
-/// A file to be written: what will be in it, and where it comes from.
+/// The plan of a new file: its contents and their sources.
 pub struct Quantization {
     metadata: Vec<(String, Value)>,
     tensors: Vec<Planned>,
@@ -30,16 +30,16 @@ pub struct Quantization {
 
 /// A tensor of the new file.
 pub struct Planned {
-    /// Name, format and shape it will have.
+    /// Its name, format and shape in the new file.
     pub entry: Entry,
-    /// The format it has.
+    /// Its current format.
     pub from: Format,
-    /// Why it gets another format than most, if it does.
+    /// Why it does not get the mixture's main format; `None` if it does.
     pub reason: Option<Reason>,
     content: Content,
 }
 
-/// Where a tensor's numbers come from.
+/// The source of a tensor's values.
 enum Content {
     /// A tensor of the same shape.
     Whole(Tensor),
@@ -62,27 +62,27 @@ impl Quantization {
         }
     }
 
-    /// What will be in the file.
+    /// The tensors of the new file.
     pub fn tensors(&self) -> &[Planned] {
         &self.tensors
     }
 
-    /// The keys and values it will have.
+    /// The metadata of the new file.
     pub fn metadata(&self) -> &[(String, Value)] {
         &self.metadata
     }
 
-    /// What the user should know, a sentence each.
+    /// Notes for the user, a sentence each.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// Writes the file, which until it is complete has another name. `progress` is told of each tensor before it is
-    /// converted.
+    /// Writes the file under a temporary name and renames it when it is complete. Calls `progress` for each tensor
+    /// before its conversion.
     ///
     /// # Errors
-    /// [`Error::Unconvertible`] naming a tensor with values that the format cannot hold; [`Error::Tensor`] if the file
-    /// cannot be written.
+    /// [`Error::Unconvertible`] for a tensor with values that the format cannot represent; [`Error::Tensor`] if the
+    /// file cannot be written.
     pub fn write(
         &self,
         pool: &Pool,
@@ -110,13 +110,13 @@ impl Planned {
         Planned { entry, from: tensor.format(), reason, content: Content::Whole(tensor) }
     }
 
-    /// Bytes it will take.
+    /// Size of the tensors in bytes.
     pub fn bytes(&self) -> usize {
         self.entry.format.bytes_for(self.entry.shape.elements()).unwrap_or(usize::MAX)
     }
 }
 
-/// What every new file says about itself, in place of what the old one said.
+/// Sets the metadata about the quantisation.
 fn set_type(metadata: &mut Vec<(String, Value)>, mix: Mix) {
     for (key, value) in [("general.file_type", mix.file_type()), ("general.quantization_version", 2)] {
         metadata.retain(|(known, _)| known != key);
@@ -124,8 +124,11 @@ fn set_type(metadata: &mut Vec<(String, Value)>, mix: Mix) {
     }
 }
 
-/// Something that a GGUF cannot describe.
+/// The error for parts that a GGUF cannot express.
 fn unsupported(path: &Path, parts: Vec<String>) -> Error {
     let path = PathBuf::from(path);
-    Error::Unsupported { path, parts: parts.into_iter().map(|part| format!("{part}, in a GGUF")).collect() }
+    Error::Unsupported {
+        path,
+        parts: parts.into_iter().map(|part| format!("{part}, which a GGUF cannot express")).collect(),
+    }
 }

@@ -1,11 +1,12 @@
 //! The training examples of each step: windows of the text, shuffled as a function of seed and example number.
 //!
 //! The training ids are cut into windows of the context length. Each epoch visits every window once, in a new order and
-//! with shifted boundaries. Example number `n` of the run, counted from 0, is a function of `(seed, n)` only, so a run that
-//! is resumed at step `k` sees the same examples, and the state to save is `k`.
+//! with shifted boundaries. Example number `n` of the run, counted from 0, is a function of `(seed, n)` only, so a run
+//! that is resumed at step `k` sees the same examples, and the state to save is `k`.
 //!
-//! The order is a permutation computed element by element: a Feistel network over the next power of four, iterated until it
-//! reaches a number in range ("cycle walking": Black and Rogaway, "Ciphers with arbitrary finite domains", 2002).
+//! The order is a permutation computed element by element: a Feistel network over the next power of four, iterated
+//! until it reaches a number in range ("cycle walking": Black and Rogaway, "Ciphers with arbitrary finite domains",
+//! 2002).
 
 use super::error::DataError;
 use super::token_file::{Split, TokenFile};

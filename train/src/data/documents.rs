@@ -1,8 +1,8 @@
 //! From files to documents.
 //!
-//! A document is one complete text, such as a story or a chapter. [`END_OF_TEXT`] separates the documents of a file; a file
-//! without it is one document. Documents are read from their file when they are requested, so a corpus may be larger than
-//! memory.
+//! A document is one complete text, such as a story or a chapter. [`END_OF_TEXT`] separates the documents of a file; a
+//! file without it is one document. Documents are read from their file when they are requested, so a corpus may be
+//! larger than memory.
 
 use std::fs;
 use std::ops::Range;
@@ -72,7 +72,8 @@ impl Documents {
         Ok(())
     }
 
-    /// Adds the document in `bytes`, which start at offset `start` of the current file; skips it if it is only white space.
+    /// Adds the document in `bytes`, which start at offset `start` of the current file; skips it if it is only white
+    /// space.
     fn add_document(&mut self, path: &Path, start: usize, bytes: &[u8]) -> Result<(), DataError> {
         let text = text_of(path, start, bytes)?;
         let trimmed = text.trim_start_matches(['\n', '\r']);

@@ -14,9 +14,9 @@ pub struct Splits {
 
 /// Puts a fraction `share` of the bytes into the validation split.
 ///
-/// Whole documents are chosen in an order shuffled by `seed`; a document longer than the bytes still needed is skipped. If
-/// that selects nothing (a single document, or only very long ones), the split is the end of the last document. With a
-/// share of 0 it is empty.
+/// Whole documents are chosen in an order shuffled by `seed`; a document longer than the bytes still needed is skipped.
+/// If that selects nothing (a single document, or only very long ones), the split is the end of the last document. With
+/// a share of 0 it is empty.
 pub fn split_documents(documents: &Documents, share: f64, seed: u64) -> Splits {
     let wanted = (documents.total_bytes() as f64 * share).round() as usize;
     let mut order: Vec<usize> = (0..documents.len()).collect();

@@ -1,7 +1,7 @@
 //! The token ids of the text in one file: written once, read in any order.
 //!
 //! ```text
-//! "GLASSTOK" │ bytes per id u32 (2 or 4) │ vocab_size u32 │ training ids u64 │ validation ids u64 │ ids, training first
+//! "GLASSTOK" │ bytes per id u32 (2 or 4) │ vocab_size u32 │ training ids u64 │ validation ids u64 │ ids of both
 //! ```
 //!
 //! All numbers are little-endian. Every document is followed by the token that ends it.

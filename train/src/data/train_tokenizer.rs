@@ -6,8 +6,8 @@ use super::documents::{Documents, END_OF_TEXT};
 use super::error::DataError;
 use super::held_out::Splits;
 
-/// Trains a byte-level BPE of at most `vocab_size` tokens on the training split. Token 0 is [`END_OF_TEXT`], which is also
-/// the bos and eos token.
+/// Trains a byte-level BPE of at most `vocab_size` tokens on the training split. Token 0 is [`END_OF_TEXT`], which is
+/// also the bos and eos token.
 ///
 /// # Errors
 /// Errors of the tokenizer crate.

@@ -1,7 +1,8 @@
 //! Chats as training sequences: the model reads the whole chat, and only the assistant's messages count in the loss.
 //!
-//! The checkpoint's chat template renders the text. The positions of the assistant's messages are found by rendering the
-//! chat up to each answer. The header of an answer does not count; the answer does, including the token that ends it.
+//! The checkpoint's chat template renders the text. The positions of the assistant's messages are found by rendering
+//! the chat up to each answer. The header of an answer does not count; the answer does, including the token that ends
+//! it.
 
 use glassbox_model::chat::{ChatTemplate, Message};
 use glassbox_tokenizer::{EncodeOptions, Special, Token, Tokenizer};
@@ -60,8 +61,8 @@ fn encode(
     for (i, _) in messages.iter().enumerate().filter(|(_, message)| message.role == "assistant") {
         let (before, until) = (render(i, true)?, render(i + 1, false)?);
         if !(whole.starts_with(&until) && until.starts_with(&before)) {
-            return Err("the chat template renders earlier turns differently when later ones follow, so the assistant's messages \
-                        cannot be located"
+            return Err("the chat template renders earlier turns differently when later ones follow, \
+                        so the assistant's messages cannot be located"
                 .into());
         }
         let answer = before.len()..until.len();

@@ -115,7 +115,7 @@ impl FineTuning {
         } else if !export::can_export(checkpoint.config()) {
             return Err(RunError::Broken {
                 path: checkpoint.path().into(),
-                problem: "a fully fine-tuned copy cannot be written, since config.json cannot express it; train adapters instead".into(),
+                problem: "config.json cannot express a fine-tuned copy of it; train adapters instead".into(),
             });
         }
         let chat_template = template.map(|template| template.source().to_owned());
@@ -145,7 +145,8 @@ impl FineTuning {
         self.network.set_recompute(recompute);
     }
 
-    /// Runs all steps and writes the adapters or the model. If the monitor stops it early, the current state is written.
+    /// Runs all steps and writes the adapters or the model. If the monitor stops it early, the current state is
+    /// written.
     ///
     /// # Errors
     /// [`RunError::NotFinite`] if the training diverges, [`RunError::File`] if the folder cannot be written.

@@ -1,7 +1,7 @@
 //! Dropout: random activations are set to zero during training, against overfitting.
 //!
-//! Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014). As in GPT-2 it applies
-//! to the embedding and to the output of each attention and MLP branch.
+//! Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014). As in GPT-2 it
+//! applies to the embedding and to the output of each attention and MLP branch.
 
 use super::Float;
 use crate::random;
@@ -33,8 +33,8 @@ impl Dropout {
         (rate > 0.0).then_some(Dropout { rate: rate as f32, seed })
     }
 
-    /// The factor of element `i` of a site: 0, or `1 / (1 − rate)`, so that the expected value does not change. It depends
-    /// only on seed, site and `i`.
+    /// The factor of element `i` of a site: 0, or `1 / (1 − rate)`, so that the expected value does not change. It
+    /// depends only on seed, site and `i`.
     pub fn factor(self, site: DropoutSite, i: usize) -> f32 {
         let stream = match site {
             DropoutSite::Embedding => 0,

@@ -15,8 +15,8 @@
 //! ```
 //!
 //! Files are written under a temporary name and then renamed, so none is ever incomplete. A step depends only on the
-//! checkpoint and its number: its examples are a function of seed and number. So a run that was killed and resumed from its
-//! last checkpoint produces bit-identical parameters.
+//! checkpoint and its number: its examples are a function of seed and number. So a run that was killed and resumed from
+//! its last checkpoint produces bit-identical parameters.
 
 pub(crate) mod checkpoint;
 mod folder;
@@ -80,8 +80,8 @@ pub enum Outcome {
 }
 
 impl Run {
-    /// Starts a run in a folder without one: reads the documents of `data`, splits them, trains a tokenizer on the training
-    /// split unless one is given, encodes both splits, and initialises the parameters.
+    /// Starts a run in a folder without one: reads the documents of `data`, splits them, trains a tokenizer on the
+    /// training split unless one is given, encodes both splits, and initialises the parameters.
     ///
     /// # Errors
     /// [`RunError::Exists`] if the folder has a run; [`RunError::Data`] if the text is unsuitable.
@@ -264,8 +264,8 @@ impl Run {
     /// Runs the remaining steps and writes the model.
     ///
     /// # Errors
-    /// [`RunError::NotFinite`] if the training diverges; [`RunError::File`] or [`RunError::Tensor`] if the folder cannot
-    /// be written. The last checkpoint remains valid.
+    /// [`RunError::NotFinite`] if the training diverges; [`RunError::File`] or [`RunError::Tensor`] if the folder
+    /// cannot be written. The last checkpoint remains valid.
     pub fn train(&mut self, pool: &Pool, monitor: &mut dyn Monitor) -> Result<Outcome, RunError> {
         steps::train(self, pool, monitor)
     }

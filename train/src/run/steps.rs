@@ -1,5 +1,5 @@
-//! The training loop: read examples, compute the gradient, update the parameters; at intervals validate, write a sample,
-//! write a checkpoint.
+//! The training loop: read examples, compute the gradient, update the parameters; at intervals validate, write a
+//! sample, write a checkpoint.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -204,7 +204,8 @@ pub(super) fn measure(run: &mut Run, pool: &Pool) -> Result<f64, RunError> {
     Ok(best)
 }
 
-/// Writes the checkpoint. If a parameter is not finite it returns an error instead, and the previous checkpoint remains.
+/// Writes the checkpoint. If a parameter is not finite it returns an error instead, and the previous checkpoint
+/// remains.
 fn save(run: &Run, monitor: &mut dyn Monitor) -> Result<(), RunError> {
     check_finite(run)?;
     checkpoint::write(&run.folder.join(folder::LAST), &run.network, &run.optimizer, &run.state)?;

@@ -1,32 +1,32 @@
-//! The first few of many.
+//! The top k of many items.
 
 use std::cmp::Ordering;
 
-/// The first `count` items in the order of `compare`, in that order; holds no more than twice as many.
+/// The first `count` items in the order of `compare`, sorted; stores at most twice as many.
 pub(super) fn most<T>(
     items: impl IntoIterator<Item = T>,
     count: usize,
     compare: impl Fn(&T, &T) -> Ordering,
 ) -> Vec<T> {
-    let mut most = Most::new(count);
+    let mut most = TopK::new(count);
     items.into_iter().for_each(|item| most.offer(item, &compare));
     most.sorted(&compare)
 }
 
-/// The same, for items that come bit by bit.
-pub(super) struct Most<T> {
+/// The same, for items that arrive incrementally.
+pub(super) struct TopK<T> {
     count: usize,
     items: Vec<T>,
     /// Whether `items` begins with `count` sorted ones.
     full: bool,
 }
 
-impl<T> Most<T> {
-    pub(super) fn new(count: usize) -> Most<T> {
-        Most { count, items: Vec::new(), full: false }
+impl<T> TopK<T> {
+    pub(super) fn new(count: usize) -> TopK<T> {
+        TopK { count, items: Vec::new(), full: false }
     }
 
-    /// Takes `item` if it may be among the first.
+    /// Adds `item` if it may be among the first.
     pub(super) fn offer(&mut self, item: T, compare: impl Fn(&T, &T) -> Ordering) {
         if self.count == 0 || self.full && compare(&item, &self.items[self.count - 1]).is_ge() {
             return;
