@@ -4,6 +4,7 @@
 //! memory stays in proportion to the file.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 
 use super::value::{Array, Value, ValueType};
@@ -39,18 +40,33 @@ pub(super) fn read(path: &Path, storage: Storage) -> Result<Gguf, Error> {
                 &buffer
             }
         };
-        let mut cursor = Cursor { storage: &storage, bytes, len: storage.len(), at: 0, missing: None };
+        let mut cursor = Cursor::of_header(bytes, storage.len());
         let header = read_header(&mut cursor);
         // What fails for want of bytes that the file has is tried again with more of them.
-        match cursor.missing {
-            Some(end) => wanted = end.max(2 * wanted).min(storage.len()),
-            None => {
-                let Header { version, alignment, metadata, by_key, tensors } =
-                    header.map_err(|problem| problem.in_file(path))?;
-                let path = path.to_owned();
-                return Ok(Gguf { path, version, alignment, metadata, by_key, tensors, storage });
-            }
+        if let Some(end) = cursor.missing {
+            wanted = end.max(2 * wanted).min(storage.len());
+            continue;
         }
+        let (end, arrays) = (cursor.at, cursor.arrays);
+        let Header { version, alignment, mut metadata, by_key, tensors } =
+            header.map_err(|problem| problem.in_file(path))?;
+        let header = match storage.in_memory() {
+            Some(_) => storage.clone(),
+            None => {
+                buffer.truncate(end);
+                buffer.shrink_to_fit();
+                Storage::from(buffer)
+            }
+        };
+        let unplaced = metadata.iter_mut().filter_map(|(_, value)| match value {
+            Value::Array(array) => Some(array),
+            _ => None,
+        });
+        for (array, range) in unplaced.zip(arrays) {
+            array.place(header.slice(range).expect("the header has all bytes that the cursor passed"));
+        }
+        let path = path.to_owned();
+        return Ok(Gguf { path, version, alignment, metadata, by_key, tensors, storage });
     }
 }
 
@@ -205,21 +221,29 @@ fn check_apart(infos: &[TensorInfo], data_start: usize) -> Result<(), FileProble
 
 /// A position in bytes, from which things are taken one after the other.
 pub(super) struct Cursor<'a> {
-    storage: &'a Storage,
-    /// The first bytes of the storage, or all.
+    /// What `bytes` are, if arrays are to be slices of it.
+    storage: Option<&'a Storage>,
+    /// The first bytes of what is read, or all.
     bytes: &'a [u8],
-    /// How many the storage has.
+    /// How many it has.
     len: usize,
     at: usize,
-    /// Where something ends that is in the storage, but not among `bytes`.
+    /// Where something ends that is not among `bytes`, but would be among all.
     missing: Option<usize>,
+    /// Where the elements of each array in the metadata are, if arrays are not slices of `storage`.
+    arrays: Vec<Range<usize>>,
 }
 
 impl<'a> Cursor<'a> {
     /// Over storage in memory.
     pub(super) fn new(storage: &'a Storage) -> Cursor<'a> {
         let bytes = storage.in_memory().unwrap_or_default();
-        Cursor { storage, bytes, len: bytes.len(), at: 0, missing: None }
+        Cursor { storage: Some(storage), ..Cursor::of_header(bytes, bytes.len()) }
+    }
+
+    /// Over the first bytes of a file of `len` bytes. Its arrays are empty until they are placed.
+    fn of_header(bytes: &'a [u8], len: usize) -> Cursor<'a> {
+        Cursor { storage: None, bytes, len, at: 0, missing: None, arrays: Vec::new() }
     }
 
     fn remaining(&self) -> usize {
@@ -325,10 +349,13 @@ impl<'a> Cursor<'a> {
             }
             _ => drop(self.take((len * min_bytes) as u64, key)?),
         }
-        let encoded = match self.storage.in_memory() {
-            Some(_) => self.storage.slice(start..self.at).expect("the cursor is inside its bytes"),
-            None => Storage::from(self.bytes[start..self.at].to_vec()),
+        let encoded = match self.storage {
+            Some(storage) => storage.slice(start..self.at).expect("the cursor is inside its bytes"),
+            None => Storage::from(Vec::new()),
         };
+        if depth == 1 {
+            self.arrays.push(start..self.at);
+        }
         Ok(Array::from_checked(element_type, len, encoded))
     }
 

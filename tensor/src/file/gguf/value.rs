@@ -248,6 +248,11 @@ impl Array {
         Array { element_type, len, encoded }
     }
 
+    /// Gives an array that was read without its elements the place where they are.
+    pub(super) fn place(&mut self, encoded: Storage) {
+        self.encoded = encoded;
+    }
+
     /// An array of these values; `None` if one of them is not of type `element_type`.
     pub fn new(element_type: ValueType, values: &[Value]) -> Option<Array> {
         let mut encoded = Vec::new();
