@@ -51,7 +51,7 @@ impl Quantization {
     /// Plans the conversion of the GGUF or Hugging Face directory at `path`. Nothing is written.
     ///
     /// # Errors
-    /// As [`Checkpoint::open`]; [`Error::Unsupported`] for a checkpoint that a GGUF cannot describe;
+    /// As [`Checkpoint::open`]; [`Error::Unsupported`] for a checkpoint that a GGUF cannot express;
     /// [`Error::Tensors`] for tensors that cannot be read.
     pub fn plan(path: impl AsRef<Path>, mix: Mix) -> Result<Quantization, Error> {
         let path = path.as_ref();

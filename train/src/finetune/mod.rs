@@ -74,7 +74,7 @@ pub struct FineTuning {
     sequences: Vec<TrainingSequence>,
 }
 
-/// The mean loss of the data before and after, in nats a token in the loss.
+/// The mean loss of the data before and after, in nats per token in the loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FineTuned {
     /// Before fine-tuning.
