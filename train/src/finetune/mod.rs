@@ -100,6 +100,7 @@ impl FineTuning {
         if folder.join(LOSSES).exists() {
             return Err(RunError::Taken { path: folder });
         }
+        check_trainable(checkpoint, &settings)?;
         let tokenizer = checkpoint.tokenizer()?.ok_or_else(|| RunError::Broken {
             path: checkpoint.path().into(),
             problem: "the checkpoint has no tokenizer, which is needed to encode text".into(),
@@ -266,6 +267,23 @@ impl FineTuning {
 }
 
 const LOSSES: &str = "loss.csv";
+
+/// Refuses a model with a part that has no backward pass, before anything is loaded.
+fn check_trainable(checkpoint: &Checkpoint, settings: &Settings) -> Result<(), RunError> {
+    let config = checkpoint.config();
+    Network::layout_of(config).map_err(RunError::Train)?;
+    let context = settings.context.min(config.context_length);
+    match config.windows.iter().flatten().min() {
+        Some(&window) if window < context => Err(RunError::Broken {
+            path: checkpoint.path().into(),
+            problem: format!(
+                "a sliding window of {window} tokens has no backward pass for sequences of {context}: \
+                 use a context of at most {window}"
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
 
 /// A network with a checkpoint's parameters.
 fn network(checkpoint: &Checkpoint) -> Result<Network, RunError> {
