@@ -143,7 +143,7 @@ pub(crate) fn from_hf(fields: &Fields) -> Result<Config, Error> {
     if !parts.is_empty() {
         return Err(Error::Unsupported { path: fields.path.clone(), parts });
     }
-    checked((family.from_hf)(fields)?, family, &fields.path)
+    checked((family.from_hf)(fields)?, &fields.path)
 }
 
 /// Reads a model's configuration from a GGUF.
@@ -158,7 +158,7 @@ pub(crate) fn from_gguf(file: &Gguf) -> Result<Config, Error> {
     if !parts.is_empty() {
         return Err(Error::Unsupported { path: file.path().into(), parts });
     }
-    checked((family.from_gguf)(&metadata)?, family, file.path())
+    checked((family.from_gguf)(&metadata)?, file.path())
 }
 
 /// The configuration as metadata of a GGUF, with a phrase for each part that they cannot express.
@@ -170,9 +170,15 @@ pub(crate) fn to_gguf(config: &Config) -> MetadataWriter {
     keys
 }
 
-fn checked(config: Config, family: &Family, path: &std::path::Path) -> Result<Config, Error> {
+/// Every relation between a configuration's numbers that must hold in its family and does not, a sentence each.
+pub fn contradictions(config: &Config) -> Vec<String> {
     let mut problems = config.contradictions();
-    problems.extend((family.contradictions)(&config));
+    problems.extend((of(config).contradictions)(config));
+    problems
+}
+
+fn checked(config: Config, path: &std::path::Path) -> Result<Config, Error> {
+    let problems = contradictions(&config);
     if problems.is_empty() { Ok(config) } else { Err(Error::Contradiction { path: path.into(), problems }) }
 }
 

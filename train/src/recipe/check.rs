@@ -1,5 +1,7 @@
 //! Validates recipes, and compares them.
 
+use glassbox_model::families;
+
 use super::Recipe;
 
 impl Recipe {
@@ -15,10 +17,10 @@ impl Recipe {
             }
         };
         let (model, training) = (&self.model, &self.training);
-        let known = ["gpt2", "llama"];
+        let known: Vec<&str> = families::trainable_from_scratch().collect();
         expect(
             known.contains(&model.family.as_str()),
-            format!("model.family is {:?}, expected gpt2 or llama", model.family),
+            format!("model.family is {:?}, expected {}", model.family, known.join(" or ")),
         );
         let sizes = [
             ("model.d_model", model.d_model, 1 << 16),
@@ -42,20 +44,6 @@ impl Recipe {
             heads.is_multiple_of(kv_heads),
             format!("model.n_heads {heads} is not a multiple of n_kv_heads {kv_heads}"),
         );
-        if model.family == "llama" {
-            expect(
-                (model.d_model / heads).is_multiple_of(2),
-                format!(
-                    "heads of {} components cannot be rotated: expected an even number",
-                    model.d_model / heads
-                ),
-            );
-        } else {
-            expect(
-                kv_heads == heads,
-                format!("model.n_kv_heads is {kv_heads}, but GPT-2 has as many as n_heads, {heads}"),
-            );
-        }
         let (layer, head) = (self.report.watch_layer, self.report.watch_head);
         expect(
             layer < model.n_layers.max(1) && head < heads,
@@ -89,6 +77,10 @@ impl Recipe {
                 "tokenizer.vocab_size is {vocab_size}, expected at least 257 (256 bytes and the end of text)"
             ),
         );
+        // With sound sizes, what the family demands of them.
+        if wrong.is_empty() {
+            wrong.extend(families::contradictions(&self.config(1)));
+        }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 
