@@ -86,7 +86,7 @@ impl Lora {
     pub fn named(&self) -> Result<Vec<Named>, Error> {
         let one = |info: &glassbox_tensor::file::TensorInfo| {
             let tensor = self.tensors.tensor(&info.name)?;
-            Ok((info.name.clone(), tensor.shape().to_vec(), tensor.to_f32()))
+            Ok((info.name.clone(), tensor.shape().to_vec(), tensor.try_to_f32()?))
         };
         self.tensors.tensors().iter().map(one).collect()
     }
@@ -152,7 +152,7 @@ impl Adapter {
             };
             let (down, up) = (read(a, [rank, inputs])?, read(b, [stored_outputs, rank])?);
             let (Some(down), Some(up)) = (down, up) else { continue };
-            let scaled = up.to_f32().iter().map(|x| (f64::from(*x) * lora.scale) as f32).collect();
+            let scaled = up.try_to_f32()?.iter().map(|x| (f64::from(*x) * lora.scale) as f32).collect();
             let up = Tensor::from_f32([stored_outputs, rank], scaled)?;
             let branch = pool.enter(|team| -> Result<LoraBranch, glassbox_tensor::Error> {
                 let up = PackedMatrix::pack_some_rows(team, &up, outputs, |i| source.rows.at(i))?;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use glassbox_model::config::{NormKind, Residual};
 use glassbox_model::glass::{
     AttentionPattern, Component, EdgeOptions, Intervention, Interventions, Keep, LensOptions, Then,
     ViewError, attribute, compare_in_context, lens, likeliest, neighbors_in_context, strongest_edges,
@@ -114,9 +115,10 @@ fn attribution_adds_up_to_the_logit() {
             let scale = f64::from(attribution.logit.abs().max(0.1 * largest));
             assert!(error <= 1e-4 * scale, "{name}, token {token}: off by {error:e} of {scale}");
             let config = &model.config;
-            let gpt2 = config.family == "gpt2";
-            let biases = if config.attention_out_bias || gpt2 { config.n_layers } else { 0 };
-            let parts = config.n_layers * (config.n_heads + 1) + biases + if gpt2 { 3 } else { 1 };
+            let biases = if config.attention_out_bias { config.n_layers } else { 0 };
+            let outside =
+                1 + usize::from(config.learned_positions) + usize::from(config.norm == NormKind::Layer);
+            let parts = config.n_layers * (config.n_heads + 1) + biases + outside;
             assert_eq!(attribution.contributions.len(), parts, "{name}");
         }
     }
@@ -434,6 +436,10 @@ fn a_run_patched_with_all_of_another_is_the_other() {
             // Earlier layers have no effect; later layers and the cache follow from the patched value.
             let mut keep = Keep::new([(place, Some(0))]).unwrap();
             let expected = model.session(usize::MAX).feed_observed(&other, &mut keep).unwrap().to_vec();
+            if place == HookPoint::ResidMid && model.config.residual == Residual::Parallel {
+                assert!(keep.rows(place, Some(0)).is_none(), "a parallel residual has no middle");
+                continue;
+            }
             let rows = keep.rows(place, Some(0)).unwrap().clone();
             assert_eq!(rows.len(), ids.len());
             let patch = vec![Intervention::Patch { point: place, layer: Some(0), rows }];

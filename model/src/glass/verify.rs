@@ -84,7 +84,7 @@ impl Value {
     fn compare(&mut self, found: &[f32]) -> Result<Vec<f32>, glassbox_tensor::Error> {
         let done = self.comparator.compared();
         let all = self.tensor.reshape([self.tensor.elements()])?;
-        let expected = all.narrow(0, done..done + found.len())?.to_f32();
+        let expected = all.narrow(0, done..done + found.len())?.try_to_f32()?;
         self.comparator.add(found, &expected);
         Ok(expected)
     }

@@ -128,7 +128,7 @@ impl AssembledRows<'_> {
             let run = run.count();
             let Piece { tensor, offset, .. } = &self.pieces[piece];
             let start = values.len();
-            values.extend(tensor.narrow(0, first..first + run)?.to_f32());
+            values.extend(tensor.narrow(0, first..first + run)?.try_to_f32()?);
             values[start..].iter_mut().for_each(|x| *x += offset);
             row += run;
         }

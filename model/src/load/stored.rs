@@ -83,7 +83,7 @@ impl<'a> Stored<'a> {
     /// A parameter as numbers, `[rows, columns]`.
     pub(crate) fn numbers(&self, parameter: &Parameter) -> Result<Vec<f32>, Error> {
         let (tensor, rows) = self.tensor(parameter)?;
-        let (values, offset) = (tensor.to_f32(), self.offset(parameter));
+        let (values, offset) = (tensor.try_to_f32()?, self.offset(parameter));
         let columns: usize = parameter.shape[1..].iter().product();
         let row = |i: usize| values[rows.at(i) * columns..][..columns].iter().map(|x| x + offset);
         Ok((0..parameter.shape[0]).flat_map(row).collect())

@@ -220,7 +220,7 @@ impl Metadata<'_> {
             let problem = format!("{name}: expected F32 [{}]", dims / 2);
             return Err(Error::Tensors { path: self.file.path().into(), problems: vec![problem] });
         }
-        let divisors = self.file.tensor(name)?.to_f32();
+        let divisors = self.file.tensor(name)?.try_to_f32()?;
         if let Some(wrong) = divisors.iter().find(|x| !(**x > 0.0 && x.is_finite())) {
             let problem = format!("{name}: expected positive numbers, found {wrong}");
             return Err(Error::Tensors { path: self.file.path().into(), problems: vec![problem] });

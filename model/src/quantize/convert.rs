@@ -82,8 +82,8 @@ impl SourceRows<'_> {
     /// A range of rows as `f32`.
     fn read(&self, rows: std::ops::Range<usize>) -> Result<Vec<f32>, Error> {
         match self {
-            SourceRows::Whole(tensor) if tensor.shape().rank() == 0 => Ok(tensor.to_f32()),
-            SourceRows::Whole(tensor) => Ok(tensor.narrow(0, rows)?.to_f32()),
+            SourceRows::Whole(tensor) if tensor.shape().rank() == 0 => tensor.try_to_f32(),
+            SourceRows::Whole(tensor) => tensor.narrow(0, rows)?.try_to_f32(),
             SourceRows::Assembled(assembled) => assembled.read(rows),
         }
     }

@@ -78,7 +78,7 @@ pub(super) fn read(
         let mut named = Vec::new();
         for (name, full) in own {
             let tensor = file.tensor(full)?;
-            named.push((name.to_owned(), tensor.shape().to_vec(), tensor.to_f32()));
+            named.push((name.to_owned(), tensor.shape().to_vec(), tensor.try_to_f32()?));
         }
         Tensors::from_named(layout.clone(), named).map_err(mismatch)
     };
