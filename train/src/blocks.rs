@@ -35,6 +35,10 @@ impl Pass<'_> {
             let saved = &mut saved[if self.recompute { 0 } else { layer }];
             if self.recompute {
                 self.block(layer, block, &streams[layer], saved, scratch);
+                if block.mlp_post_norm.is_some() {
+                    let result = &mut saved.mlp_result;
+                    linear::forward(self, &block.mlp_out, &scratch.hidden, Start::Zero, result, self.d());
+                }
             }
             self.block_backward(layer, block, &streams[layer], saved, scratch, gradients);
         }

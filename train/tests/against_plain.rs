@@ -34,13 +34,15 @@ fn losses_and_gradients_match_the_oracle() {
                 dropout == 0.0,
                 "dropout applies only with gradients"
             );
+            // A norm of queries and keys magnifies what rounding leaves of a difference that is 0.
+            let floor = if network.config().qk_norm { 1e-6 } else { 1e-7 };
             for (slot, found) in gradients.iter() {
                 let expected = &expected[slot.range.clone()];
                 let most = expected.iter().fold(0.0f64, |most, x| most.max(x.abs()));
                 for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
                     let off = (f64::from(*found) - expected).abs();
                     assert!(
-                        off <= TOLERANCE * most + 1e-7,
+                        off <= TOLERANCE * most + floor,
                         "{name}, {rows} × {tokens}, dropout {dropout}: {} at {i} is {}, not {expected}",
                         slot.name,
                         found
