@@ -27,9 +27,8 @@ pub(crate) struct CheckpointArgs {
     /// Model: a GGUF file, a folder in Hugging Face's layout, or a name in the search path [default: the built-in
     /// model]
     ///
-    /// The search path is $GLASSBOX_MODELS if it is set, otherwise the folder glassbox in $XDG_CACHE_HOME or ~/.cache.
-    /// A name may omit .gguf. $GLASSBOX_MODEL replaces a missing -m. The built-in model is a small GPT-2 that writes
-    /// tales.
+    /// The search path is $GLASSBOX_MODELS if it is set, otherwise $XDG_CACHE_HOME/glassbox or ~/.cache/glassbox. A name
+    /// may omit .gguf. Without -m, $GLASSBOX_MODEL is used. The built-in model is a small GPT-2 that writes tales.
     #[arg(short, long, value_name = "MODEL", env = "GLASSBOX_MODEL", hide_env_values = true)]
     pub(crate) model: Option<PathBuf>,
 }
@@ -57,11 +56,11 @@ pub(crate) struct KernelArgs {
     /// Implementation of the operations; the result is the same, bit for bit
     #[arg(long, value_name = "ENGINE", value_enum, default_value_t = Engine::Fast)]
     pub(crate) engine: Engine,
-    /// Number format of activations that are multiplied by quantised weights: f32, int16 or int8
+    /// Number format of activations in products with quantised weights: f32, int16 or int8
     ///
     /// Integers are faster: activations are quantised in spans of 128 (int16) or 32 (int8), with one scale per span.
-    /// int16 changes the generated text only in rare cases; int8 is faster still and changes the logits visibly. Each
-    /// format gives one result, the same on every machine. Weights that are not quantised are always multiplied in f32.
+    /// int16 rarely changes the generated text. int8 is faster still, and changes the logits visibly. With a given
+    /// format, every machine gives the same result. Products with weights that are not quantised are always in f32.
     #[arg(
         long,
         value_name = "FORMAT",
@@ -80,8 +79,8 @@ pub(crate) struct KernelArgs {
 pub(crate) struct CacheArgs {
     /// Number format of the KV cache: f32 or f16
     ///
-    /// f16 takes half the memory and, in a long context, half the time to read; it changes the logits slightly. Each
-    /// format gives one result, the same on every machine.
+    /// f16 halves the memory and, in a long context, the time to read the cache; it changes the logits slightly. With a
+    /// given format, every machine gives the same result.
     #[arg(long, value_name = "FORMAT", default_value_t = CacheFormat::F32)]
     pub(crate) kv: CacheFormat,
 }

@@ -22,16 +22,16 @@ pub(crate) struct SamplingArgs {
     /// Keep the K most likely tokens; 0 keeps all [default: 40]
     #[arg(long, value_name = "K")]
     top_k: Option<usize>,
-    /// Keep the fewest most likely tokens whose probabilities reach P; 1 keeps all [default: 0.95]
+    /// Keep the most likely tokens, as few as reach total probability P; 1 keeps all [default: 0.95]
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     top_p: Option<f32>,
     /// Keep tokens at least P times as likely as the most likely one; 0 keeps all [default: 0.05]
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     min_p: Option<f32>,
-    /// Keep the tokens whose surprise is nearest to the entropy, up to probability P; 1 keeps all [default: 1]
+    /// Keep the tokens whose -log p is nearest to its average, up to total probability P; 1 keeps all [default: 1]
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     typical: Option<f32>,
-    /// Divide positive logits of recent tokens by X and multiply negative ones; 1 is off [default: 1]
+    /// Make recent tokens less likely: divide positive logits by X, multiply negative ones; 1 is off [default: 1]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     repeat_penalty: Option<f32>,
     /// Subtract X from a recent token's logit for each occurrence; 0 is off [default: 0]
@@ -40,13 +40,13 @@ pub(crate) struct SamplingArgs {
     /// Subtract X from the logit of every recent token, once; 0 is off [default: 0]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     presence_penalty: Option<f32>,
-    /// Number of last tokens that count as recent; -1 is all [default: 64; -1 with the checkpoint's repetition_penalty]
+    /// Number of last tokens that count as recent; -1 is all [default: 64; -1 if the checkpoint sets repetition_penalty]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     repeat_last_n: Option<i32>,
     /// Add BIAS to the logit of token ID, such as 42=-1.5; 42=-inf bans the token. May be repeated
     #[arg(long, value_name = "ID=BIAS", value_parser = parse_bias)]
     logit_bias: Vec<Bias>,
-    /// Filters to run, in this order, separated by semicolons [default: all, in the order of llama.cpp]
+    /// Filters to run, in this order, separated by semicolons [default: all]
     ///
     /// The default order is logit_bias; penalties; top_k; typical; top_p; min_p; temperature.
     #[arg(long, value_name = "ORDER", value_parser = Order::from_str)]

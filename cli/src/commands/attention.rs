@@ -17,30 +17,31 @@ const EXAMPLES: &str = "Examples:\n\
 
 /// Show which tokens attend to which
 ///
-/// In each head of each layer, a token's attention weights for the tokens up to itself add up to 1. By default the
-/// largest weights of all heads are listed as edges. With --layer and --head, the whole attention pattern of one head
-/// is shown as a matrix: a row for each query token, a column for each key token. A terminal shows as many of the last
-/// tokens as fit.
+/// In each head of each layer, each token spreads a total weight of 1 over itself and the tokens before it. By default
+/// the largest weights are listed, each as an edge: layer, head, token ← token it attends to, weight. With --head, the
+/// whole attention pattern of one head is shown as a matrix: a row for each query token, a column for each key token. On
+/// a terminal, only the last tokens that fit are shown.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    view: ViewArgs,
     /// Only this layer, counted from 0
     #[arg(long, value_name = "LAYER")]
     layer: Option<usize>,
-    /// Show the whole pattern of this head, counted from 0
+    /// Show the whole pattern of this head, counted from 0; needs --layer
     #[arg(long, value_name = "HEAD", requires = "layer")]
     head: Option<usize>,
     /// Number of edges to show
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = positive, conflicts_with = "head")]
     top: usize,
-    /// Leave out attention to the first token, an attention sink for many heads
+    /// Leave out attention to the first token, where many heads put the weight they do not use
     #[arg(long, conflicts_with = "head")]
     skip_first: bool,
-    /// Write one JSON object: ids, tokens, and edges (layer, head, query, key, weight) or layer, head and pattern
+    /// Write one JSON object: ids, tokens, and edges (layer, head, query, key, weight);
+    /// with --head, layer, head and pattern instead of edges
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    view: ViewArgs,
 }
 
 /// What `--json` writes for the edges.

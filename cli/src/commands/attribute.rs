@@ -25,8 +25,6 @@ const EXAMPLES: &str = "Examples:\n\
 #[command(after_long_help = EXAMPLES, mut_arg("compute", |compute| compute.default_value("f32")))]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    view: ViewArgs,
-    #[command(flatten)]
     token: TokenArgs,
     /// Number of parts to show
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = positive, conflicts_with = "json")]
@@ -34,6 +32,8 @@ pub(crate) struct Arguments {
     /// Write one JSON object: ids, token, its logit, the sum, and all contributions (part, layer, head, logit)
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    view: ViewArgs,
 }
 
 /// What `--json` writes.

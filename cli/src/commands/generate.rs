@@ -30,7 +30,7 @@ const EXAMPLES: &str = "Examples:\n\
 /// Continue a text
 ///
 /// Only the continuation is written to standard output, token by token; on a terminal a line break follows. Timings go
-/// to standard error. --temp 0 is greedy and deterministic; --seed N makes sampling reproducible.
+/// to standard error. --temp 0 always takes the most likely token; --seed N repeats random choices.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     /// Continue past end-of-text tokens
     #[arg(long)]
     ignore_eos: bool,
-    /// Parse special tokens in the prompt, which are plain text otherwise, and write generated ones
+    /// Recognise special tokens in the prompt (otherwise plain text), and show generated ones in the output
     #[arg(long)]
     special: bool,
     /// Write one JSON object at the end: prompt_ids, ids, text and stop_reason
@@ -61,10 +61,10 @@ pub(crate) struct Arguments {
     json: bool,
     /// Read prompts from standard input, one JSON object per line, and write one result per line, in order
     ///
-    /// A line has a "prompt" (a string) or "ids". Optional keys are "id" (a string or an integer, copied to the result)
-    /// and tokens, stop (a list), seed, temp, top_k, top_p and min_p, which override the flags for this line. The
-    /// result is what --json writes for the prompt alone, bit for bit. An invalid line gets {"error": …, "line":
-    /// number} instead; the other lines are still answered, and the exit code is 1. Empty lines are skipped.
+    /// Keys: prompt (a string) or ids, one of which is required; id (a string or an integer, copied to the result); and
+    /// tokens, stop (a list), seed, temp, top_k, top_p and min_p, as the flags of those names, for this line. The result
+    /// is the same as that of a separate run with --json, bit for bit. An invalid line gets {"error": …, "line": number}
+    /// instead; the other lines are still answered, and the exit code is 1. Empty lines are skipped.
     #[arg(long, conflicts_with_all = ["PromptArgs", "json", "explain"])]
     json_lines: bool,
     /// With --json-lines, number of sequences generated together [default: 8]
@@ -72,9 +72,9 @@ pub(crate) struct Arguments {
     /// The weights are read once for the whole batch. Each sequence takes memory for its own KV cache.
     #[arg(short, long, value_name = "B", value_parser = positive)]
     batch: Option<usize>,
-    /// Show how each token was chosen: what each filter removed and why, and where the random number fell
+    /// Show how each token was chosen: what each filter removed and why, and the random number that decided
     ///
-    /// With --json, records has one entry per token, complete enough to replay the choice.
+    /// With --json, adds records: one entry per token, complete enough to replay the choice.
     #[arg(long)]
     explain: bool,
     #[command(flatten)]

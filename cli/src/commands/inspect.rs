@@ -19,24 +19,24 @@ const EXAMPLES: &str = "Examples:\n\
 
 /// Describe a checkpoint: what it is, what memory it needs, what is unsupported
 ///
-/// Only headers are read, so it is fast for any size. An unsupported checkpoint is described as far as it can be read,
-/// with every unsupported part by name; the exit code is then 1.
+/// Only headers are read, so it is fast however large the file. An unsupported checkpoint is described as far as it can be
+/// read, and every unsupported part is listed; the exit code is then 1.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Model, as for -m; overrides -m
+    /// The model; the same as -m, and used instead of it
     #[arg(value_name = "MODEL")]
     path: Option<PathBuf>,
     #[command(flatten)]
     model: CheckpointArgs,
-    #[command(flatten)]
-    cache: CacheArgs,
     /// List every tensor
     #[arg(long)]
     tensors: bool,
-    /// Write one JSON object
+    /// Write one JSON object: the same report, with sizes in bytes
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    cache: CacheArgs,
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {

@@ -19,12 +19,11 @@ const EXAMPLES: &str = "Examples:\n\
 ///
 /// The residual stream after each layer goes through the final norm and the unembedding, as if that layer were the
 /// last. A column is a token of the prompt, a row is a layer, and a cell is the most likely next token with its
-/// probability. The last row is the model's own prediction. A terminal shows as many of the last tokens as fit.
+/// probability. Row 0 is after the first layer; the last row is the model's actual prediction. On a
+/// terminal, only the last tokens that fit are shown.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    view: ViewArgs,
     /// Only this layer, counted from 0
     #[arg(long, value_name = "LAYER")]
     layer: Option<usize>,
@@ -34,6 +33,8 @@ pub(crate) struct Arguments {
     /// Write one JSON object: ids, tokens, and for each layer the candidates (id, token, logit, prob) at each position
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    view: ViewArgs,
 }
 
 /// What `--json` writes.

@@ -20,7 +20,7 @@ pub(super) struct ViewArgs {
     model: ModelArgs,
     #[command(flatten)]
     prompt: PromptArgs,
-    /// Parse special tokens in the prompt, which are plain text otherwise
+    /// Recognise special tokens in the prompt (otherwise plain text)
     #[arg(long)]
     special: bool,
     #[command(flatten)]
