@@ -171,6 +171,28 @@ fn bos_and_eos_are_special_without_token_types() {
     );
 }
 
+/// As in Gemma's files: a run of spaces is written with spaces, though texts have marks when pieces are merged, and its
+/// score says nothing.
+#[test]
+fn defined_pieces_are_merged_first_and_runs_of_spaces_are_found() {
+    let vocab = GgufVocab {
+        model: "llama".to_owned(),
+        tokens: ["<unk>", "▁", "a", "  ", "▁a"].into_iter().collect(),
+        scores: Some(vec![0.0, -8.0, -9.0, -1000.0, -1.0]),
+        token_types: Some(vec![2, 1, 1, 4, 1]),
+        unk: Some(0),
+        add_space_prefix: Some(false),
+        ..GgufVocab::default()
+    };
+    let tokenizer = vocab.clone().load().unwrap();
+    for (text, expected) in [(" a", &[4][..]), ("  a", &[3, 2]), ("   a", &[3, 4]), ("▁▁ ▁", &[3, 3])] {
+        let ids = tokenizer.encode(text, &EncodeOptions::default()).unwrap();
+        assert_eq!(ids, expected, "{text:?}");
+        assert_eq!(tokenizer.decode(&ids, false), text.replace('▁', " "));
+    }
+    assert_eq!(GgufVocab::describe(&tokenizer, 5).unwrap().tokens, vocab.tokens);
+}
+
 #[test]
 fn the_last_id_of_a_duplicate_token_counts() {
     let mut vocab = gguf(Some("gpt-2"));
