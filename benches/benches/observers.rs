@@ -1,10 +1,10 @@
-//! The cost of observers: single tokens without an observer, with one that wants no values, and with one that writes every
-//! value to a file.
+//! The cost of observers: single tokens without an observer, with one that wants no values, and with one that writes
+//! every value to a file.
 //!
 //! `GLASSBOX_SMOLLM2=$(scripts/fetch-smollm2.sh) cargo bench -p glassbox-benches --bench observers`
 //!
-//! The three take turns token by token, in rotating order, so that other load on the machine affects all of them equally.
-//! Reported is the median of the ratios over the repetitions.
+//! The three take turns token by token, in rotating order, so that other load on the machine affects all of them
+//! equally. Reported is the median of the ratios over the repetitions.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

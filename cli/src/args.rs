@@ -27,8 +27,8 @@ pub(crate) struct CheckpointArgs {
     /// Model: a GGUF file, a folder in Hugging Face's layout, or a name in the search path [default: the built-in
     /// model]
     ///
-    /// The search path is $GLASSBOX_MODELS if it is set, otherwise $XDG_CACHE_HOME/glassbox or ~/.cache/glassbox. A name
-    /// may omit .gguf. Without -m, $GLASSBOX_MODEL is used. The built-in model is a small GPT-2 that writes tales.
+    /// The search path is $GLASSBOX_MODELS if it is set, otherwise $XDG_CACHE_HOME/glassbox or ~/.cache/glassbox. A
+    /// name may omit .gguf. Without -m, $GLASSBOX_MODEL is used. The built-in model is a small GPT-2 that writes tales.
     #[arg(short, long, value_name = "MODEL", env = "GLASSBOX_MODEL", hide_env_values = true)]
     pub(crate) model: Option<PathBuf>,
 }

@@ -40,7 +40,8 @@ pub(crate) struct SamplingArgs {
     /// Subtract X from the logit of every recent token, once; 0 is off [default: 0]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     presence_penalty: Option<f32>,
-    /// Number of last tokens that count as recent; -1 is all [default: 64; -1 if the checkpoint sets repetition_penalty]
+    /// Number of last tokens that count as recent; -1 is all [default: 64; -1 if the checkpoint sets
+    /// repetition_penalty]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     repeat_last_n: Option<i32>,
     /// Add BIAS to the logit of token ID, such as 42=-1.5; 42=-inf bans the token. May be repeated

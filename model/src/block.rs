@@ -1,7 +1,7 @@
 //! A block: attention and an MLP, each added to the residual stream.
 //!
-//! One vector per token runs through the whole model like a stream. Layers never overwrite it: each reads a normed copy and
-//! adds its output. Elhage et al., "A mathematical framework for transformer circuits" (2021).
+//! One vector per token runs through the whole model like a stream. Layers never overwrite it: each reads a normed copy
+//! and adds its output. Elhage et al., "A mathematical framework for transformer circuits" (2021).
 
 use glassbox_tensor::ops;
 

@@ -1,17 +1,17 @@
 //! A GPT in one sitting. **Read this first.**
 //!
-//! Slices and loops only: no cache, no threads. It runs GPT-2 and Llama, slowly; the rest of the crate computes the same
-//! bits, fast.
+//! Slices and loops only: no cache, no threads. It runs GPT-2 and Llama, slowly; the rest of the crate computes the
+//! same bits, fast.
 //!
-//! A token enters as an id and is looked up as a vector of `d_model` numbers. Each block (`layer` below) adds to that vector
-//! twice, each time from a normed copy of it: **attention** brings information from the tokens before it, the
-//! **feed-forward** layer (MLP) transforms each vector on its own. Nothing is overwritten, only added: one vector per token
-//! runs through the model like a stream, the **residual stream** `x`. At the end its dot product with one vector for each
-//! token of the vocabulary is that token's score, its *logit*. A softmax would turn logits into probabilities; that and the
-//! choice of a token are the sampler's.
+//! A token enters as an id and is looked up as a vector of `d_model` numbers. Each block (`layer` below) adds to that
+//! vector twice, each time from a normed copy of it: **attention** brings information from the tokens before it, the
+//! **feed-forward** layer (MLP) transforms each vector on its own. Nothing is overwritten, only added: one vector per
+//! token runs through the model like a stream, the **residual stream** `x`. At the end its dot product with one vector
+//! for each token of the vocabulary is that token's score, its *logit*. A softmax would turn logits into probabilities;
+//! that and the choice of a token are the sampler's.
 //!
-//! All arrays are row-major: in `[tokens, d_model]`, `x[i * d_model..][..d_model]` is the vector of token `i`. A weight is
-//! `[outputs, inputs]`. `a.mul_add(b, c)` is a·b + c, rounded once.
+//! All arrays are row-major: in `[tokens, d_model]`, `x[i * d_model..][..d_model]` is the vector of token `i`. A weight
+//! is `[outputs, inputs]`. `a.mul_add(b, c)` is a·b + c, rounded once.
 
 use std::collections::HashMap;
 
@@ -66,8 +66,8 @@ impl Gpt {
         self.linear(if self.config.tied { Embedding } else { Unembedding }, &x)
     }
 
-    /// Tokens exchange information. In each head every token has a query, a key and a value; a token takes a share of the
-    /// values of itself and of those before it, the larger the better its query matches their keys.
+    /// Tokens exchange information. In each head every token has a query, a key and a value; a token takes a share of
+    /// the values of itself and of those before it, the larger the better its query matches their keys.
     ///
     /// `x` and the result are `[tokens, d_model]`.
     fn attention(&self, layer: usize, x: &[f32]) -> Vec<f32> {
@@ -107,8 +107,8 @@ impl Gpt {
         self.linear((AttentionOut, layer), &z)
     }
 
-    /// Turns the queries or keys of every token, `[tokens, heads, head_dim]`: components `i` and `i + head_dim/2` are a pair,
-    /// turned by `position · frequency[i]`. A dot product of the two then depends on their distance alone.
+    /// Turns the queries or keys of every token, `[tokens, heads, head_dim]`: components `i` and `i + head_dim/2` are a
+    /// pair, turned by `position · frequency[i]`. A dot product of the two then depends on their distance alone.
     fn rotate(&self, layer: usize, x: &mut [f32], heads: usize) {
         let Some(rope) = self.config.rope(layer) else { return };
         let (head_dim, mut angles) = (self.config.head_dim, rope.rotation());
@@ -124,8 +124,8 @@ impl Gpt {
         }
     }
 
-    /// Each token alone: the sum of one direction for each of `d_ff` neurons, times how active the neuron is. In GPT-2 that is
-    /// `activation(up)`, in Llama `activation(gate) · up`.
+    /// Each token alone: the sum of one direction for each of `d_ff` neurons, times how active the neuron is. In GPT-2
+    /// that is `activation(up)`, in Llama `activation(gate) · up`.
     ///
     /// `x` and the result are `[tokens, d_model]`.
     fn feed_forward(&self, layer: usize, x: &[f32]) -> Vec<f32> {
@@ -143,8 +143,8 @@ impl Gpt {
         self.linear((Down, layer), &neurons)
     }
 
-    /// Brings every vector to one scale, then multiplies each component by a learned weight. Layer norm (GPT-2) also takes the
-    /// mean off and adds a learned bias; RMS norm (Llama) does neither.
+    /// Brings every vector to one scale, then multiplies each component by a learned weight. Layer norm (GPT-2) also
+    /// takes the mean off and adds a learned bias; RMS norm (Llama) does neither.
     fn norm(&self, site: impl Into<Site>, x: &[f32]) -> Vec<f32> {
         let Parameter { weight, bias, inputs } = &self.parameters[&site.into()];
         let (count, epsilon) = (*inputs as f32, self.config.norm_epsilon);
@@ -208,9 +208,9 @@ fn softmax(scores: &mut [f32]) {
     }
 }
 
-/// A sum along a vector, of which `add(sum, value)` takes in one value: sixteen partial sums, as a vector unit keeps them,
-/// then added up in a tree. Floating-point numbers added in another order give another result; this order and that of `dot`
-/// are those of every implementation here.
+/// A sum along a vector, of which `add(sum, value)` takes in one value: sixteen partial sums, as a vector unit keeps
+/// them, then added up in a tree. Floating-point numbers added in another order give another result; this order and
+/// that of `dot` are those of every implementation here.
 fn fold16(x: &[f32], add: impl Fn(f32, f32) -> f32) -> f32 {
     let mut sums = [0.0; 16];
     for (i, &x) in x.iter().enumerate() {
@@ -227,8 +227,8 @@ fn fold16(x: &[f32], add: impl Fn(f32, f32) -> f32) -> f32 {
 // Loading.
 
 impl Gpt {
-    /// Reads the parameters of a GPT-2 or Llama, whatever their number format. Queries, keys and values that a file keeps in
-    /// one matrix are taken apart.
+    /// Reads the parameters of a GPT-2 or Llama, whatever their number format. Queries, keys and values that a file
+    /// keeps in one matrix are taken apart.
     ///
     /// # Errors
     /// As [`Checkpoint::load`], and [`Error::Unsupported`] for a model with parts that this page leaves out.

@@ -6,8 +6,9 @@ use std::str::FromStr;
 /// The number format of the inputs of a product with quantised weights.
 ///
 /// As integers, inputs are quantised with one scale per span: the largest magnitude in the span divided by the largest
-/// integer. A span whose inputs are all below 10⁻³⁴ (16 bits) or 10⁻³⁷ (8 bits) becomes zero. Products with the weights'
-/// integers are added up exactly, many at a time. With weights in `f32`, `f16` and `bf16` inputs always stay `f32`.
+/// integer. A span whose inputs are all below 10⁻³⁴ (16 bits) or 10⁻³⁷ (8 bits) becomes zero. Products with the
+/// weights' integers are added up exactly, many at a time. With weights in `f32`, `f16` and `bf16` inputs always stay
+/// `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Activations {
     /// 32-bit floating point: inputs are not quantised.

@@ -9,9 +9,9 @@ pub enum CacheFormat {
     /// 32-bit floating point: numbers are stored as they are.
     #[default]
     F32,
-    /// Half precision: half the memory. Each number is rounded once, when it is appended, to eleven significant bits, to
-    /// nearest, ties to even. Magnitudes above 65,504 become 65,504, infinity too: an infinite value would turn the results
-    /// of queries into NaN that do not even attend to it.
+    /// Half precision: half the memory. Each number is rounded once, when it is appended, to eleven significant bits,
+    /// to nearest, ties to even. Magnitudes above 65,504 become 65,504, infinity too: an infinite value would turn the
+    /// results of queries into NaN that do not even attend to it.
     F16,
 }
 

@@ -1,7 +1,7 @@
 //! Tensors for a GPT: number formats, file containers, and operations with one order of summation.
 //!
-//! This crate knows no models: no families, names or configurations. It holds what they are computed with, and stands on
-//! its own.
+//! This crate knows no models: no families, names or configurations. It holds what they are computed with, and stands
+//! on its own.
 //!
 //! - [`Tensor`]: a [`Shape`], a number [`Format`] and bytes that are in memory, in a file or part of
 //!   the program; views of it copy nothing.
@@ -56,8 +56,8 @@
 //! # Unsafe code
 //!
 //! It is in the SIMD levels ([`simd`]), in the innermost loops of the kernels, and where memory is shared: by threads
-//! (`pool/parts.rs`, `pool/board.rs`), by matrices (`weights/memory.rs`) and with files (`storage.rs`). Each block says why
-//! it is sound where it stands: a part of a job has its piece of the output as an exclusive value.
+//! (`pool/parts.rs`, `pool/board.rs`), by matrices (`weights/memory.rs`) and with files (`storage.rs`). Each block says
+//! why it is sound where it stands: a part of a job has its piece of the output as an exclusive value.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_debug_implementations)]
 

@@ -1,6 +1,6 @@
-//! The operations of a forward pass as one trait. It has two implementations: the kernels, whose work is shared out over
-//! the threads of a team ([`ops`](crate::ops)), and the plain loops of [`reference`](mod@crate::reference). Both give the
-//! same bits.
+//! The operations of a forward pass as one trait. It has two implementations: the kernels, whose work is split
+//! over the threads of a team ([`ops`](crate::ops)), and the plain loops of [`reference`](mod@crate::reference). Both
+//! give the same bits.
 //!
 //! The functions of [`ops`](crate::ops) check the lengths of what they are given and then call one of the two, so an
 //! implementation can rely on the shapes that are written here.
@@ -21,7 +21,8 @@ pub(crate) struct SequenceAttention<'a> {
 
 /// The operations of a forward pass; [`ops`](crate::ops) has their definitions.
 pub(crate) trait Operations {
-    /// `outs[i] = x · weights[i]ᵀ`: `x` is `[rows, inputs]`, each weight `[outputs, inputs]`, its output `[rows, outputs]`.
+    /// `outs[i] = x · weights[i]ᵀ`: `x` is `[rows, inputs]`, each weight `[outputs, inputs]`, its output
+    /// `[rows, outputs]`.
     fn matmul(&self, x: &[f32], weights: &[&PackedMatrix], outs: &mut [OutputTile<'_>]);
     /// `out = start + a · b + bias`.
     fn gemm(&self, product: Gemm<'_>, out: ViewMut<'_>);
@@ -48,6 +49,7 @@ pub(crate) trait Operations {
     /// Softmax of scores `[n_heads, rows, positions]`, in place, over the positions that each query attends to; zero
     /// elsewhere.
     fn attention_pattern(&self, shape: AttentionShape, cache: &KeyValues, scores: &mut [f32]);
-    /// Weighted sums of the cached values; `pattern` is `[n_heads, rows, positions]`, `z` is `[rows, n_heads, head_dim]`.
+    /// Weighted sums of the cached values; `pattern` is `[n_heads, rows, positions]`, `z` is
+    /// `[rows, n_heads, head_dim]`.
     fn attention_mix(&self, shape: AttentionShape, pattern: &[f32], cache: &KeyValues, z: &mut [f32]);
 }

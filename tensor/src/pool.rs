@@ -119,8 +119,8 @@ impl Pool {
     /// the pool has.
     ///
     /// # Panics
-    /// If a body or a part of the same pool calls this: it would wait for itself. That is noticed on every thread that works
-    /// for this pool, and for a pool entered from there; not on a thread that the body starts itself.
+    /// If a body or a part of the same pool calls this: it would wait for itself. That is noticed on every thread that
+    /// works for this pool, and for a pool entered from there; not on a thread that the body starts itself.
     pub fn enter<R: Send>(&self, body: impl FnOnce(&Team<'_>) -> R + Send) -> R {
         let entered = self.id.enter();
         let _turn = self.entrance.lock().unwrap_or_else(PoisonError::into_inner);
@@ -196,10 +196,10 @@ impl Team<'_> {
         self.threads
     }
 
-    /// Runs `part(0)`, …, `part(parts - 1)`, shared out over the team, and returns when all are done.
+    /// Runs `part(0)`, …, `part(parts - 1)`, split over the team, and returns when all are done.
     ///
-    /// Every thread begins with parts of its own, equally many that follow one another: if jobs cut their data alike, what
-    /// a thread wrote in one job is what it reads in the next, and need not travel from core to core.
+    /// Every thread begins with parts of its own, equally many that follow one another: if jobs cut their data alike,
+    /// what a thread wrote in one job is what it reads in the next, and need not travel from core to core.
     ///
     /// # Panics
     /// If a part panics.
@@ -211,7 +211,7 @@ impl Team<'_> {
     }
 
     /// Splits `data` into pieces of `piece` elements (the last may be shorter) and runs
-    /// `part(index, piece)` on each, shared out over the team.
+    /// `part(index, piece)` on each, split over the team.
     ///
     /// # Panics
     /// If `piece` is zero.

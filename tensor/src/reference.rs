@@ -131,8 +131,8 @@ pub fn rotate(head: &mut [f32], cos: &[f32], sin: &[f32]) {
     }
 }
 
-/// Scaled dot products of one query `[head_dim]` with the visible keys (each `[head_dim]`): fills `scores` `[positions]`,
-/// −∞ elsewhere.
+/// Scaled dot products of one query `[head_dim]` with the visible keys (each `[head_dim]`): fills `scores`
+/// `[positions]`, −∞ elsewhere.
 pub fn attention_scores(
     query: &[f32],
     keys: &[&[f32]],
@@ -217,9 +217,9 @@ impl IntegerInputs {
 
 /// One output of `x · Wᵀ` in integers, for every row of `x`: `weight` is the output's row of `W`, `out` is `[rows]`.
 ///
-/// `out[row]` is the sum, over the spans of inputs, of the span's scale times `t`; and `t` is the sum, over the groups of
-/// weights in a span, of `offset · Σp` and then `scale · Σqp`, each rounded once. Sums of integers are exact until they
-/// become `f32`.
+/// `out[row]` is the sum, over the spans of inputs, of the span's scale times `t`; and `t` is the sum, over the groups
+/// of weights in a span, of `offset · Σp` and then `scale · Σqp`, each rounded once. Sums of integers are exact until
+/// they become `f32`.
 pub fn matmul_integers(x: &IntegerInputs, weight: &IntegerRow, out: &mut [f32]) {
     let inputs = weight.q.len();
     let group = inputs / weight.groups.len();

@@ -1,13 +1,14 @@
 //! Where the bytes of tensors are: in memory, in the program itself, or in a file.
 //!
-//! Storage is cheap to clone and to slice; every clone keeps the bytes alive. The bytes of a file stay in the file: each
-//! access reads the range it asks for, so a file of any size can be open in little memory. The system's page cache makes
-//! that a copy in memory.
+//! Storage is cheap to clone and to slice; every clone keeps the bytes alive. The bytes of a file stay in the file:
+//! each access reads the range it asks for, so a file of any size can be open in little memory. The system's page cache
+//! makes that a copy in memory.
 //!
-//! **A file that changes while it is open.** Every read gives what the file holds at that moment. A writer that replaces
-//! the file by renaming another, as those in this crate do, changes nothing for those who have it open. One that writes into
-//! it changes what is read later, and if it shortens the file, reading past the new end is an [`Error::Io`]. What was
-//! checked when a file was opened (that a tensor lies inside it, say) is not relied upon for memory safety.
+//! **A file that changes while it is open.** Every read gives what the file holds at that moment. A writer that
+//! replaces the file by renaming another, as those in this crate do, changes nothing for those who have it open. One
+//! that writes into it changes what is read later, and if it shortens the file, reading past the new end is an
+//! [`Error::Io`]. What was checked when a file was opened (that a tensor lies inside it, say) is not relied upon for
+//! memory safety.
 #![cfg_attr(
     feature = "mmap",
     doc = "\nA mapping gives the bytes without a copy, but rests on a promise about the file: [`Storage::map`]."
@@ -63,15 +64,16 @@ impl Storage {
         })
     }
 
-    /// The bytes of a file, mapped into memory. Pages take memory once they are read, and the system may drop them again.
+    /// The bytes of a file, mapped into memory. Pages take memory once they are read, and the system may drop them
+    /// again.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be opened or mapped, or is not a regular file.
     ///
     /// # Safety
     /// Nobody, in this process or another, may change or shorten the file while the storage or a clone of it lives:
-    /// [`Storage::in_memory`] gives out its bytes as a slice, whose content must not change. A shortened file also ends the
-    /// process by a signal when a page past its end is read. [`Storage::open`] asks for no such promise.
+    /// [`Storage::in_memory`] gives out its bytes as a slice, whose content must not change. A shortened file also ends
+    /// the process by a signal when a page past its end is read. [`Storage::open`] asks for no such promise.
     #[cfg(feature = "mmap")]
     pub unsafe fn map(path: impl AsRef<Path>) -> Result<Storage, Error> {
         let path = path.as_ref();
@@ -182,8 +184,8 @@ impl Storage {
             if start < end {
                 let advice = memmap2::UncheckedAdvice::DontNeed;
                 // SAFETY: MADV_DONTNEED loses what was written to private pages. This mapping is read-only, so every
-                // page can be read from the file again, and `map`'s caller has promised that the file is as it was; where
-                // pages are larger than 4096 bytes, releasing a neighbour as well costs only its reading again.
+                // page can be read from the file again, and `map`'s caller has promised that the file is as it was;
+                // where pages are larger than 4096 bytes, releasing a neighbour as well costs only its reading again.
                 let released = unsafe { map.unchecked_advise_range(advice, start, end - start) };
                 // Advice that is refused changes nothing but the memory in use.
                 drop(released);

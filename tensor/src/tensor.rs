@@ -115,8 +115,8 @@ impl Tensor {
         Ok(Cow::Owned(bytes))
     }
 
-    /// Calls `visit` with the bytes of a contiguous tensor, in row-major order, in pieces of whole blocks: all at once if
-    /// they are in memory, else as much as is read from the file at a time.
+    /// Calls `visit` with the bytes of a contiguous tensor, in row-major order, in pieces of whole blocks: all at once
+    /// if they are in memory, else as much as is read from the file at a time.
     ///
     /// # Errors
     /// As [`Tensor::bytes`], and what `visit` returns.
@@ -185,8 +185,8 @@ impl Tensor {
     /// Like [`Tensor::to_f32`], for tensors in files.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read, which of a file that was opened is rare: it was shortened, or its device
-    /// failed.
+    /// [`Error::Io`] if the file cannot be read, which of a file that was opened is rare: it was shortened, or its
+    /// device failed.
     pub fn try_to_f32(&self) -> Result<Vec<f32>, Error> {
         let mut out = vec![0.0; self.elements()];
         self.try_read_f32(&mut out)?;
@@ -339,9 +339,9 @@ impl Tensor {
     }
 
     /// A view of the same elements in another arrangement: `dims` with `strides`, counted in elements, from element
-    /// `offset` of this tensor's bytes on. The tensor must be contiguous. Elements may overlap, as they do with a stride
-    /// of 0. In a quantised format the elements of a block stay neighbours: one dimension has stride 1 and whole blocks,
-    /// and the offset and all other strides are multiples of the block length.
+    /// `offset` of this tensor's bytes on. The tensor must be contiguous. Elements may overlap, as they do with a
+    /// stride of 0. In a quantised format the elements of a block stay neighbours: one dimension has stride 1 and whole
+    /// blocks, and the offset and all other strides are multiples of the block length.
     ///
     /// ```
     /// use glassbox_tensor::Tensor;

@@ -1,5 +1,5 @@
-//! Files that lie: whatever is done to a valid file, opening it and reading all of it ends in values or in an error, never
-//! in a panic, and never with more memory than is in proportion to the file.
+//! Files that lie: whatever is done to a valid file, opening it and reading all of it ends in values or in an error,
+//! never in a panic, and never with more memory than is in proportion to the file.
 
 mod counting_allocator;
 mod mutations;

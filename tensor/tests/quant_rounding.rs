@@ -150,8 +150,8 @@ proptest! {
             for (values, back) in values.chunks(32).zip(back.chunks(32)) {
                 let (low, high) = values.iter().fold((0.0f32, 0.0f32), |(low, high), &x| (low.min(x), high.max(x)));
                 let spread = match format { Format::Q6_K => 2.0 * high.max(-low), _ => high - low };
-                // Half a step where all is reached; a whole one where the search gave up an extreme; and a group's scale
-                // and minimum are rounded to 1/63 of the block's largest (1/128 in Q6_K), f16 not counted twice.
+                // Half a step where all is reached; a whole one where the search gave up an extreme; and a group's
+                // scale and minimum are rounded to 1/63 of the block's largest (1/128 in Q6_K), f16 not counted twice.
                 let coarse = if format == Format::Q6_K { largest / 120.0 } else { 3.0 * largest / 60.0 };
                 let allowed = 1.2 * spread / levels + coarse;
                 for (value, back) in values.iter().zip(back) {

@@ -1,8 +1,8 @@
 //! A hash of texts with which the hash of a concatenation is computed without reading the texts again.
 //!
-//! The bytes of a text are the digits of a number in a random base, modulo the prime 2⁶¹ − 1 (Karp and Rabin, 1987). The
-//! hash of a concatenation takes one multiplication and one addition. Since the base is secret, nobody can construct
-//! collisions: two texts of at most `n` bytes collide with probability `n` / 2⁶¹.
+//! The bytes of a text are the digits of a number in a random base, modulo the prime 2⁶¹ − 1 (Karp and Rabin, 1987).
+//! The hash of a concatenation takes one multiplication and one addition. Since the base is secret, nobody can
+//! construct collisions: two texts of at most `n` bytes collide with probability `n` / 2⁶¹.
 
 use std::hash::{BuildHasher, RandomState};
 

@@ -230,7 +230,8 @@ fn queued(symbols: &mut Vec<Symbol>, merges: &Merges) {
 /// The maximum length for [`in_place`].
 pub(crate) const MAX_IN_PLACE: usize = 64;
 
-/// The same as [`naive`] for a row of at most [`IN_PLACE`] ids; gives the number that are left, at the front of the row.
+/// The same as [`naive`] for a row of at most [`IN_PLACE`] ids; gives the number that are left, at the front of the
+/// row.
 pub(crate) fn in_place(row: &mut [u32], merges: &Merges) -> usize {
     let next = merge_row(row, merges);
     let (mut kept, mut at) = (0, 0);

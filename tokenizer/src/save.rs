@@ -18,9 +18,9 @@ use crate::tokenizer::Tokenizer;
 impl Tokenizer {
     /// The contents of a `tokenizer.json`, which gives the same ids in any program that reads this format.
     ///
-    /// One exception: in rank files, all pairs that form the same token have equal ranks, and the leftmost is merged first.
-    /// The format cannot express equal ranks; such pairs are written in the order of their ids. Ids may then differ in rare
-    /// words with repeated letters.
+    /// One exception: in rank files, all pairs that form the same token have equal ranks, and the leftmost is merged
+    /// first. The format cannot express equal ranks; such pairs are written in the order of their ids. Ids may then
+    /// differ in rare words with repeated letters.
     pub fn to_json(&self) -> String {
         let normalizers = self.normalizers().iter().map(normalizer).collect();
         let steps = self.pre_tokenizer().steps().iter().map(step).collect();

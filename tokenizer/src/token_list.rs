@@ -4,8 +4,8 @@ use std::ops::Range;
 
 /// Tokens, concatenated in one string.
 ///
-/// A vocabulary of 262,144 tokens takes 4 MB in this form. Separate `String`s would take four times as much, and time to
-/// allocate.
+/// A vocabulary of 262,144 tokens takes 4 MB in this form. Separate `String`s would take four times as much, and time
+/// to allocate.
 ///
 /// ```
 /// use glassbox_tokenizer::TokenList;

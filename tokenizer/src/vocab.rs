@@ -1,11 +1,11 @@
 //! The vocabulary: tokens and their ids.
 //!
 //! All tokens are in one string, and a hash table maps a token to its index: a vocabulary of 262,144 tokens takes 10 MB
-//! and some milliseconds to build. The hash of a concatenation follows from the hashes of both tokens, so looking up the
-//! concatenation of two tokens costs no more than any other lookup.
+//! and some milliseconds to build. The hash of a concatenation follows from the hashes of both tokens, so looking up
+//! the concatenation of two tokens costs no more than any other lookup.
 //!
-//! Ids usually are the indices. If not, they are kept in a hash map instead of a list, so that an id of four billion in a
-//! file costs one entry.
+//! Ids usually are the indices. If not, they are kept in a hash map instead of a list, so that an id of four billion in
+//! a file costs one entry.
 
 use std::sync::Arc;
 
@@ -169,8 +169,8 @@ struct Table {
     hash: ConcatHash,
     /// The hash of each token.
     hashes: Vec<u64>,
-    /// For each slot, seven bits of its token's hash and a bit that marks it as occupied. The number of slots is a power of
-    /// two. These bytes answer nearly all lookups, and stay in the CPU cache.
+    /// For each slot, seven bits of its token's hash and a bit that marks it as occupied. The number of slots is a
+    /// power of two. These bytes answer nearly all lookups, and stay in the CPU cache.
     tags: Vec<u8>,
     /// For each slot, the index of its token.
     places: Vec<u32>,
@@ -188,8 +188,8 @@ impl Table {
         }
     }
 
-    /// Enters the token at an index, which replaces an equal token. Returns whether there was none. Tokens are entered in
-    /// order.
+    /// Enters the token at an index, which replaces an equal token. Returns whether there was none. Tokens are entered
+    /// in order.
     fn enter(&mut self, place: usize) -> bool {
         if (self.hashes.len() + 1) * 2 > self.tags.len() {
             self.grow();

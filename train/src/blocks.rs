@@ -1,5 +1,5 @@
-//! The forward and backward pass of a batch, on kernels and threads. The plain version, which explains each step, is the
-//! [`oracle`](crate::oracle).
+//! The forward and backward pass of a batch, on kernels and threads. The plain version, which explains each step, is
+//! the [`oracle`](crate::oracle).
 
 use glassbox_model::config::Residual;
 use glassbox_tensor::ops::{self, Causal, Start, View};
@@ -101,8 +101,8 @@ impl Pass<'_> {
         }
     }
 
-    /// A block except its last linear layer: leaves `mid = x + attention(norm(x))` in `saved`, and that layer's input in
-    /// `scratch.hidden`.
+    /// A block except its last linear layer: leaves `mid = x + attention(norm(x))` in `saved`, and that layer's input
+    /// in `scratch.hidden`.
     fn block(self, layer: usize, block: &BlockPlan, x: &[f32], saved: &mut Saved, scratch: &mut Scratch) {
         let (team, shape) = (self.team, self.causal(layer));
 
@@ -304,8 +304,8 @@ impl Pass<'_> {
         ops::add(self.team, out, x);
     }
 
-    /// The gradient of a branch's output before post norm and dropout, from the gradient of the stream after it. `result` is
-    /// the post norm's input.
+    /// The gradient of a branch's output before post norm and dropout, from the gradient of the stream after it.
+    /// `result` is the post norm's input.
     fn branch_backward<'b>(
         self,
         branch: Branch<'_>,

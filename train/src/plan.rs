@@ -1,14 +1,15 @@
 //! The training plan: the tensors of a network, and the parts that they belong to.
 //!
-//! The list of parameters is the model crate's ([`spec`]). Tensors are arranged as Hugging Face stores them, so that
-//! they are written to files as they are.
+//! The list of parameters is the model crate's ([`spec`](glassbox_model::spec)). Tensors are arranged as Hugging Face
+//! stores them, so that they are written to files as they are.
 
 use std::collections::HashMap;
 
 use glassbox_model::Config;
 use glassbox_model::config::{MlpKind, Residual};
 use glassbox_model::families;
-use glassbox_model::spec::{self, Parameter, Role, Site, StoredTensor};
+use glassbox_model::names::{self, StoredTensor};
+use glassbox_model::spec::{Parameter, Role, Site};
 
 use crate::error::Error;
 use crate::plain::linear::{LinearShape, WeightOrder};
@@ -115,7 +116,7 @@ struct StoredTensors<'a> {
 
 impl StoredTensors<'_> {
     fn new(config: &Config) -> StoredTensors<'_> {
-        let stored = spec::tensors(config, families::hf_names(config));
+        let stored = names::tensors(config, families::hf_names(config));
         let (mut layout, mut places) = (Layout::default(), HashMap::new());
         for (index, tensor) in stored.iter().enumerate() {
             layout.push(tensor.name.clone(), &tensor.shape, tensor.parts[0].0.kind());

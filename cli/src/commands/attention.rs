@@ -19,8 +19,8 @@ const EXAMPLES: &str = "Examples:\n\
 ///
 /// In each head of each layer, each token spreads a total weight of 1 over itself and the tokens before it. By default
 /// the largest weights are listed, each as an edge: layer, head, token ← token it attends to, weight. With --head, the
-/// whole attention pattern of one head is shown as a matrix: a row for each query token, a column for each key token. On
-/// a terminal, only the last tokens that fit are shown.
+/// whole attention pattern of one head is shown as a matrix: a row for each query token, a column for each key token.
+/// On a terminal, only the last tokens that fit are shown.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {

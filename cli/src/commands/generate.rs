@@ -62,9 +62,9 @@ pub(crate) struct Arguments {
     /// Read prompts from standard input, one JSON object per line, and write one result per line, in order
     ///
     /// Keys: prompt (a string) or ids, one of which is required; id (a string or an integer, copied to the result); and
-    /// tokens, stop (a list), seed, temp, top_k, top_p and min_p, as the flags of those names, for this line. The result
-    /// is the same as that of a separate run with --json, bit for bit. An invalid line gets {"error": …, "line": number}
-    /// instead; the other lines are still answered, and the exit code is 1. Empty lines are skipped.
+    /// tokens, stop (a list), seed, temp, top_k, top_p and min_p, as the flags of those names, for this line. The
+    /// result is the same as that of a separate run with --json, bit for bit. An invalid line gets {"error": …, "line":
+    /// number} instead; the other lines are still answered, and the exit code is 1. Empty lines are skipped.
     #[arg(long, conflicts_with_all = ["PromptArgs", "json", "explain"])]
     json_lines: bool,
     /// With --json-lines, number of sequences generated together [default: 8]

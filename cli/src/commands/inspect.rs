@@ -19,8 +19,8 @@ const EXAMPLES: &str = "Examples:\n\
 
 /// Describe a checkpoint: what it is, what memory it needs, what is unsupported
 ///
-/// Only headers are read, so it is fast however large the file. An unsupported checkpoint is described as far as it can be
-/// read, and every unsupported part is listed; the exit code is then 1.
+/// Only headers are read, so it is fast however large the file. An unsupported checkpoint is described as far as it can
+/// be read, and every unsupported part is listed; the exit code is then 1.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {

@@ -32,8 +32,9 @@ use crate::output::Out;
 /// A GPT you can see through.
 ///
 /// Continues text, chats, and shows what a language model computes: the tokens of a text, the probabilities of the next
-/// token, attention, and every other intermediate value. It also trains, fine-tunes and quantises models. A model is a GGUF file
-/// or a checkpoint in Hugging Face's layout: GPT-2, Llama, Mistral, Qwen 2 and 3, Gemma 3, GPT-NeoX or Mixtral.
+/// token, attention, and every other intermediate value. It also trains, fine-tunes and quantises models. A model is a
+/// GGUF file or a checkpoint in Hugging Face's layout: GPT-2, Llama, Mistral, Qwen 2 and 3, Gemma 3, GPT-NeoX or
+/// Mixtral.
 ///
 /// Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 failure, 2 wrong usage,
 /// 130 interrupted.

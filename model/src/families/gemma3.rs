@@ -17,8 +17,9 @@ use crate::config::{Config, NormPlacement, Sizes};
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::metadata::{Metadata, MetadataWriter};
+use crate::names::Names;
 use crate::rope::{RopeConfig, RopeScaling};
-use crate::spec::{Names, Role};
+use crate::spec::Role;
 
 /// Indices of the rotary embeddings of layers without and with a window.
 const GLOBAL: usize = 0;

@@ -1,6 +1,7 @@
 //! llama.cpp's tensor names, the same for every architecture.
 
-use crate::spec::{NameList, Names, Role};
+use crate::names::{NameList, Names};
+use crate::spec::Role;
 
 /// The names, for pages that fuse or rename some.
 pub(super) const LIST: NameList = &[

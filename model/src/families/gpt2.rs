@@ -17,7 +17,8 @@ use crate::config::{Config, MlpKind, NormKind, Sizes};
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::metadata::{Metadata, MetadataWriter};
-use crate::spec::{Fused, Names, Role};
+use crate::names::{Fused, Names};
+use crate::spec::Role;
 
 const FUSED: &[Fused] = &[Fused { roles: &[Role::Q, Role::K, Role::V], by_head: false }];
 

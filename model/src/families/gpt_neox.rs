@@ -18,7 +18,8 @@ use crate::config::{Config, MlpKind, NormKind, Residual, Sizes};
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::metadata::{Metadata, MetadataWriter};
-use crate::spec::{Fused, Names, Role};
+use crate::names::{Fused, Names};
+use crate::spec::Role;
 
 const QKV: &[Role] = &[Role::Q, Role::K, Role::V];
 

@@ -13,8 +13,9 @@ use crate::config::{Config, MlpKind, NormKind, NormPlacement, Residual, Sizes};
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::metadata::{Metadata, MetadataWriter};
+use crate::names::{NameList, Names};
 use crate::rope::{RopeConfig, RopeScaling};
-use crate::spec::{NameList, Names, Role};
+use crate::spec::Role;
 
 /// Hugging Face's names.
 pub(super) const HF_LIST: NameList = &[

@@ -12,7 +12,8 @@ use crate::config::{Config, MlpKind, Sizes};
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::metadata::{Metadata, MetadataWriter};
-use crate::spec::{Fused, Names, Role};
+use crate::names::{Fused, Names};
+use crate::spec::Role;
 
 pub(super) const FAMILY: Family = Family {
     name: "mixtral",

@@ -24,7 +24,7 @@ use crate::config::{Config, Sizes};
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::metadata::{Metadata, MetadataWriter};
-use crate::spec::Names;
+use crate::names::Names;
 
 /// All supported families.
 ///
@@ -183,7 +183,11 @@ fn checked(config: Config, path: &std::path::Path) -> Result<Config, Error> {
 }
 
 fn unknown(path: &std::path::Path, found: &str, name: fn(&Family) -> &'static str) -> Error {
-    let mut known: Vec<&'static str> = ALL.iter().map(name).collect();
-    known.dedup();
+    let mut known: Vec<&'static str> = Vec::new();
+    for family in ALL.iter().map(name) {
+        if !known.contains(&family) {
+            known.push(family);
+        }
+    }
     Error::UnknownFamily { path: path.into(), found: found.into(), known }
 }

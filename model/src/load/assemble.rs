@@ -5,7 +5,8 @@ use glassbox_tensor::Tensor;
 
 use super::stored::{Stored, vocabulary_matrix};
 use crate::error::Error;
-use crate::spec::{self, Names, Role, RowMap, StoredTensor};
+use crate::names::{self, Names, RowMap, StoredTensor};
+use crate::spec::{Parameter, Role};
 
 /// A new tensor, assembled from rows of stored tensors.
 pub(crate) struct Assembled {
@@ -34,7 +35,7 @@ struct Piece {
 /// unless the file has two different ones.
 pub(crate) fn assemble(stored: &Stored<'_>, names: &Names) -> Result<Vec<Assembled>, Error> {
     let config = stored.config;
-    let mut tensors: Vec<StoredTensor> = spec::tensors(config, names);
+    let mut tensors: Vec<StoredTensor> = names::tensors(config, names);
     let mut unembedding = stored.own_unembedding()?;
     if config.tied && names.always_unembedding {
         unembedding = unembedding.or_else(|| Some(vocabulary_matrix(config, Role::Embedding)));
@@ -48,7 +49,7 @@ pub(crate) fn assemble(stored: &Stored<'_>, names: &Names) -> Result<Vec<Assembl
     let assembled = |tensor: StoredTensor| -> Result<Assembled, Error> {
         let StoredTensor { name, shape, transposed, parts } = tensor;
         let role = parts[0].0.site.role;
-        let piece = |(parameter, to): (spec::Parameter, RowMap)| {
+        let piece = |(parameter, to): (Parameter, RowMap)| {
             let (tensor, from) = stored.tensor(&parameter)?;
             let offset = stored.offset(&parameter) - names.offset(&parameter);
             Ok(Piece { tensor, from, to, count: parameter.shape[0], offset })

@@ -8,7 +8,8 @@ use super::container::Container;
 use crate::config::{Config, MlpKind};
 use crate::error::Error;
 use crate::families;
-use crate::spec::{self, Names, Parameter, Role, RowMap, Site, Source};
+use crate::names::{Names, RowMap, Source};
+use crate::spec::{self, Parameter, Role, Site};
 
 /// Number of experts in all layers above which their size is compared with the file's before they are listed.
 const MANY_EXPERTS: usize = 1 << 12;

@@ -1,8 +1,9 @@
 //! Containers: files that hold named tensors and metadata, read without trusting them.
 //!
 //! [`gguf`] is the format of llama.cpp, one file with everything in it; [`safetensors`] is that of Hugging Face, one
-//! file or several with an index, beside which configuration and tokenizer have files of their own. Opening a file reads
-//! only its header, and a tensor is a view of the file: its bytes are read when they are asked for, see [`crate::storage`].
+//! file or several with an index, beside which configuration and tokenizer have files of their own. Opening a file
+//! reads only its header, and a tensor is a view of the file: its bytes are read when they are asked for, see
+//! [`crate::storage`].
 
 #[cfg(feature = "gguf")]
 pub mod gguf;

@@ -10,10 +10,11 @@
 //!
 //! Keys lie in panels of sixteen positions and values row by row, so that both products use the micro-kernel of
 //! [`tile`](super::tile): some queries × some panels of sixteen positions, then some queries × some vectors of sixteen
-//! components of the values. Four panels of keys are interleaved, component by component: a tile that reads them together
-//! reads memory in order, as it does the values, and memory is the limit with few queries. A query's result depends on its
-//! own row alone: how many are computed together changes no bit, as long as the values are finite. Positions that only
-//! another query of the tile attends to have pattern 0 and add `0 · v`, which is NaN for an infinite `v`.
+//! components of the values. Four panels of keys are interleaved, component by component: a tile that reads them
+//! together reads memory in order, as it does the values, and memory is the limit with few queries. A query's result
+//! depends on its own row alone: how many are computed together changes no bit, as long as the values are finite.
+//! Positions that only another query of the tile attends to have pattern 0 and add `0 · v`, which is NaN for an
+//! infinite `v`.
 
 use std::ops::Range;
 
@@ -87,8 +88,8 @@ pub(crate) struct MaskedSoftmax<'a> {
     pub(crate) visible: &'a [Range<usize>],
 }
 
-/// `z[i] = Σ_j rows[i][j] · v[j]`: each query's weighted sum of the values. It may be computed in pieces, the positions in
-/// order: a piece continues the sums that those before it left in `z`.
+/// `z[i] = Σ_j rows[i][j] · v[j]`: each query's weighted sum of the values. It may be computed in pieces, the positions
+/// in order: a piece continues the sums that those before it left in `z`.
 pub(crate) struct WeightedSum<'a, E> {
     pub(crate) tile: QueryTile<'a, E>,
     /// The pattern, `[queries][row_len]`.
@@ -117,8 +118,8 @@ macro_rules! with_count {
     };
 }
 
-/// How many panels `queries` queries go side by side with: as many as leave all sums of the tile in registers, and at most
-/// twice those of a matmul's tile, for there are fewer rows.
+/// How many panels `queries` queries go side by side with: as many as leave all sums of the tile in registers, and at
+/// most twice those of a matmul's tile, for there are fewer rows.
 const fn side_by_side<S: Tile>(queries: usize) -> usize {
     let mut side = 2 * S::Size::PANELS;
     while side > 1 && side * queries > S::Size::SUMS {
@@ -272,8 +273,8 @@ impl<E: Element> WeightedSum<'_, E> {
     }
 }
 
-/// The sum runs in the lanes of absolute positions: it begins at a multiple of sixteen. Positions there that are not visible
-/// take part as −∞, whose exponential (10⁻³⁸ here) vanishes beside the largest, which is 1.
+/// The sum runs in the lanes of absolute positions: it begins at a multiple of sixteen. Positions there that are not
+/// visible take part as −∞, whose exponential (10⁻³⁸ here) vanishes beside the largest, which is 1.
 #[inline(always)]
 fn masked_softmax<S: Tile>(s: S, row: &mut [f32], visible: Range<usize>) {
     let from = visible.start / LANES * LANES;

@@ -1,8 +1,8 @@
 //! The loops of a blocked matrix product, the same for all of them.
 //!
 //! A product `C = A · B`, `[m, k] · [k, n]`, is computed in blocks, so that what the innermost loop reads stays in
-//! registers and near caches (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008; Van Zee and
-//! van de Geijn, "BLIS", 2015, whose names these are):
+//! registers and near caches (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008; Van Zee
+//! and van de Geijn, "BLIS", 2015, whose names these are):
 //!
 //! ```text
 //! loop 5   nc columns of B                                       panels of sixteen columns
@@ -78,8 +78,8 @@ pub(crate) fn multiply_blocked<S: Tile>(
     }
 }
 
-/// The size of blocks of `total` things: as few blocks as there must be with at most `most` things each, and these of much
-/// the same size, a multiple of `unit`. A short last block would not repay the loading of its sums.
+/// The size of blocks of `total` things: as few blocks as there must be with at most `most` things each, and these of
+/// much the same size, a multiple of `unit`. A short last block would not repay the loading of its sums.
 pub(crate) const fn even_blocks(total: usize, unit: usize, most: usize) -> usize {
     let blocks = total.div_ceil(most / unit * unit);
     let size = if blocks == 0 { 0 } else { total.div_ceil(blocks).next_multiple_of(unit) };

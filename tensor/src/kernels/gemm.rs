@@ -6,8 +6,8 @@
 //! The loops are those of [`blocked`](super::blocked). What differs from [`matmul`](super::matmul) is that every matrix
 //! changes from step to step, so that all copying counts:
 //! - B is packed as a whole if many rows will use it ([`PackPanels`]), else a block at a time;
-//! - rows of A are read where they lie if `k` runs along them; if `k` runs down the columns (the gradient of a weight), a
-//!   block of A is packed first.
+//! - rows of A are read where they lie if `k` runs along them; if `k` runs down the columns (the gradient of a weight),
+//!   a block of A is packed first.
 
 mod pack;
 

@@ -65,7 +65,7 @@ impl<P: Precision> Kernel for Quantize<'_, P> {
     #[inline(always)]
     fn run<S: Tile>(self, s: S) {
         let span = const { span_blocks::<P>() };
-        assert!(self.first.is_multiple_of(span), "spans are the same however blocks are shared out");
+        assert!(self.first.is_multiple_of(span), "spans are the same however blocks are split");
         let blocks = self.out.len() / self.tile_rows;
         for (row, x) in self.x.chunks_exact(self.inputs).enumerate() {
             let (x, _) = x[self.first * BLOCK..][..blocks * BLOCK].as_chunks::<LANES>();

@@ -1,23 +1,23 @@
 //! `y = x · Wᵀ` for quantised weights and inputs: integers are multiplied and added up exactly, a block at a time.
 //!
-//! A weight is `scale · q + offset` with `q` a small integer, an input `scale_x · p` with `p` another. What the inputs of a
-//! *span*, which share a scale, add to an output is therefore
+//! A weight is `scale · q + offset` with `q` a small integer, an input `scale_x · p` with `p` another. What the inputs
+//! of a *span*, which share a scale, add to an output is therefore
 //!
 //! ```text
 //! Σ (scale·q + offset) · scale_x·p  =  scale_x · Σ (offset · Σp + scale · Σqp)
 //! ```
 //!
-//! with the inner sums over *groups* of weights, which share a scale and an offset. `Σp` is the same for all outputs, and
-//! `Σqp` a sum of products of bytes, for which machines have instructions that do 64 and more at a time. They come in
-//! *blocks* of 32 inputs: a group is a block, or half of one in Q6_K, and a span some blocks.
+//! with the inner sums over *groups* of weights, which share a scale and an offset. `Σp` is the same for all outputs,
+//! and `Σqp` a sum of products of bytes, for which machines have instructions that do 64 and more at a time. They come
+//! in *blocks* of 32 inputs: a group is a block, or half of one in Q6_K, and a span some blocks.
 //!
 //! **Order of summation.** `y[m][n]` starts at zero. For each span in turn `t` starts at zero; for each group in it
-//! `t = offset · Σp + t` and then `t = scale · Σqp + t`; then `y = scale_x · t + y`; each rounded once. `Σp` and `Σqp` are
-//! exact integers, rounded when they become `f32`, so nothing depends on how they are computed.
+//! `t = offset · Σp + t` and then `t = scale · Σqp + t`; then `y = scale_x · t + y`; each rounded once. `Σp` and `Σqp`
+//! are exact integers, rounded when they become `f32`, so nothing depends on how they are computed.
 //!
 //! As with `f32` inputs ([`matmul`](super::matmul)) few rows unpack the weights in registers, once for all of them; for
-//! more, the loops of [`blocked`](super::blocked) unpack a micro-panel once for a block of rows, and its tiles are four or
-//! eight rows × one panel.
+//! more, the loops of [`blocked`](super::blocked) unpack a micro-panel once for a block of rows, and its tiles are four
+//! or eight rows × one panel.
 
 use std::ops::Range;
 
@@ -35,8 +35,8 @@ pub(crate) fn rows_side_by_side(rows: usize) -> usize {
     rows.next_power_of_two().min(ROWS)
 }
 
-/// kc at most, in blocks of 32 inputs: 15 KiB of unpacked weights, and as much of a tile's inputs, less than a first-level
-/// cache.
+/// kc at most, in blocks of 32 inputs: 15 KiB of unpacked weights, and as much of a tile's inputs, less than a
+/// first-level cache.
 const KC_BLOCKS: usize = 20;
 
 /// mc: the inputs of 256 rows stay in a second-level cache. A multiple of [`ROWS`].
@@ -186,7 +186,8 @@ fn add_span<S: Lanes, P: Precision, const R: usize>(
     }
 }
 
-/// A block of `k` of one panel, unpacked: the same for all formats. Aligned, so that no vector lies across two cache lines.
+/// A block of `k` of one panel, unpacked: the same for all formats. Aligned, so that no vector lies across two cache
+/// lines.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct UnpackedPanel {
@@ -249,8 +250,8 @@ impl<B: IntegerBlock, P: Precision> Blocked for BlockedIntegers<'_, B, P> {
     }
 }
 
-/// Loop 1: one block of rows times one unpacked panel, of weights of at most `LARGEST` with `SCALES` scales in a block of
-/// 32 inputs.
+/// Loop 1: one block of rows times one unpacked panel, of weights of at most `LARGEST` with `SCALES` scales in a block
+/// of 32 inputs.
 struct Tiles<'a, P: Precision, const LARGEST: u32, const SCALES: usize> {
     /// `[tiles][blocks][8]`, the block of rows.
     x: &'a [InputBlock<P>],
@@ -285,8 +286,8 @@ impl<P: Precision, const LARGEST: u32, const SCALES: usize> Kernel for Tiles<'_,
 }
 
 impl<P: Precision, const LARGEST: u32, const SCALES: usize> Tiles<'_, P, LARGEST, SCALES> {
-    /// The micro-kernel: adds the block of `k` to `R` rows × sixteen outputs; `first` is the first of these rows among those
-    /// side by side, `row` among all.
+    /// The micro-kernel: adds the block of `k` to `R` rows × sixteen outputs; `first` is the first of these rows among
+    /// those side by side, `row` among all.
     #[inline(always)]
     fn tile<S: Tile, const R: usize>(&mut self, s: S, x: &[[InputBlock<P>; ROWS]], first: usize, row: usize) {
         let (panel, weights) = (self.panel, self.weights);

@@ -1,15 +1,15 @@
 //! `y = x · Wᵀ` for packed weights: outputs run across the lanes, each adding up its inputs in order.
 //!
 //! **Order of summation.** `y[m][n]` starts at zero, and for `k = 0, 1, 2, …` becomes
-//! `x[m][k] · W[n][k] + y[m][n]`, rounded once. One chain an output: neither the sizes of blocks and tiles, nor how many
-//! rows there are, nor who computes it, changes a bit.
+//! `x[m][k] · W[n][k] + y[m][n]`, rounded once. One chain an output: neither the sizes of blocks and tiles, nor how
+//! many rows there are, nor who computes it, changes a bit.
 //!
 //! There are two ways to get there:
 //! - **few rows** (a token being generated): each weight is used once or twice, so it is unpacked in registers and
 //!   multiplied on the spot. Memory is the limit. Some panels go side by side, because one chain of dependent
 //!   multiply-adds would leave the arithmetic units waiting.
-//! - **many rows** (a prompt): the loops of [`blocked`](super::blocked), in which a micro-panel is unpacked to `f32` once
-//!   for a block of rows; weights that are `f32` are read where they lie. Arithmetic is the limit.
+//! - **many rows** (a prompt): the loops of [`blocked`](super::blocked), in which a micro-panel is unpacked to `f32`
+//!   once for a block of rows; weights that are `f32` are read where they lie. Arithmetic is the limit.
 
 use std::ops::Range;
 

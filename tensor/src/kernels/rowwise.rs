@@ -7,8 +7,8 @@
 use super::math::exp;
 use crate::simd::{Kernel, LANES, Lanes, fold_max, fold_sum};
 
-// These loops are macros, not functions that take a closure: a closure is a function of its own, which the compiler need
-// not inline, and compiled without the instructions of the level it is many times slower.
+// These loops are macros, not functions that take a closure: a closure is a function of its own, which the compiler
+// need not inline, and compiled without the instructions of the level it is many times slower.
 
 /// Runs `$body` with `$lanes` bound to each vector of the row; `$filler` stands for elements missing in the last one.
 macro_rules! for_each_vector {

@@ -1,5 +1,5 @@
-//! Arguments of operations other than slices and packed weights: views of matrices, a layer's cached keys and values, the table
-//! of a rotary embedding, and the numbers that describe an attention layer.
+//! Arguments of operations other than slices and packed weights: views of matrices, a layer's cached keys and values,
+//! the table of a rotary embedding, and the numbers that describe an attention layer.
 
 mod activation;
 mod attention;

@@ -40,8 +40,8 @@ impl<'a> View<'a> {
         View { data, rows, columns, row_stride: columns, column_stride: 1 }
     }
 
-    /// The matrix of shape `[rows, columns]` in `data` whose neighbours are `[row_stride, column_stride]` elements apart.
-    /// Elements may overlap: with a stride of 0 all rows (or columns) are the same.
+    /// The matrix of shape `[rows, columns]` in `data` whose neighbours are `[row_stride, column_stride]` elements
+    /// apart. Elements may overlap: with a stride of 0 all rows (or columns) are the same.
     ///
     /// # Errors
     /// [`Error::ViewOutside`] if an element is not in `data`.

@@ -10,7 +10,8 @@ use crate::operations::SequenceAttention;
 use crate::pool::Team;
 use crate::pool::parts::Chain;
 
-/// Attention of `q` over the cache: `z = softmax(scale · q·kᵀ) · v`, each query attending to the positions up to its own.
+/// Attention of `q` over the cache: `z = softmax(scale · q·kᵀ) · v`, each query attending to the positions up to its
+/// own.
 ///
 /// `q` and `z` are `[rows, n_heads, head_dim]`; the rows are the last `rows` positions of the cache, so
 /// their keys and values must have been appended.
@@ -23,10 +24,10 @@ pub fn attention(team: &Team<'_>, layer: Attention, q: &[f32], cache: &KeyValues
     operations(team).attention(&mut [SequenceAttention { shape, cache, q, z }]);
 }
 
-/// The [`attention`] of several sequences, each over a cache of its own, shared out as one piece of work.
+/// The [`attention`] of several sequences, each over a cache of its own, split over the team as one job.
 ///
-/// `q` and `z` are `[rows, n_heads, head_dim]`, the rows of one sequence after those of another; `sequences` has the cache
-/// and the number of rows of each.
+/// `q` and `z` are `[rows, n_heads, head_dim]`, the rows of one sequence after those of another; `sequences` has the
+/// cache and the number of rows of each.
 ///
 /// # Panics
 /// As [`attention`], and if the rows of all sequences are not those of `q` and `z`.
@@ -51,8 +52,8 @@ pub fn attention_each(
     operations(team).attention(&mut each);
 }
 
-/// The first step of [`attention`], for inspection: the scores `scale · q·kᵀ`, `[n_heads, rows, positions]`; −∞ where a query
-/// does not attend.
+/// The first step of [`attention`], for inspection: the scores `scale · q·kᵀ`, `[n_heads, rows, positions]`; −∞ where a
+/// query does not attend.
 ///
 /// # Panics
 /// As [`attention`].
@@ -79,8 +80,8 @@ pub fn attention_pattern(
     operations(team).attention_pattern(shape, cache, scores);
 }
 
-/// The third step of [`attention`]: `z = pattern · v`. Attention weights of positions that a query does not attend to are
-/// not used.
+/// The third step of [`attention`]: `z = pattern · v`. Attention weights of positions that a query does not attend to
+/// are not used.
 ///
 /// # Panics
 /// As [`attention`].

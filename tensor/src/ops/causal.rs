@@ -1,7 +1,7 @@
 //! Causal attention over whole sequences, forward and backward, as training needs it.
 //!
-//! The pattern of a sequence has tokens² numbers a head, so it is not stored: the forward pass stores the maximum and the
-//! sum of each row of the softmax, from which the backward pass recomputes the same pattern (Dao et al.,
+//! The pattern of a sequence has tokens² numbers a head, so it is not stored: the forward pass stores the maximum and
+//! the sum of each row of the softmax, from which the backward pass recomputes the same pattern (Dao et al.,
 //! "FlashAttention", 2022). Queries are taken in blocks, and a block only attends to the keys up to its end.
 //!
 //! One part of the job is a sequence and a key-value head, with all query heads that share it; so each gradient
@@ -72,7 +72,8 @@ thread_local! {
 /// `z[t] = Σ_j softmax(scale · q[t]·k[j])_j · v[j]` over `j ≤ t`, within each sequence.
 ///
 /// `qkv` is `[sequences, tokens, heads + 2 · kv_heads, head_dim]`, `z` is `[sequences, tokens, heads, head_dim]`;
-/// `row_stats` `[sequences, heads, tokens]` receives the maximum and the sum of each softmax row, for the backward pass.
+/// `row_stats` `[sequences, heads, tokens]` receives the maximum and the sum of each softmax row, for the backward
+/// pass.
 ///
 /// # Panics
 /// If the lengths do not fit.

@@ -67,7 +67,8 @@ pub(super) fn share_out(team: &Team<'_>, Gemm { a, b, start, bias }: Gemm<'_>, o
 /// Panels of `B` that one part packs.
 const PACK_PANELS: usize = 4;
 
-/// `out[c] ← out[c] + Σ_r x[r][c]`, rows in order: the gradient of a bias. `x` is `[rows, columns]`, `out` is `[columns]`.
+/// `out[c] ← out[c] + Σ_r x[r][c]`, rows in order: the gradient of a bias. `x` is `[rows, columns]`, `out` is
+/// `[columns]`.
 ///
 /// # Panics
 /// If the shapes do not fit, or the columns of `x` are not neighbours in memory.

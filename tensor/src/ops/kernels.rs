@@ -1,4 +1,4 @@
-//! The operations of a forward pass by the kernels, their work shared out over the team.
+//! The operations of a forward pass by the kernels, their work split over the team.
 
 use super::{attention, gemm, matmul};
 use crate::kernels::elementwise::{Activate, Add, Gate, Rotate};

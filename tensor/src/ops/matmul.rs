@@ -15,8 +15,8 @@ use crate::weights::{PackedMatrix, Panels, with_blocks, with_integer_blocks};
 /// Rows that a thread keeps to itself, at least: each group of rows has to unpack the weights anew.
 const GROUP_ROWS: usize = 128;
 
-/// The same for integers where each thread then has a tile, which unpacks the weights in any case. Each thread then reads
-/// all weights, but the arithmetic of so many rows takes longer than the reading.
+/// The same for integers where each thread then has a tile, which unpacks the weights in any case. Each thread then
+/// reads all weights, but the arithmetic of so many rows takes longer than the reading.
 const FEW_GROUP_ROWS: usize = integer::ROWS;
 
 /// Rows of a multiple of so many inputs, 4096 bytes, lie in the same few places of a first-level cache: too few for the
@@ -36,8 +36,8 @@ const PARTS_A_THREAD: usize = 4;
 /// `out = x · Wᵀ`: `x` is `[rows, inputs]`, `weight` is `[outputs, inputs]`, `out` is `[rows, outputs]`.
 ///
 /// With [`Activations::F32`], and for weights that are not quantised, each output adds up its inputs in order,
-/// `sum = x·w + sum` rounded once a step, from zero; quantised weights are used with their exact `f32` value. With other
-/// activations the inputs are quantised to integers first, see
+/// `sum = x·w + sum` rounded once a step, from zero; quantised weights are used with their exact `f32` value. With
+/// other activations the inputs are quantised to integers first, see
 /// [`reference::matmul_integers`](crate::reference::matmul_integers).
 ///
 /// # Panics
@@ -46,7 +46,7 @@ pub fn matmul(team: &Team<'_>, x: &[f32], weight: &PackedMatrix, out: &mut [f32]
     matmul_each(team, x, [(weight, out)]);
 }
 
-/// Several [`matmul`]s of the same `x`, which is prepared once and shared out as one piece of work.
+/// Several [`matmul`]s of the same `x`, which is prepared once and split over the team as one job.
 ///
 /// # Panics
 /// As [`matmul`], and if the matrices differ in their inputs.
@@ -115,8 +115,8 @@ impl Job<'_> {
         });
     }
 
-    /// Into how many groups the rows are cut. A thread keeps to rows of its own where there are enough, `least` for each:
-    /// the next operation then finds them near its core. A group is at most one block of rows, `mc`.
+    /// Into how many groups the rows are cut. A thread keeps to rows of its own where there are enough, `least` for
+    /// each: the next operation then finds them near its core. A group is at most one block of rows, `mc`.
     fn groups(&self, team: &Team<'_>, least: usize, mc: usize) -> usize {
         (self.rows / least).clamp(1, team.threads()).max(self.rows.div_ceil(mc))
     }
@@ -152,8 +152,8 @@ impl Job<'_> {
                 x.resize(len, InputBlock::default());
             }
             let x = &mut x[..len];
-            // A tile is one part. A single tile is shared out by inputs, except that of a single row, for which sharing costs
-            // more than it saves.
+            // A tile is one part. A single tile is split by inputs, except that of a single row, for which sharing
+            // costs more than it saves.
             let shares = if tiles == 1 && self.rows > 1 { team.threads() } else { 1 };
             let share = match shares {
                 1 => blocks,

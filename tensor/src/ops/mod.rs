@@ -1,4 +1,4 @@
-//! The operations of a transformer: lengths checked once, work shared out over the team, then the kernels.
+//! The operations of a transformer: lengths checked once, work split over the team, then the kernels.
 //!
 //! All take and give plain slices, row-major, the shape written in each function's docs. Those of a forward pass have
 //! their plain version in [`reference`](crate::reference) and all give the same bits at every

@@ -10,7 +10,8 @@ use crate::pool::Team;
 /// Rotates every head of every row of `x`, `[rows, heads, head_dim]`; row `r` is at `positions[r]`.
 ///
 /// # Panics
-/// If `x` is not a row for each position, a head has fewer components than the table rotates, or the table is too short.
+/// If `x` is not a row for each position, a head has fewer components than the table rotates, or the table is too
+/// short.
 pub fn rotate(
     team: &Team<'_>,
     x: &mut [f32],

@@ -1,9 +1,9 @@
 //! Where the job in hand is announced, and how its parts find a thread.
 //!
 //! Each thread has a slot with a range of parts, which it works on in order. One that has none left, and has waited a
-//! while, takes parts from the slots of others, so that a thread which lags behind (because another program has its core,
-//! or because the core is a slow one) is helped. Until then no thread touches another's slot: on a machine whose cores
-//! are far apart, each touch costs as much as a thousand multiply-adds.
+//! while, takes parts from the slots of others, so that a thread which lags behind (because another program has its
+//! core, or because the core is a slow one) is helped. Until then no thread touches another's slot: on a machine whose
+//! cores are far apart, each touch costs as much as a thousand multiply-adds.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -39,9 +39,9 @@ struct Slot {
 }
 
 // SAFETY: every field but `job` is `Sync`. `job` is written by `Board::run` alone, which `busy` lets in one at a time,
-// before the Release store that opens the slot's ticket and after all parts of the job before are done; it is read only by
-// a thread that has claimed a part of this slot with an Acquire, and `run` does not return before that part is counted as
-// done.
+// before the Release store that opens the slot's ticket and after all parts of the job before are done; it is read only
+// by a thread that has claimed a part of this slot with an Acquire, and `run` does not return before that part is
+// counted as done.
 unsafe impl Sync for Slot {}
 
 impl Slot {
@@ -152,7 +152,8 @@ impl Board {
         if waiting.is_time_to_help() {
             let threads = self.slots.len();
             let mut others = (1..threads).map(|i| (thread + i) % threads);
-            // A job may have come just now: then one's own parts, announced before those of the threads in front, are first.
+            // A job may have come just now: then one's own parts, announced before those of the threads in front, are
+            // first.
             if others.any(|other| self.slots[other].has_parts() && (self.work(thread) || self.work(other))) {
                 *waiting = Waiting::default();
             }
@@ -189,15 +190,15 @@ mod tests {
 
     use super::*;
 
-    /// A number for each part, written without a lock: loom fails if two threads could touch one at the same time, or if one
-    /// would not see what the other wrote.
+    /// A number for each part, written without a lock: loom fails if two threads could touch one at the same time, or
+    /// if one would not see what the other wrote.
     struct Numbers(Vec<UnsafeCell<usize>>);
 
     // SAFETY: loom checks each access.
     unsafe impl Sync for Numbers {}
 
-    /// Runs jobs of so many parts, one after the other, on a board whose other threads do `help`, in every order that has at
-    /// most `preemptions` interruptions of a thread where it does not wait.
+    /// Runs jobs of so many parts, one after the other, on a board whose other threads do `help`, in every order that
+    /// has at most `preemptions` interruptions of a thread where it does not wait.
     fn hand_over(threads: usize, jobs: &'static [usize], preemptions: usize, help: fn(&Board, usize)) {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(preemptions);

@@ -35,18 +35,18 @@ pub(crate) unsafe trait Parts: Sync {
 }
 
 impl Team<'_> {
-    /// Runs `run(i, part)` on each part, shared out over the team.
+    /// Runs `run(i, part)` on each part, split over the team.
     pub(crate) fn run_on_parts<P: Parts>(&self, parts: P, run: impl Fn(usize, P::Part) + Sync) {
         self.run(parts.count(), |i| {
-            // SAFETY: `Team::run` calls this once for each `i` below the count, and `parts` is dropped afterwards: no part
-            // is taken twice.
+            // SAFETY: `Team::run` calls this once for each `i` below the count, and `parts` is dropped afterwards: no
+            // part is taken twice.
             run(i, unsafe { parts.part(i) });
         });
     }
 }
 
-/// Items `0..items`, cut at multiples of `unit` into `count` ranges that follow one another. Their lengths differ by one
-/// unit at most.
+/// Items `0..items`, cut at multiples of `unit` into `count` ranges that follow one another. Their lengths differ by
+/// one unit at most.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
     items: usize,
@@ -98,8 +98,8 @@ pub(crate) struct OutputTile<'a, T = f32> {
     /// Row 0, column 0 of the matrix.
     start: *mut T,
     row_step: usize,
-    /// Invariant: for a `row` of these and a `column` of those, `start + row · row_step + column` is inside the matrix's
-    /// memory, which is borrowed for `'a`, and no other live value gives access to it.
+    /// Invariant: for a `row` of these and a `column` of those, `start + row · row_step + column` is inside the
+    /// matrix's memory, which is borrowed for `'a`, and no other live value gives access to it.
     rows: Range<usize>,
     columns: Range<usize>,
     matrix: PhantomData<&'a mut [T]>,
@@ -159,8 +159,8 @@ impl<'a, T> OutputTile<'a, T> {
     pub(crate) fn row(&mut self, row: usize, from: usize, to: usize) -> &mut [T] {
         let inside = self.rows.contains(&row) && self.columns.start <= from && to <= self.columns.end;
         assert!(inside && from <= to, "elements of the tile");
-        // SAFETY: the tile's, by the assertion, so inside the memory and nobody else's by the invariant; and the tile is
-        // borrowed mutably while the slice lives.
+        // SAFETY: the tile's, by the assertion, so inside the memory and nobody else's by the invariant; and the tile
+        // is borrowed mutably while the slice lives.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.row_step + from), to - from) }
     }
 
@@ -276,8 +276,8 @@ unsafe impl<'a, T: Send> Parts for Pieces<'a, T> {
     }
 }
 
-/// Matrices of the same rows, their panels of sixteen columns numbered from the first matrix to the last and cut as if they
-/// were those of one.
+/// Matrices of the same rows, their panels of sixteen columns numbered from the first matrix to the last and cut as if
+/// they were those of one.
 pub(crate) struct SideBySide<'m, 'a> {
     /// Borrowed mutably by `new`, so nobody else reaches them during `'m`.
     matrices: &'m [OutputTile<'a>],
@@ -339,8 +339,8 @@ impl<'m, 'a> Iterator for TilesOfMatrices<'m, 'a> {
             self.panels = here.start.saturating_sub(all)..here.end.saturating_sub(all);
             let columns = here.start * LANES..(here.end * LANES).min(matrix.columns.end);
             if !columns.is_empty() {
-                // SAFETY: `part` gives these panels of these rows to this iterator alone, see there, and it gives them out
-                // once, because it goes from matrix to matrix.
+                // SAFETY: `part` gives these panels of these rows to this iterator alone, see there, and it gives them
+                // out once, because it goes from matrix to matrix.
                 return Some((number, unsafe { matrix.part(self.rows.clone(), columns) }));
             }
         }
@@ -414,8 +414,8 @@ pub(crate) struct RowBlock<'a> {
     /// The last of the sizes, and the steps of `j` and `k`.
     size: usize,
     steps: [usize; 2],
-    /// Invariant: for these rows and columns, the element is inside the matrix's memory, which is borrowed for `'a`, and no
-    /// other live value gives access to it.
+    /// Invariant: for these rows and columns, the element is inside the matrix's memory, which is borrowed for `'a`,
+    /// and no other live value gives access to it.
     rows: Range<usize>,
     columns: Range<usize>,
     matrix: PhantomData<&'a mut [f32]>,
@@ -425,8 +425,8 @@ pub(crate) struct RowBlock<'a> {
 unsafe impl Send for RowBlock<'_> {}
 
 // SAFETY: parts of different numbers differ in `i`, in their range of rows or in their range of columns, and different
-// ranges of a `Cut` do not overlap. Rows with different indices do not overlap either, for `Rows::new` has asserted that
-// the steps are those of a mixed-radix number. `Rows` borrows the data exclusively.
+// ranges of a `Cut` do not overlap. Rows with different indices do not overlap either, for `Rows::new` has asserted
+// that the steps are those of a mixed-radix number. `Rows` borrows the data exclusively.
 unsafe impl<'a> Parts for RowBlocks<'a> {
     type Part = RowBlock<'a>;
 
@@ -465,14 +465,14 @@ impl RowBlock<'_> {
         let inside = self.rows.contains(&row) && self.columns.start <= from && to <= self.columns.end;
         assert!(inside && from <= to, "elements of the block");
         let at = row / self.size * self.steps[0] + row % self.size * self.steps[1] + from;
-        // SAFETY: the block's, by the assertion, so inside the memory and nobody else's by the invariant; and the block is
-        // borrowed mutably while the slice lives.
+        // SAFETY: the block's, by the assertion, so inside the memory and nobody else's by the invariant; and the block
+        // is borrowed mutably while the slice lives.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(at), to - from) }
     }
 }
 
-// SAFETY: part `i` is made of part `i` of each, which are disjoint from their other parts; and what `A` and `B` give access
-// to is disjoint, because each holds its data exclusively.
+// SAFETY: part `i` is made of part `i` of each, which are disjoint from their other parts; and what `A` and `B` give
+// access to is disjoint, because each holds its data exclusively.
 unsafe impl<A: Parts, B: Parts> Parts for (A, B) {
     type Part = (A::Part, B::Part);
 

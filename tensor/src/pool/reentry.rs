@@ -1,7 +1,7 @@
 //! Notices that a pool is entered from inside its own body or parts, which would wait for itself for ever.
 //!
-//! Every thread keeps a list of the pools that it works for. A helper takes over the list of the caller that it helps, so
-//! that a pool entered by way of another is noticed too.
+//! Every thread keeps a list of the pools that it works for. A helper takes over the list of the caller that it helps,
+//! so that a pool entered by way of another is noticed too.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;

@@ -1,4 +1,5 @@
-//! What the board is made of: the standard library's atomics, or loom's in the tests that let loom run them in every order.
+//! What the board is made of: the standard library's atomics, or loom's in the tests that let loom run them in every
+//! order.
 
 #[cfg(not(all(test, loom)))]
 pub(super) use std::{

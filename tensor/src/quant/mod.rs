@@ -2,8 +2,8 @@
 //!
 //! A quantised format cuts a row into blocks and stores each element as a small integer `q` beside scales that the
 //! block shares; an element is worth `d·q`, or `d·q + m` in the formats with a minimum. One file a format describes
-//! its block, unpacks and packs it. The layouts are those of ggml, and so, bit for bit, are the quantisers of the formats
-//! with blocks of 32; those of the K-formats search for their scales in a way of their own, described in `fit`.
+//! its block, unpacks and packs it. The layouts are those of ggml, and so, bit for bit, are the quantisers of the
+//! formats with blocks of 32; those of the K-formats search for their scales in a way of their own, described in `fit`.
 //!
 //! **One rounding.** A scale has at most 11 significant bits (an f16), 19 when a K-format multiplies it with a scale of
 //! its own (6 or 8 bits), and `q` has at most 5 (a power of two counts as one). So `d·q` has at most 24 significant

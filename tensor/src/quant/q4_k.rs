@@ -46,8 +46,8 @@ pub fn group_scale(packed: &[u8], group: usize) -> (u8, u8) {
     }
 }
 
-/// The block for `values`: each group's scale and minimum have the least squared error, then all are rounded to six bits
-/// of the block's. `None` if a scale of the block does not fit an f16.
+/// The block for `values`: each group's scale and minimum have the least squared error, then all are rounded to six
+/// bits of the block's. `None` if a scale of the block does not fit an f16.
 pub fn quantize(values: &[f32; 256]) -> Option<[u8; 144]> {
     let groups = Groups::fit(values, 15.0)?;
     let mut block = [0; 144];

@@ -6,8 +6,8 @@ use super::avx2::pairs_apart;
 use super::tile::sums_in_16_bits;
 use super::{Kernel, LANES, Lanes, Tile, TileSize};
 
-/// Vector operations with AVX-512 F, BW, DQ and VL, and with `VNNI` those too. A value exists only where the machine has
-/// them.
+/// Vector operations with AVX-512 F, BW, DQ and VL, and with `VNNI` those too. A value exists only where the machine
+/// has them.
 #[derive(Clone, Copy)]
 pub(super) struct Avx512<const VNNI: bool> {
     _proof: (),

@@ -1,11 +1,11 @@
 //! SIMD levels: which vector instructions the kernels run on. Found once at run time, passed by value, forcible.
 //!
-//! A kernel is written once, against a vector of sixteen `f32` whatever the machine has: AVX2 holds it in two registers,
-//! NEON in four, plain Rust in an array. Running a kernel at a [`Level`] compiles it for that level's instructions, so
-//! the build needs no `target-cpu` flag.
+//! A kernel is written once, against a vector of sixteen `f32` whatever the machine has: AVX2 holds it in two
+//! registers, NEON in four, plain Rust in an array. Running a kernel at a [`Level`] compiles it for that level's
+//! instructions, so the build needs no `target-cpu` flag.
 //!
-//! All levels give the same bits: every vector operation is one correctly rounded IEEE 754 operation a lane (or an exact
-//! conversion), and the kernels fix the order in which operations are applied.
+//! All levels give the same bits: every vector operation is one correctly rounded IEEE 754 operation a lane (or an
+//! exact conversion), and the kernels fix the order in which operations are applied.
 //!
 //! The traits behind this are sealed: only this crate can name and implement vectors (`Lanes`, `Tile`) and computations
 //! (`Kernel`). [`Level`] is what a program needs.
@@ -56,8 +56,8 @@ pub enum Level {
 
 /// A computation that runs at any [`Level`]: it is handed the vector operations of that level.
 ///
-/// `run` must be `#[inline(always)]`, so that it is compiled with the level's instructions. A kernel that needs no matrix
-/// tile asks for [`Lanes`] only.
+/// `run` must be `#[inline(always)]`, so that it is compiled with the level's instructions. A kernel that needs no
+/// matrix tile asks for [`Lanes`] only.
 pub(crate) trait Kernel {
     /// What the computation returns.
     type Output;

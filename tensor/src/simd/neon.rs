@@ -374,8 +374,8 @@ unsafe fn add_four<const WORD: usize>(
     sums
 }
 
-/// In each lane of a register the sum of the products of its weights with the inputs, added up in 16 bits for as long as
-/// they fit.
+/// In each lane of a register the sum of the products of its weights with the inputs, added up in 16 bits for as long
+/// as they fit.
 ///
 /// # Safety
 /// The machine must have NEON.

@@ -1,9 +1,9 @@
 //! Memory for packed weights: with the feature `mmap` large mappings in huge pages, cut up among the matrices.
 //!
-//! A generated token reads every weight once. With pages of 4 KiB that is far more than the translation lookaside buffer
-//! covers, so each page costs a walk through the page tables. Pages of 2 MiB, which the system gives to mappings that ask
-//! for them, are five hundred times fewer, and cause as many fewer page faults while the weights are loaded. Most matrices
-//! are smaller than that, so they share mappings.
+//! A generated token reads every weight once. With pages of 4 KiB that is far more than the translation lookaside
+//! buffer covers, so each page costs a walk through the page tables. Pages of 2 MiB, which the system gives to mappings
+//! that ask for them, are five hundred times fewer, and cause as many fewer page faults while the weights are loaded.
+//! Most matrices are smaller than that, so they share mappings.
 //!
 //! [`Region`] owns the bytes and gives each of them out once; [`Blocks`] holds its part of one for ever.
 
@@ -22,7 +22,8 @@ const ALIGNMENT: usize = 64;
 
 /// Bytes of memory, each allocated once.
 struct Region {
-    /// `len` bytes, valid until the region is dropped, aligned to [`ALIGNMENT`]; only reached by those whom `allocate` gave them to.
+    /// `len` bytes, valid until the region is dropped, aligned to [`ALIGNMENT`]; only reached by those whom `allocate`
+    /// gave them to.
     start: NonNull<u8>,
     len: usize,
     used: Mutex<usize>,
@@ -134,7 +135,8 @@ mod source {
 
 /// The blocks of a matrix, in such memory.
 pub(crate) struct Blocks<B> {
-    /// `len` blocks that are written, aligned, in a stretch that the region gave to this value alone; dangling if `len` is 0.
+    /// `len` blocks that are written, aligned, in a range that the region gave to this value alone; dangling if `len`
+    /// is 0.
     start: NonNull<B>,
     len: usize,
     /// Keeps the memory; `None` if there is nothing to keep.
@@ -154,8 +156,8 @@ impl<B> Default for Blocks<B> {
 }
 
 impl<B: Copy + Send> Blocks<B> {
-    /// `len` blocks, made in pieces of `piece` that are shared out over the team: `make(i, push)` calls `push` with each
-    /// block of piece `i` in order.
+    /// `len` blocks, made in pieces of `piece` that are split over the team: `make(i, push)` calls `push` with
+    /// each block of piece `i` in order.
     ///
     /// # Errors
     /// [`Error::Memory`] if there is not enough, or the first error of `make`.
@@ -176,8 +178,8 @@ impl<B: Copy + Send> Blocks<B> {
         let bytes = bytes.ok_or(Error::Memory { bytes: usize::MAX, reason: "an impossible size".into() })?;
         let (region, start) = source::allocate(bytes)?;
         let start: NonNull<B> = start.cast();
-        // SAFETY: `allocate` gave `len` blocks of bytes, aligned by the assertion above, to this function alone, and `region`
-        // keeps them; a `MaybeUninit` needs no value yet.
+        // SAFETY: `allocate` gave `len` blocks of bytes, aligned by the assertion above, to this function alone, and
+        // `region` keeps them; a `MaybeUninit` needs no value yet.
         let blocks: &mut [MaybeUninit<B>] =
             unsafe { std::slice::from_raw_parts_mut(start.cast().as_ptr(), len) };
         let failed = Mutex::new(None);

@@ -1,8 +1,8 @@
 //! A weight matrix in the order the matmul kernels read it: panels of sixteen outputs.
 //!
 //! A file stores a linear layer's weight as `[outputs, inputs]`, one output after the other. The kernels
-//! keep sixteen outputs in the sixteen lanes of a vector and loop over the inputs, so at load time sixteen rows at a time
-//! are interleaved into a *panel*: for input `k`, the sixteen weights are neighbours.
+//! keep sixteen outputs in the sixteen lanes of a vector and loop over the inputs, so at load time sixteen rows at a
+//! time are interleaved into a *panel*: for input `k`, the sixteen weights are neighbours.
 //!
 //! ```text
 //! file:   row 0: k0 k1 k2 …       panel 0:  k0 of rows 0..16, k1 of rows 0..16, …
@@ -151,7 +151,8 @@ impl PackedMatrix {
     /// Packs a tensor of shape `[outputs, inputs]`, and releases its pages if it is memory-mapped.
     ///
     /// # Errors
-    /// [`Error::Rank`] if the tensor does not have two dimensions, [`Error::Memory`], or what [`Tensor::to_contiguous`] reports.
+    /// [`Error::Rank`] if the tensor does not have two dimensions, [`Error::Memory`], or what [`Tensor::to_contiguous`]
+    /// reports.
     pub fn pack(team: &Team<'_>, tensor: &Tensor) -> Result<PackedMatrix, Error> {
         PackedMatrix::pack_rows(team, tensor, |row| row)
     }
@@ -170,8 +171,8 @@ impl PackedMatrix {
         PackedMatrix::pack_some_rows(team, tensor, outputs, source)
     }
 
-    /// Packs `outputs` rows of a tensor of shape `[rows, inputs]`: output `i` is the tensor's row `source(i)`, which must
-    /// be below the number of rows.
+    /// Packs `outputs` rows of a tensor of shape `[rows, inputs]`: output `i` is the tensor's row `source(i)`, which
+    /// must be below the number of rows.
     ///
     /// # Errors
     /// As [`PackedMatrix::pack`].
@@ -293,7 +294,7 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Packs all panels, shared out over the team. Rows missing in the last panel are zeros.
+    /// Packs all panels, split over the team. Rows missing in the last panel are zeros.
     fn pack<B: Block>(
         &self,
         team: &Team<'_>,

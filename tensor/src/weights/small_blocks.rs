@@ -1,9 +1,9 @@
 //! Panels of the formats with 32 weights a block: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1.
 //!
 //! Every one of them is `weight = d·q + m` with `q` a small integer and `d`, `m` shared by 32 inputs
-//! (`m` is `-8·d` in Q4_0, `-16·d` in Q5_0 and `-128·d` in Q8_0, whose signed bytes are stored 128 higher). `d·q` has few
-//! enough significant bits to be exact in `f32`, so the fused multiply-add below rounds as often as separate operations
-//! would: at most once.
+//! (`m` is `-8·d` in Q4_0, `-16·d` in Q5_0 and `-128·d` in Q8_0, whose signed bytes are stored 128 higher). `d·q` has
+//! few enough significant bits to be exact in `f32`, so the fused multiply-add below rounds as often as separate
+//! operations would: at most once.
 //!
 //! The integers of one output are packed along the inputs into 32-bit words (four bytes or eight nibbles,
 //! the first input lowest), and the words of sixteen outputs are neighbours. A shift and a mask then turn one load into

@@ -167,8 +167,8 @@ impl GgufVocab {
         Ok((tokenizer, add_bos))
     }
 
-    /// Replaces spaces by marks in user-defined tokens that are runs of spaces, since they are matched in normalized text.
-    /// llama.cpp's converter writes spaces there; the model's own tokenizer has marks.
+    /// Replaces spaces by marks in user-defined tokens that are runs of spaces, since they are matched in normalized
+    /// text. llama.cpp's converter writes spaces there; the model's own tokenizer has marks.
     fn write_marks(&mut self) {
         let is_run = |&(id, token): &(usize, &str)| is_spaces(token) && self.kind(id) == kind::USER_DEFINED;
         let runs = self.tokens.iter().enumerate().filter(is_run);

@@ -1,8 +1,8 @@
 //! The merges of a SentencePiece vocabulary, which has no list of merges.
 //!
-//! There, two adjacent pieces are merged whenever their concatenation is a piece, the piece with the highest score first.
-//! Large vocabularies have half a million such pairs. They are not stored: whether the concatenation of two pieces is a
-//! piece is looked up when needed.
+//! There, two adjacent pieces are merged whenever their concatenation is a piece, the piece with the highest score
+//! first. Large vocabularies have half a million such pairs. They are not stored: whether the concatenation of two
+//! pieces is a piece is looked up when needed.
 
 use super::Merge;
 use crate::error::Result;
@@ -32,9 +32,9 @@ const NO_PIECE: u32 = 0;
 impl Pieces {
     /// The pieces of a vocabulary with ids from 0 on, and their scores.
     ///
-    /// The merge to the piece with the highest score comes first; among merges to one piece, the one with the longest left
-    /// half, as in Hugging Face's lists of merges. Among pieces with equal scores, the longest left half comes first, then
-    /// the leftmost pair.
+    /// The merge to the piece with the highest score comes first; among merges to one piece, the one with the longest
+    /// left half, as in Hugging Face's lists of merges. Among pieces with equal scores, the longest left half comes
+    /// first, then the leftmost pair.
     ///
     /// # Errors
     /// [`Error::TooLarge`](crate::Error::TooLarge) if the ranks do not fit 32 bits.

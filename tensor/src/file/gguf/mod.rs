@@ -8,9 +8,9 @@
 //! tensor data:  every tensor at its offset, a multiple of the alignment
 //! ```
 //!
-//! A string is its length (u64) and its bytes; numbers are little-endian. Sizes are listed innermost first; we turn them
-//! round, so that a linear layer's weight is `[out, in]` as everywhere else. Versions 2 and 3 are the same but for a
-//! byte order that nobody uses. Specification: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
+//! A string is its length (u64) and its bytes; numbers are little-endian. Sizes are listed innermost first; we turn
+//! them round, so that a linear layer's weight is `[out, in]` as everywhere else. Versions 2 and 3 are the same but for
+//! a byte order that nobody uses. Specification: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 //!
 //! ```no_run
 //! use glassbox_tensor::file::gguf::{Gguf, Optional};

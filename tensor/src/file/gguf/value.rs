@@ -237,8 +237,8 @@ impl fmt::Display for Value {
 pub struct Array {
     element_type: ValueType,
     len: usize,
-    /// The elements one after the other, in memory. Whoever makes an array has made sure that they are whole and well-formed,
-    /// but for the UTF-8 of strings, which is checked where they are read.
+    /// The elements one after the other, in memory. Whoever makes an array has made sure that they are whole and
+    /// well-formed, but for the UTF-8 of strings, which is checked where they are read.
     encoded: Storage,
 }
 

@@ -50,8 +50,8 @@ struct Shard {
 
 impl SafeTensors {
     /// Opens the weights at `path`: a `.safetensors` file, an index (`….index.json`) with its shards, or a directory
-    /// that has `model.safetensors` or `model.safetensors.index.json`. Tensors are read when their values are asked for;
-    /// what that means for a file which changes meanwhile is said in [`crate::storage`].
+    /// that has `model.safetensors` or `model.safetensors.index.json`. Tensors are read when their values are asked
+    /// for; what that means for a file which changes meanwhile is said in [`crate::storage`].
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::File`] with what is wrong with a file.

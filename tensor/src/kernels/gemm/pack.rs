@@ -60,8 +60,8 @@ pub(super) fn pack_block<S: Lanes>(
     }
 }
 
-/// Packs steps `k` of the rows `rows` of an A whose `k` runs down the columns: `[tiles][k][tile rows]`. A last, lower tile
-/// is padded to the size of the others.
+/// Packs steps `k` of the rows `rows` of an A whose `k` runs down the columns: `[tiles][k][tile rows]`. A last, lower
+/// tile is padded to the size of the others.
 pub(super) struct PackRows<'a, 'b> {
     pub(super) a: View<'a>,
     pub(super) rows: Range<usize>,

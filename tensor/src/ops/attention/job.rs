@@ -82,8 +82,8 @@ impl<E: Element> Job<'_, E> {
         });
     }
 
-    /// Calls `part(block, rows, z, out)` for each tile, shared out over the team; `rows` and `z` are scratch buffers for the
-    /// scores and the results of the tile's queries, `out` is their rows of `out`.
+    /// Calls `part(block, rows, z, out)` for each tile, split over the team; `rows` and `z` are scratch buffers
+    /// for the scores and the results of the tile's queries, `out` is their rows of `out`.
     pub(super) fn run(
         &self,
         team: &Team<'_>,
@@ -95,7 +95,8 @@ impl<E: Element> Job<'_, E> {
         });
     }
 
-    /// Calls `part(block, rows, z)` for block `i` of those that have `tiles` tiles, with scratch buffers as in [`Job::run`].
+    /// Calls `part(block, rows, z)` for block `i` of those that have `tiles` tiles, with scratch buffers as in
+    /// [`Job::run`].
     fn with_block(&self, i: usize, tiles: usize, part: impl FnOnce(&Block, &mut [f32], &mut [f32])) {
         let shape = &self.shape;
         // By rows, then by heads: rows of the queries are near the core that computed them.
@@ -177,10 +178,10 @@ impl<E: Element> Job<'_, E> {
         });
     }
 
-    /// The attention of a few queries that attend to many positions, one tile a key-value head. Split by heads alone, most
-    /// threads would wait for the one with a head more. So scores are split by positions too, and the softmax by queries.
-    /// Results can only be split by components, and are where there are enough threads; splitting further is slower,
-    /// because a part strides through the values, which lie position by position.
+    /// The attention of a few queries that attend to many positions, one tile a key-value head. Split by heads alone,
+    /// most threads would wait for the one with a head more. So scores are split by positions too, and the softmax by
+    /// queries. Results can only be split by components, and are where there are enough threads; splitting further is
+    /// slower, because a part strides through the values, which lie position by position.
     fn run_cut(&self, team: &Team<'_>, q: &[f32], z: Rows<'_>) {
         let (shape, heads, count) = (&self.shape, self.heads.len(), self.shape.queries());
         let (scale, row_len) = (shape.layer.scale, shape.positions.next_multiple_of(LANES));

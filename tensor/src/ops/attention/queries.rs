@@ -44,7 +44,8 @@ impl AttentionShape {
         Rows::new(scores, [kv_heads, rows, group], steps, positions)
     }
 
-    /// The queries of tile `tile` of a key-value head: [`QUERIES`] in the order (row, head of the group), or what is left.
+    /// The queries of tile `tile` of a key-value head: [`QUERIES`] in the order (row, head of the group), or what is
+    /// left.
     pub(super) fn tile(&self, kv_head: usize, tile: usize) -> Queries {
         let range = tile * QUERIES..self.queries().min((tile + 1) * QUERIES);
         let mut queries = Queries {
