@@ -78,15 +78,19 @@ impl Pieces {
         self.piece(id).is_some()
     }
 
+    /// The texts of the pieces that merges produce. Of several tokens with one text, only the last is ever produced.
+    fn found(&self) -> impl Iterator<Item = &str> {
+        let all = self.vocab.all();
+        all.filter(|&(id, text)| self.is_piece(id) && self.vocab.id(text) == Some(id)).map(|(_, text)| text)
+    }
+
     /// All merges, in arbitrary order.
     pub(super) fn merges(&self) -> impl Iterator<Item = ((u32, u32), Merge)> {
         // Only lengths that occur are looked up. Otherwise one enormous token would take time quadratic in its length.
-        let is_found = |id, text| self.is_piece(id) && self.vocab.id(text) == Some(id);
-        let pieces = move || self.vocab.all().filter(move |&(id, text)| is_found(id, text));
-        let longest = pieces().map(|piece| piece.1.len()).max().unwrap_or_default();
+        let longest = self.found().map(str::len).max().unwrap_or_default();
         let mut occurs = vec![false; longest + 1];
-        pieces().for_each(|piece| occurs[piece.1.len()] = true);
-        pieces().flat_map(move |(_, text)| {
+        self.found().for_each(|text| occurs[text.len()] = true);
+        self.found().flat_map(move |text| {
             let cuts = (1..text.len()).filter(|&cut| text.is_char_boundary(cut));
             let cuts = cuts.filter(|&cut| occurs[cut] && occurs[text.len() - cut]).collect::<Vec<_>>();
             cuts.into_iter().filter_map(|cut| {
@@ -99,8 +103,7 @@ impl Pieces {
     /// See [`Merges::join_before`](super::Merges::join_before).
     pub(super) fn join_before(&self, mark: char) -> bool {
         let is_piece = |text| self.vocab.id(text).is_some_and(|id| self.is_piece(id));
-        let mut pieces = self.vocab.all().filter(|&(id, _)| self.is_piece(id));
-        pieces.any(|(_, text)| {
+        self.found().any(|text| {
             let places = text.match_indices(mark).map(|found| found.0);
             let mut inside = places.filter(|&at| at > 0 && !text[..at].ends_with(mark));
             inside.any(|at| is_piece(&text[..at]) && is_piece(&text[at..]))
