@@ -24,10 +24,9 @@ pub(crate) struct ModelArgs {
 /// The checkpoint of a model.
 #[derive(Args, Debug)]
 pub(crate) struct CheckpointArgs {
-    /// Model: a GGUF file, a folder in Hugging Face's layout, or a name in the search path [default: the built-in
-    /// model]
+    /// File, folder or name of the model [default: the built-in model]
     ///
-    /// The search path is $GLASSBOX_MODELS if it is set, otherwise $XDG_CACHE_HOME/glassbox or ~/.cache/glassbox. A
+    /// A GGUF file, a folder in Hugging Face's layout, or a name in the search path. The search path is $GLASSBOX_MODELS if it is set, otherwise $XDG_CACHE_HOME/glassbox or ~/.cache/glassbox. A
     /// name may omit .gguf. Without -m, $GLASSBOX_MODEL is used. The built-in model is a small GPT-2 that writes tales.
     #[arg(short, long, value_name = "MODEL", env = "GLASSBOX_MODEL", hide_env_values = true)]
     pub(crate) model: Option<PathBuf>,
@@ -35,7 +34,6 @@ pub(crate) struct CheckpointArgs {
 
 /// Threads and kernels.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Machine")]
 pub(crate) struct MachineArgs {
     /// Number of threads; the result does not depend on it [default: one per physical core]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -46,7 +44,6 @@ pub(crate) struct MachineArgs {
 
 /// How operations are computed, apart from the number of threads.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Machine")]
 pub(crate) struct KernelArgs {
     /// Vector instruction set: scalar; avx2, avx512, avx512vnni; neon, neondotprod [default: the best one available]
     ///
@@ -75,7 +72,6 @@ pub(crate) struct KernelArgs {
 
 /// The KV cache.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Machine")]
 pub(crate) struct CacheArgs {
     /// Number format of the KV cache: f32 or f16
     ///
@@ -124,7 +120,6 @@ impl KernelArgs {
 
 /// Machine settings of training commands.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Machine")]
 pub(crate) struct TrainMachineArgs {
     /// Number of threads; the result does not depend on it [default: one per physical core]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -144,7 +139,6 @@ impl TrainMachineArgs {
 
 /// How a prompt is computed.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Machine")]
 pub(crate) struct ChunkArgs {
     /// Prompt tokens computed at a time; a larger number is faster and takes more memory
     #[arg(long, value_name = "N", default_value_t = glassbox_model::PROMPT_CHUNK, value_parser = positive)]

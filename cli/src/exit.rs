@@ -5,7 +5,10 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
+
 use crate::output::{self, StdoutError};
+use crate::{commands, help};
 
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
@@ -49,9 +52,17 @@ pub(crate) fn of(result: anyhow::Result<()>) -> ExitCode {
     ExitCode::from(if error.is::<Usage>() { WRONG_USAGE } else { FAILED })
 }
 
-/// The exit code for arguments that clap rejected, or that asked for help.
+/// The exit code for arguments that clap rejected, or that asked for help. Where something is missing, the command's
+/// examples show what it could be.
 pub(crate) fn of_arguments(error: &clap::Error) -> ExitCode {
-    match error.print() {
+    let printed = error.print();
+    if error.kind() == ErrorKind::MissingRequiredArgument
+        && let Some(command) = std::env::args_os().nth(1)
+        && let Some(examples) = help::examples(&commands::definition(), &command.to_string_lossy())
+    {
+        output::note(format_args!("\n{examples}"));
+    }
+    match printed {
         Err(failure) if failure.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(FAILED),
         _ if error.use_stderr() => ExitCode::from(WRONG_USAGE),
         _ => ExitCode::SUCCESS,

@@ -9,6 +9,7 @@ mod commands;
 mod continuation;
 mod escape;
 mod exit;
+mod help;
 mod interrupt;
 mod model_source;
 mod output;
@@ -19,12 +20,15 @@ mod transcript;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 
 use output::Out;
 
 fn main() -> ExitCode {
-    let cli = match commands::Cli::try_parse() {
+    let cli = match commands::definition()
+        .try_get_matches()
+        .and_then(|found| commands::Cli::from_arg_matches(&found))
+    {
         Ok(cli) => cli,
         Err(error) => return exit::of_arguments(&error),
     };

@@ -12,7 +12,7 @@ use glassbox_tensor::file::gguf::Gguf;
 use glassbox_tokenizer::Tokenizer;
 
 use crate::args::{KernelArgs, MachineArgs, ModelArgs};
-use crate::output::warn;
+use crate::output::{note, warn};
 
 /// An opened checkpoint (headers read, weights not loaded) with its tokenizer.
 pub(crate) struct Source {
@@ -139,11 +139,14 @@ pub(crate) enum Found {
 }
 
 impl Found {
-    /// The model called `name`, or the built-in one.
+    /// The model called `name`. Without a name it is the built-in one, and a line on stderr says so.
     pub(crate) fn by(name: Option<&Path>) -> anyhow::Result<Found> {
         match name.filter(|name| !name.as_os_str().is_empty()) {
             Some(name) => find(name).map(Found::At),
-            None => Ok(Found::BuiltIn),
+            None => {
+                note("model       tales, the built-in one; -m or $GLASSBOX_MODEL selects another");
+                Ok(Found::BuiltIn)
+            }
         }
     }
 

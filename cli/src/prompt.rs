@@ -22,7 +22,7 @@ pub(crate) struct PromptArgs {
     #[arg(value_name = "PROMPT")]
     text: Option<OsString>,
     /// Prompt that may begin with a dash
-    #[arg(short, long, value_name = "PROMPT", allow_hyphen_values = true)]
+    #[arg(short, long, value_name = "PROMPT", allow_hyphen_values = true, hide_short_help = true)]
     prompt: Option<OsString>,
     /// Read the prompt from a file, byte for byte
     #[arg(short, long, value_name = "FILE")]

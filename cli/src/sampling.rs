@@ -14,7 +14,6 @@ use crate::exit::Usage;
 /// Settings without a flag come from the checkpoint's generation_config.json (an explicit `"do_sample": false` means
 /// greedy); the remaining defaults are llama.cpp's.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Sampling (flags override the checkpoint's generation_config)")]
 pub(crate) struct SamplingArgs {
     /// Temperature: divide the logits by T; below 1 sharpens, above 1 flattens, 0 is greedy [default: 0.8]
     #[arg(long, value_name = "T", allow_negative_numbers = true)]

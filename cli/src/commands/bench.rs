@@ -4,6 +4,7 @@ mod report;
 
 use std::time::Instant;
 
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use glassbox_model::{Batch, Session};
 use glassbox_tensor::machine;
@@ -33,11 +34,13 @@ const EXAMPLES: &str = "Examples:\n\
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelArgs,
-    /// Prompt length in tokens, or several, separated by commas; 0 skips the test
-    #[arg(short = 'p', long, value_name = "P", value_delimiter = ',', default_value = "512")]
+    /// Prompt length in tokens, or several, separated by commas; 0 skips the test [default: 512, or as many as fit in
+    /// the model's context]
+    #[arg(short = 'p', long, value_name = "P", value_delimiter = ',')]
     prompt: Vec<usize>,
-    /// Number of tokens to generate, or several; 0 skips the test
-    #[arg(short = 'n', long, value_name = "N", value_delimiter = ',', default_value = "128")]
+    /// Number of tokens to generate, or several; 0 skips the test [default: 128, or as many as fit in the model's
+    /// context]
+    #[arg(short = 'n', long, value_name = "N", value_delimiter = ',')]
     generate: Vec<usize>,
     /// Number of tokens already in the context, or several
     #[arg(short = 'd', long, value_name = "D", value_delimiter = ',', default_value = "0")]
@@ -89,22 +92,29 @@ impl Test {
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
-    let generate = |&tokens: &usize| {
-        arguments.batch.iter().map(move |&batch| Test::Generate { tokens, batch }).collect::<Vec<_>>()
-    };
-    let tests: Vec<Test> = (arguments.prompt.iter().map(|&n| Test::Prompt(n)))
-        .chain(arguments.generate.iter().flat_map(generate))
-        .filter(|test| test.tokens() > 0)
-        .collect();
-    if tests.is_empty() {
-        return Err(Usage("nothing to measure: -p and -n are both 0".into()).into());
-    }
     let source = Source::open(&arguments.model)?;
     // Every sequence of a batch needs at least one token in its context.
     let least = usize::from(arguments.batch.iter().any(|&batch| batch > 1));
     let deepest = arguments.depth.iter().copied().max().unwrap_or(0).max(least);
-    let longest = deepest + tests.iter().map(|t| t.tokens()).max().unwrap_or(0);
-    let context = source.context(Some(longest))?;
+    let limit = source.context(None)?;
+    let or_default = |given: &[usize], default: usize| match given {
+        [] => vec![default.min(limit.saturating_sub(deepest)).max(1)],
+        given => given.to_vec(),
+    };
+    let (prompts, generate) = (or_default(&arguments.prompt, 512), or_default(&arguments.generate, 128));
+    let each_batch =
+        |&tokens: &usize| arguments.batch.iter().map(move |&batch| Test::Generate { tokens, batch });
+    let tests: Vec<Test> = (prompts.iter().map(|&n| Test::Prompt(n)))
+        .chain(generate.iter().flat_map(each_batch))
+        .filter(|test| test.tokens() > 0)
+        .collect();
+    let Some(most) = tests.iter().map(|test| test.tokens()).max() else {
+        return Err(Usage("nothing to measure: -p and -n are both 0".into()).into());
+    };
+    let context = deepest.saturating_add(most);
+    if context > limit {
+        bail!("{most} tokens after {deepest} of -d exceed the model's context length of {limit} tokens");
+    }
     let threads: Vec<Option<u16>> = match &arguments.threads[..] {
         [] => vec![None],
         some => some.iter().copied().map(Some).collect(),

@@ -35,8 +35,6 @@ const EXAMPLES: &str = "Examples:\n\
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    model: ModelArgs,
     /// System message, placed before the first turn
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     system: Option<String>,
@@ -57,6 +55,8 @@ pub(crate) struct Arguments {
     stop: Vec<String>,
     #[command(flatten)]
     sampling: SamplingArgs,
+    #[command(flatten)]
+    model: ModelArgs,
     #[command(flatten)]
     machine: MachineArgs,
     #[command(flatten)]

@@ -8,8 +8,13 @@ use crate::args::physical_cores;
 use crate::model_source;
 use crate::output::Out;
 
+const EXAMPLES: &str = "Examples:\n\
+\x20 glassbox doctor\n\
+\x20 glassbox doctor --json";
+
 /// Show the machine's capabilities and the model search path
 #[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Vector instruction set, as for other commands [default: the best one available]
     #[arg(long, value_name = "LEVEL", env = "GLASSBOX_LEVEL", hide_env_values = true)]

@@ -35,20 +35,18 @@ const EXAMPLES: &str = "Examples:\n\
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    model: ModelArgs,
-    #[command(flatten)]
     prompt: PromptArgs,
     /// Maximum number of tokens to generate
     #[arg(short = 'n', long, value_name = "N", default_value_t = 128)]
     tokens: usize,
     /// Maximum length of prompt and continuation together, in tokens [default: the model's context length]
-    #[arg(short, long, value_name = "N", value_parser = positive)]
+    #[arg(short, long, value_name = "N", value_parser = positive, hide_short_help = true)]
     context: Option<usize>,
     /// Stop before this text, which is not written. May be repeated
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     stop: Vec<String>,
     /// Continue past end-of-text tokens
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     ignore_eos: bool,
     /// Recognise special tokens in the prompt (otherwise plain text), and show generated ones in the output
     #[arg(long)]
@@ -70,7 +68,7 @@ pub(crate) struct Arguments {
     /// With --json-lines, number of sequences generated together [default: 8]
     ///
     /// The weights are read once for the whole batch. Each sequence takes memory for its own KV cache.
-    #[arg(short, long, value_name = "B", value_parser = positive)]
+    #[arg(short, long, value_name = "B", value_parser = positive, hide_short_help = true)]
     batch: Option<usize>,
     /// Show how each token was chosen: what each filter removed and why, and the random number that decided
     ///
@@ -79,6 +77,8 @@ pub(crate) struct Arguments {
     explain: bool,
     #[command(flatten)]
     sampling: SamplingArgs,
+    #[command(flatten)]
+    model: ModelArgs,
     #[command(flatten)]
     machine: MachineArgs,
     #[command(flatten)]

@@ -19,7 +19,7 @@ const EXAMPLES: &str = "Examples:\n\
 /// The result is a checkpoint in Hugging Face's layout, in f32, that no longer needs the adapters. Its outputs differ
 /// from those of the model with separate adapters only by rounding.
 #[derive(Args, Debug)]
-#[command(after_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES, mut_arg("lora", |lora| lora.required(true)))]
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelArgs,

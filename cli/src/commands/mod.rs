@@ -6,12 +6,14 @@ mod bench;
 mod chat;
 mod compare;
 mod compare_models;
+mod completions;
 mod detokenize;
 mod doctor;
 mod finetune;
 mod generate;
 mod inspect;
 mod lens;
+mod man;
 mod merge;
 mod neighbors;
 mod neighbors_in_context;
@@ -25,8 +27,9 @@ mod verify;
 mod view;
 mod watch;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::help;
 use crate::output::Out;
 
 /// A GPT you can see through.
@@ -49,6 +52,11 @@ use crate::output::Out;
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// The definition of the program: its commands and options, with their help.
+pub(crate) fn definition() -> clap::Command {
+    help::arranged(Cli::command())
 }
 
 /// The command to run.
@@ -76,6 +84,8 @@ pub(crate) enum Command {
     Merge(merge::Arguments),
     Bench(bench::Arguments),
     Doctor(doctor::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 impl Command {
@@ -104,6 +114,8 @@ impl Command {
             Command::Merge(arguments) => merge::run(arguments, out),
             Command::Bench(arguments) => bench::run(arguments, out),
             Command::Doctor(arguments) => doctor::run(arguments, out),
+            Command::Completions(arguments) => completions::run(arguments, out),
+            Command::Man(arguments) => man::run(arguments, out),
         }
     }
 }

@@ -38,9 +38,9 @@ pub(crate) struct Arguments {
     /// Text as token ids, such as 1,2,3; no special tokens are added
     #[arg(long, value_name = "IDS")]
     ids: Option<Ids>,
-    /// Window length in tokens
-    #[arg(short, long, value_name = "N", default_value_t = 512)]
-    context: usize,
+    /// Window length in tokens [default: 512, or less if the model's context or the text is shorter]
+    #[arg(short, long, value_name = "N")]
+    context: Option<usize>,
     /// Parse special tokens in the text, which are plain text otherwise
     #[arg(long)]
     special: bool,
@@ -66,12 +66,14 @@ struct Report {
     scored: usize,
 }
 
+/// Default window length in tokens.
+const WINDOW: usize = 512;
+
 /// The shortest window with a token to score: two tokens of context, one to score.
 const MIN_WINDOW: usize = 3;
 
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
-    let window = arguments.context;
-    if window < MIN_WINDOW {
+    if let Some(window) = arguments.context.filter(|&window| window < MIN_WINDOW) {
         return Err(Usage(format!("-c: expected at least {MIN_WINDOW} tokens, found {window}")).into());
     }
     let text = match (&arguments.ids, &arguments.file) {
@@ -80,7 +82,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         (None, None) => read_stdin("give -f FILE or --ids, or pipe text to standard input")?,
     };
     let source = Source::open(&arguments.model)?;
-    let context = source.context(Some(window))?;
+    let longest = source.context(arguments.context)?;
     let (mut ids, first) = match &arguments.ids {
         Some(Ids(ids)) => (ids.clone(), None),
         None => {
@@ -88,6 +90,10 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
             encode(source.tokenizer()?, &text, special(arguments.special), threads)?
         }
     };
+    let window = arguments.context.unwrap_or_else(|| WINDOW.min(longest).min(ids.len()));
+    if window < MIN_WINDOW {
+        bail!("the text has {} tokens, too few to score any: at least {MIN_WINDOW} are needed", ids.len());
+    }
     if ids.len() < window {
         bail!(
             "the text has {} tokens, fewer than one window of {window}; choose a smaller window with -c",
@@ -95,7 +101,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         );
     }
     let (model, _) = source.load(&arguments.machine)?;
-    let mut session = model.session(context).with_chunk(arguments.chunk.prompt_chunk);
+    let mut session = model.session(window).with_chunk(arguments.chunk.prompt_chunk);
 
     let windows = ids.len() / window;
     let bar = ProgressBar::new(windows as u64);

@@ -1,5 +1,7 @@
 //! `tokenize`: the tokens of a text.
 
+mod explain;
+
 use std::ffi::OsString;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -8,26 +10,28 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use glassbox_model::{Checkpoint, tokenizer_of_gguf};
 use glassbox_tensor::file::gguf::Gguf;
-use glassbox_tokenizer::{Derivation, EncodeOptions, Special, TemplatePart, Tokenizer};
+use glassbox_tokenizer::{EncodeOptions, Special, TemplatePart, Tokenizer};
 use serde::Serialize;
 
 use super::predict::{shown, text as token_text};
 use crate::args::{CheckpointArgs, argument_bytes, encoding_threads};
 use crate::escape;
-use crate::exit::Usage;
 use crate::model_source::{Found, built_in};
 use crate::output::{Out, warn};
 use crate::prompt::{read_file, read_stdin, special};
 
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox tokenize \"Hello, world!\"\n\
-\x20 glassbox tokenize --explain \"unbelievable\"\n\
+\x20 glassbox tokenize --explain \"unbelievable 你好 🤖\"\n\
 \x20 glassbox tokenize --tokenizer tokenizer.json --special \"<|im_start|>user\"";
 
 /// Show the tokens of a text
 ///
 /// Writes a table of the tokens with their ids and byte ranges in the text. Without an argument, the text is read from
 /// standard input, byte for byte; it need not be UTF-8. No weights are loaded.
+///
+/// With --explain, each word of the text is shown with the symbols it starts as, the merges in the order in which they
+/// are applied, and the reason why they end.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -87,7 +91,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     };
     let tokenizer = arguments.tokenizer.open()?;
     if arguments.explain {
-        return explain(&tokenizer, &text, special(arguments.special), out);
+        return explain::explain(&tokenizer, &text, special(arguments.special), out);
     }
     if arguments.json {
         let options =
@@ -192,34 +196,4 @@ fn tokens(tokenizer: &Tokenizer, text: &[u8], special: Special, around: bool) ->
         }
     }
     Ok(rows)
-}
-
-/// Writes every word of the text, its initial symbols, and each merge up to its tokens.
-fn explain(tokenizer: &Tokenizer, text: &[u8], special: Special, out: &mut Out) -> anyhow::Result<()> {
-    let text = str::from_utf8(text).map_err(|error| Usage(format!("--explain needs UTF-8 text: {error}")))?;
-    let row = |ids: &[u32]| ids.iter().map(|&id| shown(Some(tokenizer), id)).collect::<Vec<_>>().join(" · ");
-    for word in tokenizer.explain(text, &EncodeOptions { special, add_special_tokens: false })? {
-        let Range { start, end } = word.range;
-        out.line(format_args!(
-            "{}  bytes {start}..{end}",
-            out.paint(1, &escape::visible(word.text.as_bytes()))
-        ))?;
-        match word.derivation {
-            Derivation::AddedToken => out.line("  an added token, matched as a whole")?,
-            Derivation::WholeWord => out.line("  in the vocabulary as a whole, no merges")?,
-            Derivation::Merged { symbols, merges } => {
-                out.line(format_args!("  {:>9}  {}", "symbols", row(&symbols)))?;
-                for merge in merges {
-                    out.line(format_args!(
-                        "  {:>9}  {}",
-                        format!("merge {}", merge.rank),
-                        row(&merge.after)
-                    ))?;
-                }
-            }
-        }
-        let ids = word.ids.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
-        out.line(format_args!("  {:>9}  {ids}", "ids"))?;
-    }
-    Ok(())
 }

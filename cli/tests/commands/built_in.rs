@@ -26,22 +26,63 @@ fn it_generates_without_any_file() {
     assert_eq!(glassbox([&predict[..], &["--engine", "reference"]].concat()).json(), logits);
 }
 
+/// A call of each command that takes `-m`, without it. `FILE` is a text, and `OUT` a folder to write.
+const CALLS: [&[&str]; 17] = [
+    &["generate", "Once upon a time", "-n", "8"],
+    &["predict", "Once upon a"],
+    &["tokenize", "Once upon a time"],
+    &["detokenize", "300"],
+    &["neighbors", " king"],
+    &["neighbors", "--context", "the old king"],
+    &["lens", "Once upon a"],
+    &["attention", "Once upon a"],
+    &["attribute", "Once upon a"],
+    &["compare", "he wanted to be king", "the old king"],
+    &["trace", "Once upon a", "--summary"],
+    &["perplexity", "-f", "FILE"],
+    &["inspect"],
+    &["bench", "-r", "1"],
+    &["finetune", "--data", "FILE", "--out", "OUT", "--steps", "1", "--batch", "1"],
+    &["verify", "--reference", "TRACE"],
+    &["merge", "--lora", "OUT", "--out", "MERGED"],
+];
+
+/// Commands failed without `-m`: `perplexity` and `bench` read 512 tokens at a time, the model 256.
 #[test]
-fn every_command_uses_it() {
-    for call in [
-        &["tokenize", "Once upon a time"][..],
-        &["detokenize", "300"],
-        &["neighbors", " king"],
-        &["lens", "Once upon a"],
-        &["attention", "Once upon a"],
-        &["attribute", "Once upon a"],
-        &["compare", "the king", "the queen"],
-        &["trace", "Once upon a", "--summary"],
-        &["inspect"],
-    ] {
-        assert!(!glassbox(call).text().is_empty(), "{call:?}");
+fn every_command_uses_it_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| arg(&folder.path().join(name));
+    let tale = "Once upon a time there was a king who had three sons. ".repeat(40);
+    fs::write(path("FILE"), tale).unwrap();
+    glassbox(["trace", "Once upon a", "--compute", "f32", "--out", &path("TRACE")]).text();
+    for call in CALLS {
+        let files = ["FILE", "OUT", "TRACE", "MERGED"];
+        let call: Vec<String> = (call.iter())
+            .map(|word| if files.contains(word) { path(word) } else { word.to_string() })
+            .collect();
+        let ran = glassbox(&call).run();
+        assert_eq!(ran.code, 0, "{call:?}: {}", ran.err);
+        assert!(!ran.out.is_empty(), "{call:?}");
+        let named = ran.err.lines().filter(|line| line.contains("tales, the built-in one; -m"));
+        assert_eq!(named.count(), 1, "{call:?}: {}", ran.err);
     }
-    glassbox(["chat"]).stdin("Hello\n").fails(1, &["built-in model", "no chat template"]);
+    glassbox(["chat"]).stdin("Hello\n").fails(1, &["built-in", "no chat template"]);
+    // With -m, or a model from the environment, nothing is said.
+    let quiet = glassbox(["predict", "Once upon a", "-m", &arg(&file())]).run();
+    assert_eq!((quiet.code, quiet.err.as_str()), (0, ""));
+    assert_eq!(glassbox(["predict", "Once upon a"]).env("GLASSBOX_MODEL", file()).run().err, "");
+}
+
+/// A command that learns to take `-m` must be in the list.
+#[test]
+fn the_list_has_every_command_that_takes_a_model() {
+    let overview = glassbox(["--help"]).text();
+    let commands = crate::usage::commands(&overview);
+    let takes = |command: &&str| glassbox([*command, "--help"]).text().contains("-m, --model <MODEL>");
+    for command in commands.into_iter().filter(takes) {
+        let tried = command == "chat" || CALLS.iter().any(|call| call[0] == command);
+        assert!(tried, "{command} takes -m; try it without");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod built_in;
 mod chat;
 mod compare_models;
+mod completions;
 mod explain;
 mod finetune;
 mod generate;

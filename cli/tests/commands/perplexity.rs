@@ -107,7 +107,21 @@ fn special_tokens_are_text_by_default() {
 fn errors_about_lengths_give_both_numbers() {
     let model = tiny("llama-gqa");
     glassbox(["perplexity", "-m", &model, "--ids", "1,2,3", "-c", "4"]).fails(1, &["3", "4"]);
-    glassbox(["perplexity", "-m", &model, "--ids", "1,2,3"]).fails(1, &["512", "128"]);
+    glassbox(["perplexity", "-m", &model, "--ids", "1,2,3", "-c", "512"]).fails(1, &["512", "128"]);
     glassbox(["perplexity", "-m", &model, "--ids", "1,2,3", "-c", "2"]).fails(2, &["-c", "3", "2"]);
     glassbox(["perplexity", "-m", &model, "-f", "missing.txt"]).fails(1, &["missing.txt"]);
+}
+
+/// The default window was 512 whatever the model and the text, so a context of 256 or a short text was an error.
+#[test]
+fn the_default_window_fits_the_model_and_the_text() {
+    let long = "Once upon a time there was a king who had three sons. ".repeat(120);
+    let window = |text: &str| glassbox(["perplexity", "--json"]).stdin(text).json()["window"].clone();
+    assert_eq!(window(&long), 256, "the model's context");
+    let short = "Once upon a time there was a king.";
+    let tokens = ids(&glassbox(["tokenize", "--json", short]).json()["ids"]).len();
+    assert_eq!(window(short), tokens, "the whole text");
+    glassbox(["perplexity"]).stdin("king").fails(1, &["too few", "at least 3"]);
+    glassbox(["perplexity", "-c", "257"]).stdin(&long).fails(1, &["257", "256"]);
+    glassbox(["perplexity", "-c", "40"]).stdin(short).fails(1, &["-c"]);
 }

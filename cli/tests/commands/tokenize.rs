@@ -154,7 +154,27 @@ fn explain_ends_with_the_tokens_of_each_word() {
     let found: Vec<u32> = lines.flat_map(str::split_whitespace).map(|id| id.parse().unwrap()).collect();
     assert_eq!(found, ids(&glassbox([&call[..], &["--json"]].concat()).json()["ids"]));
     assert!(explained.contains("merge ") && explained.contains("added token"), "{explained}");
+    assert!(explained.contains("the lowest number comes first"), "the method: {explained}");
     glassbox(["tokenize", "-m", &tiny("llama-text"), "--explain"]).stdin(b"\xff").fails(2, &["UTF-8"]);
+}
+
+/// A reader asked why a character becomes several tokens: it starts as its bytes, and no merge joins them.
+#[test]
+fn explain_shows_the_bytes_of_characters_and_why_merging_ends() {
+    let explained = glassbox(["tokenize", "--explain", "unbelievable 你好"]).text();
+    for line in [
+        "      UTF-8  ␣ = 20 · 你 = e4 bd a0 · 好 = e5 a5 bd",
+        "    symbols  ␣ · \\xe4 · \\xbd · \\xa0 · \\xe5 · \\xa5 · \\xbd",
+        "        end  no merge joins any two neighbours",
+        "        ids  221 161 122 255 162 99 122",
+    ] {
+        assert!(explained.lines().any(|found| found == line), "{line:?} is not in\n{explained}");
+    }
+    // ASCII needs no bytes, and one token no reason.
+    let one = glassbox(["tokenize", "--explain", "the"]).text();
+    assert!(!one.contains("UTF-8") && !one.contains("  end  "), "{one}");
+    let two = glassbox(["tokenize", "--explain", "kinglet"]).text();
+    assert!(two.contains("  no merge joins king + let\n"), "{two}");
 }
 
 #[test]

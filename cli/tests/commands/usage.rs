@@ -20,13 +20,38 @@ fn every_command_has_help() {
     assert!(glassbox(["--version"]).text().starts_with("glassbox "));
 }
 
-/// The names of all commands in the overview.
-fn commands(overview: &str) -> Vec<&str> {
-    let list = overview.split_once("Commands:\n").expect("a list of commands").1;
-    let entries = list.split("\n\n").next().expect("a list ends").lines();
-    let names =
-        entries.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
-    names.filter(|name| *name != "help").collect()
+/// The names of all commands in the overview: the indented lines above "Options:".
+pub(crate) fn commands(overview: &str) -> Vec<&str> {
+    let list = overview.split_once("Usage: ").expect("a usage line").1;
+    let list = list.split("Options:\n").next().expect("a list of commands");
+    let names = list.lines().filter(|line| line.starts_with("  "));
+    names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect()
+}
+
+/// A command without what it needs says what is missing, and shows examples.
+#[test]
+fn a_missing_argument_is_answered_with_examples() {
+    for command in [
+        "neighbors",
+        "compare",
+        "compare-models",
+        "verify",
+        "quantize",
+        "train",
+        "finetune",
+        "merge",
+        "watch",
+        "completions",
+    ] {
+        let ran = glassbox([command]).run();
+        assert_eq!((ran.code, ran.out.len()), (2, 0), "{command}: {}", ran.err);
+        let (said, examples) =
+            ran.err.split_once("Examples:\n").unwrap_or_else(|| panic!("{command}: {}", ran.err));
+        assert!(said.contains("not provided") && said.contains(&format!("glassbox {command} ")), "{said}");
+        assert!(examples.contains(&format!("  glassbox {command} ")), "{examples}");
+    }
+    // Other wrong usage is explained by clap alone.
+    assert!(!glassbox(["predict", "--top", "x"]).run().err.contains("Examples"));
 }
 
 #[test]
