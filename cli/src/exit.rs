@@ -52,20 +52,31 @@ pub(crate) fn of(result: anyhow::Result<()>) -> ExitCode {
     ExitCode::from(if error.is::<Usage>() { WRONG_USAGE } else { FAILED })
 }
 
-/// The exit code for arguments that clap rejected, or that asked for help. Where something is missing, the command's
-/// examples show what it could be.
+/// The exit code for arguments that clap rejected, or that asked for help. A hint follows where one is known.
 pub(crate) fn of_arguments(error: &clap::Error) -> ExitCode {
     let printed = error.print();
-    if error.kind() == ErrorKind::MissingRequiredArgument
-        && let Some(command) = std::env::args_os().nth(1)
-        && let Some(examples) = help::examples(&commands::definition(), &command.to_string_lossy())
-    {
-        output::note(format_args!("\n{examples}"));
+    if let Some(hint) = hint(error) {
+        output::note(format_args!("\n{hint}"));
     }
     match printed {
         Err(failure) if failure.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(FAILED),
         _ if error.use_stderr() => ExitCode::from(WRONG_USAGE),
         _ => ExitCode::SUCCESS,
+    }
+}
+
+/// The examples of a command that lacks something; the command for a text that stands where a command should.
+fn hint(error: &clap::Error) -> Option<String> {
+    let first = std::env::args_os().nth(1)?;
+    let first = first.to_string_lossy();
+    match error.kind() {
+        ErrorKind::MissingRequiredArgument | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
+            help::examples(&commands::definition(), &first)
+        }
+        ErrorKind::InvalidSubcommand if first.contains(' ') => {
+            Some(format!("To continue a text: glassbox generate {first:?}"))
+        }
+        _ => None,
     }
 }
 

@@ -189,5 +189,9 @@ pub(crate) fn find(name: &Path) -> anyhow::Result<PathBuf> {
     }
     let error = fs::metadata(name).err().context("the model appeared while it was searched for")?;
     let searched = folders.iter().map(|folder| format!("; not found in {}", folder.display()));
-    Err(anyhow!("model {}: {error}{}", name.display(), searched.collect::<String>()))
+    Err(anyhow!(
+        "model {}: {error}{}; `glassbox doctor` lists the models in the search path",
+        name.display(),
+        searched.collect::<String>()
+    ))
 }

@@ -48,6 +48,13 @@ impl Call {
         self
     }
 
+    /// Sets the working directory.
+    #[allow(dead_code)]
+    pub(crate) fn within(mut self, folder: &Path) -> Call {
+        self.command.current_dir(folder);
+        self
+    }
+
     /// The command, to run in another way.
     pub(crate) fn command(self) -> Command {
         self.command

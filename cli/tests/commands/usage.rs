@@ -50,6 +50,10 @@ fn a_missing_argument_is_answered_with_examples() {
         assert!(said.contains("not provided") && said.contains(&format!("glassbox {command} ")), "{said}");
         assert!(examples.contains(&format!("  glassbox {command} ")), "{examples}");
     }
+    let ran = glassbox(["compare", "one text"]).run();
+    assert!(ran.code == 2 && ran.err.contains("Examples:"), "{}", ran.err);
+    glassbox(["Once upon a time"]).fails(2, &["To continue a text: glassbox generate \"Once upon a time\""]);
+    glassbox(["predict", "x", "-m", "nothing"]).fails(1, &["nothing", "glassbox doctor"]);
     // Other wrong usage is explained by clap alone.
     assert!(!glassbox(["predict", "--top", "x"]).run().err.contains("Examples"));
 }
