@@ -54,14 +54,18 @@ const PURPOSES: [(&str, &[&str]); 6] = [
 
 /// The definition of the program with its help arranged.
 pub(crate) fn arranged(program: Command) -> Command {
-    let program = program.mut_subcommands(options_arranged);
+    let groups = groups();
+    let program = program.mut_subcommands(|command| options_arranged(command, &groups));
     let template = overview(&program);
     program.help_template(template)
 }
 
+/// A heading, and the ids of the options under it.
+type Group = (&'static str, BTreeSet<String>);
+
 /// The option groups: a heading and the ids of the options. A command has a group if it has all of its options, so an
 /// option of its own may share a name with one of them.
-fn groups() -> [(&'static str, BTreeSet<String>); 8] {
+fn groups() -> [Group; 8] {
     [
         (SAMPLING, ids::<SamplingArgs>()),
         (MODEL, ids::<CheckpointArgs>()),
@@ -82,9 +86,9 @@ fn ids_of(command: &Command) -> BTreeSet<String> {
     command.get_arguments().map(|arg| arg.get_id().to_string()).collect()
 }
 
-fn options_arranged(command: Command) -> Command {
+fn options_arranged(command: Command, groups: &[Group]) -> Command {
     let own = ids_of(&command);
-    let groups: Vec<_> = groups().into_iter().filter(|(_, ids)| ids.is_subset(&own)).collect();
+    let groups: Vec<&Group> = groups.iter().filter(|(_, ids)| ids.is_subset(&own)).collect();
     command.mut_args(|arg| {
         let id = arg.get_id().as_str();
         let heading = groups.iter().find(|(_, ids)| ids.contains(id)).map(|(heading, _)| *heading);
