@@ -59,7 +59,7 @@ struct JsonContribution {
 
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let (source, ids) = arguments.view.open()?;
-    let token = arguments.token.id(&source)?;
+    let token = arguments.token.id_after(&source, &ids)?;
     let tokenizer = source.maybe_tokenizer();
     let model = arguments.view.load(&source)?;
     let attribution = glass::attribute(&model, &ids, token)?;

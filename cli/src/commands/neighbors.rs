@@ -4,13 +4,14 @@ use std::ffi::OsString;
 
 use anyhow::bail;
 use clap::Args;
+use glassbox_model::glass::next_word;
 use glassbox_tensor::ops;
-use glassbox_tokenizer::{EncodeOptions, Special, Tokenizer};
+use glassbox_tokenizer::Tokenizer;
 use serde::Serialize;
 
 use super::neighbors_in_context;
 use super::predict::{shown, text as token_text};
-use super::view::TokenArgs;
+use super::view::{TokenArgs, join, word_after};
 use crate::args::{Ids, MachineArgs, ModelArgs, argument_bytes, positive};
 use crate::escape;
 use crate::exit::Usage;
@@ -147,26 +148,18 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The id of a word that is one token, as written or with a space in front.
-pub(crate) fn token_of(tokenizer: &Tokenizer, word: &[u8]) -> anyhow::Result<u32> {
-    if word.is_empty() {
-        return Err(Usage("the word is empty".into()).into());
+/// The id of a word that is one token: with a space in front, as inside a text, or as it is written.
+fn token_of(tokenizer: &Tokenizer, word: &[u8]) -> anyhow::Result<u32> {
+    match next_word(tokenizer, word, &[])? {
+        None => Err(Usage("the word is empty".into()).into()),
+        Some(read) if read.ids.len() == 1 => word_after(tokenizer, word, &[]),
+        Some(read) => bail!(
+            "{:?} is not one token but {}: {}; give one of these",
+            String::from_utf8_lossy(word),
+            read.ids.len(),
+            join(tokenizer, &read.ids)
+        ),
     }
-    let options = EncodeOptions { special: Special::Parse, add_special_tokens: false };
-    let alone = tokenizer.encode_bytes(word, &options)?;
-    if let [id] = alone[..] {
-        return Ok(id);
-    }
-    if let [id] = tokenizer.encode_bytes(&[b" ", word].concat(), &options)?[..] {
-        return Ok(id);
-    }
-    let parts: Vec<String> = alone.iter().map(|&id| shown(Some(tokenizer), id)).collect();
-    bail!(
-        "{:?} is not one token but {}: {}; give one of these",
-        String::from_utf8_lossy(word),
-        parts.len(),
-        parts.join(" · ")
-    )
 }
 
 fn length(embedding: &glassbox_tensor::PackedMatrix, row: usize, vector: &mut [f32]) -> f64 {

@@ -5,12 +5,14 @@ use std::ffi::OsString;
 use anyhow::{anyhow, bail};
 use clap::Args;
 use glassbox_model::Runtime;
-use glassbox_tokenizer::{EncodeOptions, Special, Tokenizer};
+use glassbox_model::glass::{find_word, next_word};
+use glassbox_tokenizer::{Special, Tokenizer};
 
 use super::predict::{shown, text};
 use crate::args::{MachineArgs, ModelArgs, argument_bytes};
 use crate::exit::Usage;
 use crate::model_source::Source;
+use crate::output::note;
 use crate::prompt::{Prompt, PromptArgs, special};
 
 /// A prompt and the model that reads it.
@@ -31,7 +33,7 @@ pub(super) struct ViewArgs {
 #[derive(Args, Debug)]
 #[group(multiple = false)]
 pub(super) struct TokenArgs {
-    /// The token as text, as written or with a space in front, as for words inside a text
+    /// The token as a word: Paris is read with a space in front, as inside a text. Which token was taken is said
     #[arg(long, value_name = "TEXT")]
     token: Option<OsString>,
     /// The token as an id
@@ -93,50 +95,105 @@ impl TokenArgs {
         self.token.is_some() || self.token_id.is_some()
     }
 
-    /// The id of the given token; `None` if none is given.
-    pub(super) fn id(&self, source: &Source) -> anyhow::Result<Option<u32>> {
-        let vocab_size = source.checkpoint.config().vocab_size;
+    /// The id of the given token as one that comes after `prompt`; `None` if none is given. A word is read with a space
+    /// in front, as inside a text; of a word of several tokens the first is taken. A note says so.
+    pub(super) fn id_after(&self, source: &Source, prompt: &[u32]) -> anyhow::Result<Option<u32>> {
         let id = match (&self.token, self.token_id) {
             (Some(word), _) => {
                 let tokenizer = source.tokenizer().map_err(by_id)?;
-                super::neighbors::token_of(tokenizer, &argument_bytes(word))?
+                word_after(tokenizer, &argument_bytes(word), prompt)?
             }
             (None, Some(id)) => id,
             (None, None) => return Ok(None),
         };
-        if id as usize >= vocab_size {
-            bail!("token id {id} is outside the vocabulary of {vocab_size} tokens");
-        }
+        check_token(id, source)?;
         Ok(Some(id))
     }
 
     /// The last position of the given token in `ids`; `None` if none is given. For a word of several tokens it is the
-    /// position of its last token, which attends to the others.
+    /// position of its last token, which attends to the others; a note says so.
     pub(super) fn position(&self, source: &Source, ids: &[u32]) -> anyhow::Result<Option<usize>> {
-        let (words, name) = match (&self.token, self.token_id) {
-            (Some(word), _) => {
-                let tokenizer = source.tokenizer().map_err(by_id)?;
-                let word = argument_bytes(word);
-                if word.is_empty() {
-                    return Err(Usage("the token is empty".into()).into());
-                }
-                let options = EncodeOptions { special: Special::Parse, add_special_tokens: false };
-                let alone = tokenizer.encode_bytes(&word, &options)?;
-                let inside = tokenizer.encode_bytes(&[b" ", &word[..]].concat(), &options)?;
-                (vec![alone, inside], format!("{:?}", String::from_utf8_lossy(&word)))
-            }
-            (None, Some(id)) => (vec![vec![id]], format!("token {id}")),
-            (None, None) => return Ok(None),
-        };
-        let ends = |word: &Vec<u32>| {
-            (0..ids.len()).rev().find(|&last| !word.is_empty() && ids[..=last].ends_with(word))
-        };
-        words.iter().filter_map(ends).max().map(Some).ok_or_else(|| {
-            let tokenizer = source.tokenizer().ok();
-            let shown: Vec<String> = ids.iter().map(|&id| shown(tokenizer, id)).collect();
-            anyhow!("{name} is not in the prompt, whose tokens are {}", shown.join(" · "))
-        })
+        match (&self.token, self.token_id) {
+            (Some(word), _) => position_of_word(source, &argument_bytes(word), ids).map(Some),
+            (None, Some(id)) => match ids.iter().rposition(|&other| other == id) {
+                Some(position) => Ok(Some(position)),
+                None => Err(not_in_prompt(&format!("token {id}"), source, ids)),
+            },
+            (None, None) => Ok(None),
+        }
     }
+}
+
+/// Checks that a token is in the vocabulary.
+fn check_token(id: u32, source: &Source) -> anyhow::Result<()> {
+    let vocab_size = source.checkpoint.config().vocab_size;
+    if id as usize >= vocab_size {
+        bail!("token id {id} is outside the vocabulary of {vocab_size} tokens");
+    }
+    Ok(())
+}
+
+/// The token that `word` means after `prompt`. A note tells which one, unless it is the word as it is written.
+pub(super) fn word_after(tokenizer: &Tokenizer, word: &[u8], prompt: &[u32]) -> anyhow::Result<u32> {
+    let Some(read) = next_word(tokenizer, word, prompt)? else { return Err(empty_token()) };
+    let id = read.ids[0];
+    let name = quoted(word);
+    if read.ids.len() > 1 {
+        let parts = join(tokenizer, &read.ids);
+        let count = read.ids.len();
+        note(format_args!(
+            "{name} is {count} tokens: {parts}; the first is used, {}",
+            labelled(tokenizer, id)
+        ));
+    } else if let Some(other) = read.as_written {
+        let other = match other[..] {
+            [other] => format!("; without the space in front it is --token-id {other}"),
+            _ => String::new(),
+        };
+        note(format_args!("{name} is taken as {}{other}", labelled(tokenizer, id)));
+    }
+    Ok(id)
+}
+
+/// The position of the last token of the last occurrence of `word` in `ids`.
+pub(super) fn position_of_word(source: &Source, word: &[u8], ids: &[u32]) -> anyhow::Result<usize> {
+    let tokenizer = source.tokenizer().map_err(by_id)?;
+    if word.is_empty() {
+        return Err(empty_token());
+    }
+    let Some(range) = find_word(tokenizer, word, ids)? else {
+        return Err(not_in_prompt(&quoted(word), source, ids));
+    };
+    let last = range.end - 1;
+    if range.len() > 1 {
+        let (name, parts) = (quoted(word), join(tokenizer, &ids[range.clone()]));
+        note(format_args!("{name} is {} tokens: {parts}; the last is used, at position {last}", range.len()));
+    }
+    Ok(last)
+}
+
+fn not_in_prompt(name: &str, source: &Source, ids: &[u32]) -> anyhow::Error {
+    let tokenizer = source.tokenizer().ok();
+    let shown: Vec<String> = ids.iter().map(|&id| shown(tokenizer, id)).collect();
+    anyhow!("{name} is not in the prompt, whose tokens are {}", shown.join(" · "))
+}
+
+fn empty_token() -> anyhow::Error {
+    Usage("the token is empty".into()).into()
+}
+
+fn quoted(word: &[u8]) -> String {
+    format!("{:?}", String::from_utf8_lossy(word))
+}
+
+/// A token with its id, such as `␣Paris (7042)`.
+pub(super) fn labelled(tokenizer: &Tokenizer, id: u32) -> String {
+    format!("{} ({id})", shown(Some(tokenizer), id))
+}
+
+/// Tokens, separated by dots.
+pub(super) fn join(tokenizer: &Tokenizer, ids: &[u32]) -> String {
+    ids.iter().map(|&id| shown(Some(tokenizer), id)).collect::<Vec<_>>().join(" · ")
 }
 
 fn by_id(error: anyhow::Error) -> anyhow::Error {

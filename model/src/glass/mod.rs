@@ -10,6 +10,7 @@
 //! - [`lens`], [`AttentionPattern`], [`strongest_edges`], [`attribute`], [`neighbors_in_context`],
 //!   [`compare_in_context`]: the views.
 //! - [`compare_models`] measures the error of quantisation, layer by layer and in the predictions.
+//! - [`next_word`] and [`find_word`] read a word as a token.
 //! - [`Interventions`] change a run, [`Keep`] records values to patch into another.
 
 mod attention;
@@ -30,6 +31,7 @@ mod top_k;
 mod trace;
 mod verify;
 mod view_error;
+mod words;
 
 pub use attention::{AttentionPattern, Edge, EdgeOptions, strongest_edges};
 pub use attribution::{Attribution, Component, Contribution, attribute};
@@ -47,3 +49,4 @@ pub use summary::Summary;
 pub use trace::{record, summarise};
 pub use verify::{Verdict, verify};
 pub use view_error::ViewError;
+pub use words::{WordTokens, find_word, next_word};
