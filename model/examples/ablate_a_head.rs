@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::Path;
 
 use glassbox_model::Checkpoint;
-use glassbox_model::glass::{Intervention, Interventions, likeliest};
+use glassbox_model::glass::{Intervention, Interventions, Part, likeliest};
 use glassbox_tensor::{Level, Pool};
 use glassbox_tokenizer::EncodeOptions;
 
@@ -30,7 +30,7 @@ fn run(path: &Path, prompt: &str, layer: usize) -> Result<Vec<f32>, Box<dyn Erro
 
     let best = likeliest(model.session(ids.len()).feed(&ids)?, 1)[0];
     let change = |head| {
-        let without = vec![Intervention::AblateHead { layer, head }];
+        let without = vec![Intervention::Ablate(Part::Head { layer, head })];
         let mut without = Interventions::new(&model.config, without)?;
         let mut session = model.session(ids.len());
         let logits = session.feed_observed(&ids, &mut without)?;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::adapter::Adapter;
+use crate::decoder::Start;
 use crate::error::Error;
 use crate::hooks::NoObserver;
 use crate::kv_cache::KvCache;
@@ -211,25 +212,18 @@ impl Batch {
                 return Err(Error::SlotTwice);
             }
         }
-        let Batch { runtime, slots, scratch, logits, .. } = self;
-        let model = &runtime.model;
-        let vocab_size = model.config.vocab_size;
-        let mut sequences: Vec<(usize, Sequence<'_>)> = Vec::with_capacity(next.len());
-        for (state, i) in slots.iter_mut().zip(&rows) {
-            if let &Some(i) = i {
-                let (cache, adapter) = (&mut state.cache, state.adapter.as_deref());
-                sequences.push((i, Sequence { cache, adapter, rows: next[i].1.len() }));
-            }
-        }
-        sequences.sort_unstable_by_key(|(i, _)| *i);
-        let mut sequences: Vec<Sequence<'_>> = sequences.into_iter().map(|(_, sequence)| sequence).collect();
-        let ids: Vec<u32> = next.iter().flat_map(|(_, ids)| *ids).copied().collect();
+        let Batch { runtime, chunk, slots, scratch, logits, .. } = self;
+        let vocab_size = runtime.config.vocab_size;
         logits.resize(next.len() * vocab_size, 0.0);
-        if !next.is_empty() {
-            runtime.pool.enter(|team| {
-                let wanted = Wanted::Last(logits);
-                model.forward(team, &ids, &mut sequences, scratch, &mut NoObserver, wanted);
-            });
+        if runtime.interventions.is_some() {
+            // Interventions have positions in one sequence, so each gets its own pass.
+            for (&(slot, ids), logits) in next.iter().zip(logits.chunks_exact_mut(vocab_size)) {
+                let state = &mut slots[slot.index];
+                let runtime = runtime.clone().with_adapter(state.adapter.clone());
+                prefill(&runtime, ids, *chunk, &mut state.cache, scratch, logits, &mut NoObserver);
+            }
+        } else if !next.is_empty() {
+            step_together(runtime, next, slots, &rows, scratch, logits);
         }
         for &(slot, ids) in next {
             slots[slot.index].ids.extend_from_slice(ids);
@@ -268,6 +262,31 @@ impl Batch {
             _ => Err(Error::UnknownSlot { why: "its sequence has ended" }),
         }
     }
+}
+
+/// One forward pass of all sequences of `next`; `rows` is the index in `next` of each slot.
+fn step_together(
+    runtime: &Runtime,
+    next: &[(Slot, &[u32])],
+    slots: &mut [SlotState],
+    rows: &[Option<usize>],
+    scratch: &mut Scratch,
+    logits: &mut [f32],
+) {
+    let mut sequences: Vec<(usize, Sequence<'_>)> = Vec::with_capacity(next.len());
+    for (state, i) in slots.iter_mut().zip(rows) {
+        if let &Some(i) = i {
+            let (cache, adapter) = (&mut state.cache, state.adapter.as_deref());
+            sequences.push((i, Sequence { cache, adapter, rows: next[i].1.len() }));
+        }
+    }
+    sequences.sort_unstable_by_key(|(i, _)| *i);
+    let mut sequences: Vec<Sequence<'_>> = sequences.into_iter().map(|(_, sequence)| sequence).collect();
+    let ids: Vec<u32> = next.iter().flat_map(|(_, ids)| *ids).copied().collect();
+    runtime.pool.enter(|team| {
+        let (start, wanted) = (Start::Ids(&ids), Wanted::Last(logits));
+        runtime.model.forward(team, start, &mut sequences, scratch, &mut NoObserver, wanted);
+    });
 }
 
 /// The length of the common prefix of a sequence and a prompt without its last token.

@@ -9,12 +9,38 @@
 use glassbox_tensor::{PackedMatrix, ops};
 
 use crate::block::Block;
+use crate::config::Config;
 use crate::hooks::{HookPoint, Observer};
 use crate::linear::Linear;
 use crate::norm::Norm;
 use crate::pass::Pass;
 use crate::scratch::Scratch;
 use crate::vocabulary::Vocabulary;
+
+/// Where a forward pass starts.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a> {
+    /// At the embedding of these tokens.
+    Ids(&'a [u32]),
+    /// At block `layer`, with the residual stream that enters it, `[tokens, d_model]`. The blocks before it are not
+    /// computed, and their caches are not filled.
+    Stream {
+        /// The first block to compute.
+        layer: usize,
+        /// `[tokens, d_model]`
+        x: &'a [f32],
+    },
+}
+
+impl Start<'_> {
+    /// Number of tokens.
+    pub(crate) fn tokens(self, config: &Config) -> usize {
+        match self {
+            Start::Ids(ids) => ids.len(),
+            Start::Stream { x, .. } => x.len() / config.d_model,
+        }
+    }
+}
 
 /// The parameters of a decoder.
 pub struct Decoder {
@@ -29,16 +55,38 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Runs the tokens `ids`, which follow those in the caches of their sequences. Leaves the final normed vectors,
+    /// Runs tokens that follow those in the caches of their sequences. Leaves the final normed vectors,
     /// `[tokens, d_model]`, in `scratch.normed`.
     pub(crate) fn forward<O: Observer>(
         &self,
         pass: &mut Pass<'_, '_, O>,
-        ids: &[u32],
+        start: Start<'_>,
         scratch: &mut Scratch,
     ) {
         scratch.fit(pass.sequences.positions());
+        let first = match start {
+            Start::Ids(ids) => {
+                self.embed(pass, ids, scratch);
+                0
+            }
+            Start::Stream { layer, x } => {
+                scratch.x.copy_from_slice(x);
+                layer
+            }
+        };
 
+        for (layer, block) in self.blocks.iter().enumerate().skip(first) {
+            pass.hooks.layer = Some(layer);
+            block.forward(pass, scratch);
+        }
+        pass.hooks.layer = None;
+
+        self.final_norm.forward(pass.team, &scratch.x, &mut scratch.normed);
+        pass.see_stream(HookPoint::FinalNorm, &mut scratch.normed);
+    }
+
+    /// Starts the residual stream of the tokens `ids` in `scratch.x`.
+    fn embed<O: Observer>(&self, pass: &mut Pass<'_, '_, O>, ids: &[u32], scratch: &mut Scratch) {
         // x [tokens, d_model] = embedding (+ position embedding)
         self.vocabulary.embed(ids, &mut scratch.x);
         pass.see_stream(HookPoint::Embed, &mut scratch.x);
@@ -48,15 +96,6 @@ impl Decoder {
             pass.see_stream(HookPoint::PositionEmbed, &mut scratch.out);
             ops::add(pass.team, &mut scratch.x, &scratch.out);
         }
-
-        for (layer, block) in self.blocks.iter().enumerate() {
-            pass.hooks.layer = Some(layer);
-            block.forward(pass, scratch);
-        }
-        pass.hooks.layer = None;
-
-        self.final_norm.forward(pass.team, &scratch.x, &mut scratch.normed);
-        pass.see_stream(HookPoint::FinalNorm, &mut scratch.normed);
     }
 
     /// The linear layers of all blocks, each with the fraction of tokens that use it.

@@ -22,9 +22,9 @@ impl KvCache {
         KvCache { layers: vec![layer; config.n_layers] }
     }
 
-    /// Number of tokens in the cache.
+    /// Number of tokens in the cache. A pass may skip the first layers, so the last one counts.
     pub fn positions(&self) -> usize {
-        self.layers.first().map_or(0, KeyValues::positions)
+        self.layers.last().map_or(0, KeyValues::positions)
     }
 
     /// Reserves memory for `positions` tokens in total.

@@ -3,7 +3,7 @@
 use glassbox_tensor::Team;
 
 use crate::config::Config;
-use crate::decoder::Decoder;
+use crate::decoder::{Decoder, Start};
 use crate::error::Error;
 use crate::hooks::{HookPoint, Hooks, Observer};
 use crate::pass::Pass;
@@ -45,17 +45,18 @@ impl Model {
         &self.decoder.vocabulary
     }
 
-    /// One forward pass of the tokens `ids`: the rows of the sequences, one sequence after the other.
+    /// One forward pass of the rows of the sequences, one sequence after the other.
     pub(crate) fn forward<O: Observer>(
         &self,
         team: &Team<'_>,
-        ids: &[u32],
+        start: Start<'_>,
         sequences: &mut [Sequence<'_>],
         scratch: &mut Scratch,
         observer: &mut O,
         wanted: Wanted<'_>,
     ) {
         let Config { vocab_size, d_model, .. } = self.config;
+        let tokens = start.tokens(&self.config);
         let first_position = sequences.first().map_or(0, |sequence| sequence.cache.positions());
         let sequences = Sequences(sequences);
         let mut pass = Pass {
@@ -63,9 +64,9 @@ impl Model {
             adapters: sequences.adapters(),
             sequences,
             hooks: Hooks { observer, first_position, layer: None },
-            tokens: ids.len(),
+            tokens,
         };
-        self.decoder.forward(&mut pass, ids, scratch);
+        self.decoder.forward(&mut pass, start, scratch);
 
         let Pass { sequences, mut hooks, .. } = pass;
         let mut unembed = |first_row: usize, x: &[f32], logits: &mut [f32]| {
@@ -77,10 +78,10 @@ impl Model {
             Wanted::None => {}
             // With a single sequence, or one row per sequence, the rows need not be gathered.
             Wanted::Last(logits) if sequences.0.len() == 1 => {
-                let last = ids.len() - 1;
+                let last = tokens - 1;
                 unembed(last, &scratch.normed[last * d_model..], logits);
             }
-            Wanted::Last(logits) if sequences.0.len() == ids.len() => unembed(0, &scratch.normed, logits),
+            Wanted::Last(logits) if sequences.0.len() == tokens => unembed(0, &scratch.normed, logits),
             Wanted::Last(logits) => {
                 let mut last = Vec::with_capacity(sequences.0.len() * d_model);
                 let mut end = 0;
@@ -91,7 +92,7 @@ impl Model {
                 unembed(0, &last, logits);
             }
             Wanted::All(each) => {
-                let mut logits = vec![0.0; LOGIT_ROWS.min(ids.len()) * vocab_size];
+                let mut logits = vec![0.0; LOGIT_ROWS.min(tokens) * vocab_size];
                 for (i, x) in scratch.normed.chunks(LOGIT_ROWS * d_model).enumerate() {
                     let logits = &mut logits[..x.len() / d_model * vocab_size];
                     unembed(i * LOGIT_ROWS, x, logits);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use glassbox_tensor::{CacheFormat, Pool};
 
 use crate::adapter::Adapter;
+use crate::glass::Interventions;
 use crate::model::Model;
 
 /// A model, a thread pool, and the defaults of new sequences.
@@ -22,12 +23,20 @@ pub struct Runtime {
     pub cache_format: CacheFormat,
     /// The adapter of new sequences, if any.
     pub adapter: Option<Arc<Adapter>>,
+    /// The changes to values in every run of new sequences, if any.
+    pub interventions: Option<Arc<Interventions>>,
 }
 
 impl Runtime {
-    /// Combines `model` and `pool`, with a cache in `f32` and no adapter.
+    /// Combines `model` and `pool`, with a cache in `f32`, without adapter and interventions.
     pub fn new(model: Arc<Model>, pool: impl Into<Arc<Pool>>) -> Runtime {
-        Runtime { model, pool: pool.into(), cache_format: CacheFormat::F32, adapter: None }
+        Runtime {
+            model,
+            pool: pool.into(),
+            cache_format: CacheFormat::F32,
+            adapter: None,
+            interventions: None,
+        }
     }
 
     /// The same with another number format of cached keys and values.
@@ -41,16 +50,23 @@ impl Runtime {
         self.adapter = adapter;
         self
     }
+
+    /// The same with other interventions; `None` for the model as it is. Their positions are those of each sequence.
+    pub fn with_interventions(mut self, interventions: Option<Arc<Interventions>>) -> Runtime {
+        self.interventions = interventions;
+        self
+    }
 }
 
 impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Runtime { model, pool, cache_format, adapter } = self;
+        let Runtime { model, pool, cache_format, adapter, interventions } = self;
         f.debug_struct("Runtime")
             .field("model", model)
             .field("threads", &pool.threads())
             .field("cache_format", cache_format)
             .field("adapter", adapter)
+            .field("interventions", &interventions.as_ref().map(|interventions| interventions.list().len()))
             .finish()
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::decoder::Start;
 use crate::error::Error;
+use crate::glass::Intervened;
 use crate::hooks::{NoObserver, Observer};
 use crate::kv_cache::KvCache;
 use crate::model::{Model, Wanted};
@@ -119,15 +121,10 @@ impl Session {
     ) -> Result<(), Error> {
         self.prepare(ids)?;
         let Session { runtime, chunk, cache, scratch, .. } = self;
-        let (model, adapter) = (&runtime.model, runtime.adapter.as_deref());
         for (i, piece) in ids.chunks(*chunk).enumerate() {
-            let (observer, each, cache) = (&mut *observer, &mut each, &mut *cache);
             let first = i * *chunk;
-            runtime.pool.enter(|team| {
-                let mut sequence = [Sequence { cache, adapter, rows: piece.len() }];
-                let mut each = |row: usize, logits: &[f32]| each(first + row, logits);
-                model.forward(team, piece, &mut sequence, scratch, observer, Wanted::All(&mut each));
-            });
+            let mut each = |row: usize, logits: &[f32]| each(first + row, logits);
+            pass(runtime, Start::Ids(piece), cache, scratch, observer, Wanted::All(&mut each));
         }
         Ok(())
     }
@@ -154,16 +151,33 @@ pub(crate) fn prefill<O: Observer>(
     logits: &mut [f32],
     observer: &mut O,
 ) {
-    let (model, adapter) = (&runtime.model, runtime.adapter.as_deref());
     let chunks = ids.len().div_ceil(chunk);
     for (i, piece) in ids.chunks(chunk).enumerate() {
-        let (observer, cache, logits) = (&mut *observer, &mut *cache, &mut *logits);
-        runtime.pool.enter(|team| {
-            let mut sequence = [Sequence { cache, adapter, rows: piece.len() }];
-            let wanted = if i + 1 == chunks { Wanted::Last(logits) } else { Wanted::None };
-            model.forward(team, piece, &mut sequence, scratch, observer, wanted);
-        });
+        let wanted = if i + 1 == chunks { Wanted::Last(&mut *logits) } else { Wanted::None };
+        pass(runtime, Start::Ids(piece), cache, scratch, observer, wanted);
     }
+}
+
+/// One forward pass of one sequence, with the interventions of `runtime`.
+pub(crate) fn pass<O: Observer>(
+    runtime: &Runtime,
+    start: Start<'_>,
+    cache: &mut KvCache,
+    scratch: &mut Scratch,
+    observer: &mut O,
+    wanted: Wanted<'_>,
+) {
+    let (model, adapter) = (&runtime.model, runtime.adapter.as_deref());
+    runtime.pool.enter(|team| {
+        let mut sequence = [Sequence { cache, adapter, rows: start.tokens(&model.config) }];
+        match &runtime.interventions {
+            None => model.forward(team, start, &mut sequence, scratch, observer, wanted),
+            Some(interventions) => {
+                let mut observer = Intervened { interventions, then: observer };
+                model.forward(team, start, &mut sequence, scratch, &mut observer, wanted);
+            }
+        }
+    });
 }
 
 /// Positions to reserve when a prompt ends at `positions`.

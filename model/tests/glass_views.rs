@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use glassbox_model::config::{NormKind, Residual};
 use glassbox_model::glass::{
-    AttentionPattern, Component, EdgeOptions, Intervention, Interventions, Keep, LensOptions, Then,
+    AttentionPattern, Component, EdgeOptions, Intervention, Interventions, Keep, LensOptions, Part, Then,
     ViewError, attribute, compare_in_context, lens, likeliest, neighbors_in_context, strongest_edges,
 };
 use glassbox_model::hooks::{HookPoint, Observed, Observer};
@@ -77,7 +77,8 @@ fn the_lens_after_the_last_layer_is_the_prediction() {
         assert_eq!(layers.len(), model.config.n_layers);
         assert_eq!(layers.last().unwrap().readings, expected, "{name}");
         for layer in &layers {
-            let options = LensOptions { layer: Some(layer.layer), positions: Some(4..9), top: 3 };
+            let options =
+                LensOptions { layer: Some(layer.layer), positions: Some(4..9), top: 3, token: None };
             let part = lens(&model, &ids, &options).unwrap();
             assert_eq!(part.len(), 1);
             assert_eq!(part[0].readings, layer.readings[4..9], "{name}");
@@ -314,7 +315,7 @@ fn a_head_ablated_is_its_columns_zeroed() {
             let expected = bits(&blind(&changed));
             assert_ne!(expected, plain);
             for chunk in [512, 4, 1] {
-                let found = run_with(&model, vec![Intervention::AblateHead { layer, head }], chunk);
+                let found = run_with(&model, vec![Intervention::Ablate(Part::Head { layer, head })], chunk);
                 assert_eq!(bits(&found), expected, "{name}, head {layer}.{head}, chunks of {chunk}");
             }
         }
@@ -351,9 +352,9 @@ fn a_neuron_an_mlp_and_a_block_ablated_are_their_weights_zeroed() {
             }
         });
         for (intervention, changed) in [
-            (Intervention::AblateNeuron { layer, neuron: 7 }, neuron),
-            (Intervention::AblateMlp { layer }, mlp),
-            (Intervention::AblateBlock { layer }, block),
+            (Intervention::Ablate(Part::Neuron { layer, neuron: 7 }), neuron),
+            (Intervention::Ablate(Part::Mlp { layer }), mlp),
+            (Intervention::Ablate(Part::Block { layer }), block),
         ] {
             let expected = bits(&blind(&changed));
             assert_ne!(expected, plain);
@@ -418,7 +419,7 @@ fn a_token_cut_off_from_all_gets_zero() {
         };
         let positions = IDS.len() + 2;
         let all: Vec<Intervention> = (0..positions).flat_map(cut).collect();
-        let expected = run_with(&model, vec![Intervention::AblateHead { layer: 0, head: 0 }], 512);
+        let expected = run_with(&model, vec![Intervention::Ablate(Part::Head { layer: 0, head: 0 })], 512);
         assert_ne!(bits(&expected), bits(&blind(&model)));
         for chunk in [512, 3, 1] {
             assert_eq!(bits(&run_with(&model, all.clone(), chunk)), bits(&expected), "{name}");
@@ -528,7 +529,7 @@ fn out_of_range_requests_are_errors() {
     let ids = [1, 2, 3];
     let shown = |error: ViewError| error.to_string();
     let layer = LensOptions { layer: Some(99), ..LensOptions::default() };
-    assert_eq!(shown(lens(&model, &ids, &layer).unwrap_err()), "layer 99 is out of range: expected 0 to 1");
+    assert_eq!(shown(lens(&model, &ids, &layer).unwrap_err()), "there is no layer 99: expected 0 to 1");
     let positions = LensOptions { positions: Some(1..4), ..LensOptions::default() };
     assert!(shown(lens(&model, &ids, &positions).unwrap_err()).contains("position 3"));
     let nowhere = LensOptions { positions: Some(2..2), ..LensOptions::default() };
@@ -568,11 +569,11 @@ fn interventions_must_match_the_model() {
     let steer = |layer, len| Intervention::Steer { layer, positions: 0..9, vector: vec![0.0; len] };
     let edge = |head, query, key| Intervention::CutEdge { layer: 0, head, query, key };
     for (intervention, words) in [
-        (Intervention::AblateHead { layer: 2, head: 0 }, "layer 2"),
-        (Intervention::AblateHead { layer: 1, head: 4 }, "head 4"),
-        (Intervention::AblateNeuron { layer: 1, neuron: 48 }, "neuron 48"),
-        (Intervention::AblateMlp { layer: 99 }, "layer 99"),
-        (Intervention::AblateBlock { layer: 99 }, "layer 99"),
+        (Intervention::Ablate(Part::Head { layer: 2, head: 0 }), "layer 2"),
+        (Intervention::Ablate(Part::Head { layer: 1, head: 4 }), "head 4"),
+        (Intervention::Ablate(Part::Neuron { layer: 1, neuron: 48 }), "neuron 48"),
+        (Intervention::Ablate(Part::Mlp { layer: 99 }), "layer 99"),
+        (Intervention::Ablate(Part::Block { layer: 99 }), "layer 99"),
         (edge(4, 0, 0), "head 4"),
         (edge(0, 2, 3), "later position 3"),
         (edge(0, 128, 3), "position 128"),

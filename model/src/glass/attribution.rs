@@ -38,6 +38,13 @@ pub enum Component {
     },
     /// The bias of the final norm (layer norm only).
     FinalNormBias,
+    /// Attention's whole output, instead of its heads and bias, in a layer where an intervention set that output.
+    Attention {
+        /// The layer.
+        layer: usize,
+    },
+    /// What interventions added to the residual stream between the components (steering, patches).
+    Interventions,
 }
 
 /// A component and its contribution to the logit.
@@ -65,6 +72,13 @@ impl Attribution {
     pub fn sum(&self) -> f64 {
         self.contributions.iter().map(|contribution| contribution.logit).sum()
     }
+
+    /// The contributions to this logit minus those to the logit of `other`, an attribution of the same run: what speaks
+    /// for one token rather than another. Their sum is the difference of the logits.
+    pub fn minus(&self, other: &Attribution) -> Vec<Contribution> {
+        let pairs = self.contributions.iter().zip(&other.contributions);
+        pairs.map(|(own, other)| Contribution { part: own.part, logit: own.logit - other.logit }).collect()
+    }
 }
 
 /// Attributes the logit of `token` (`None`: the most likely one) after `ids` to the components of the model.
@@ -85,63 +99,125 @@ impl Attribution {
 /// ```
 ///
 /// # Errors
-/// [`ViewError::OutOfRange`] for a token, or errors of [`Session::feed`](crate::Session::feed).
+/// [`ViewError::OutOfRange`] for a token; [`ViewError::AfterStream`] if an intervention of the model changes the final
+/// norm or the logits; or errors of [`Session::feed`](crate::Session::feed).
 pub fn attribute(model: &Runtime, ids: &[u32], token: Option<u32>) -> Result<Attribution, ViewError> {
-    let n_layers = model.config.n_layers;
-    if let Some(token) = token {
-        check("token", token as usize, model.config.vocab_size)?;
-    }
-    let inside = [HookPoint::Z, HookPoint::MlpOut, HookPoint::AttentionResult].into_iter();
-    let inside = inside.flat_map(|point| (0..n_layers).map(move |layer| (point, Some(layer))));
-    let last = (HookPoint::ResidPost, n_layers.checked_sub(1));
-    let outside = [(HookPoint::Embed, None), (HookPoint::PositionEmbed, None), last];
-    let last_position = ids.len().saturating_sub(1);
-    let mut keep = Keep::new(inside.chain(outside))?.at(last_position..usize::MAX);
-    let mut session = model.session(usize::MAX);
-    if last_position > 0 {
-        session.feed(&ids[..last_position])?;
-    }
-    let logits = session.feed_observed(&ids[last_position..], &mut keep)?;
-    let token = token.or_else(|| likeliest(logits, 1).first().map(|candidate| candidate.id)).unwrap_or(0);
-    let logit = logits[token as usize];
+    let run = Run::of(model, ids, token.as_slice())?;
+    Ok(run.attribute(token.unwrap_or_else(|| run.likeliest())))
+}
 
-    let vector = |point, layer| keep.rows(point, layer).map_or(&[][..], |rows| &rows.values);
-    let mut unembedding = vec![0.0; model.config.d_model];
-    model.vocabulary().unembedding().row(token as usize, &mut unembedding);
-    let unembedding: Vec<f64> = unembedding.into_iter().map(f64::from).collect();
-    let final_norm = &model.decoder.final_norm;
-    let (direction, final_bias) = final_norm.linearised(vector(HookPoint::ResidPost, last.1), &unembedding);
+/// As [`attribute`], for several tokens after one run.
+///
+/// # Errors
+/// As [`attribute`].
+pub fn attribute_each(model: &Runtime, ids: &[u32], tokens: &[u32]) -> Result<Vec<Attribution>, ViewError> {
+    let run = Run::of(model, ids, tokens)?;
+    Ok(tokens.iter().map(|&token| run.attribute(token)).collect())
+}
 
-    let mut contributions = Vec::new();
-    let mut add = |part, logit| contributions.push(Contribution { part, logit });
-    add(Component::Embedding, dot(&direction, vector(HookPoint::Embed, None)));
-    if model.config.learned_positions {
-        add(Component::PositionEmbedding, dot(&direction, vector(HookPoint::PositionEmbed, None)));
+/// The values at the last position of a run.
+struct Run<'a> {
+    model: &'a Runtime,
+    keep: Keep,
+    logits: Vec<f32>,
+}
+
+impl Run<'_> {
+    fn of<'a>(model: &'a Runtime, ids: &[u32], tokens: &[u32]) -> Result<Run<'a>, ViewError> {
+        let n_layers = model.config.n_layers;
+        for &token in tokens {
+            check("token", token as usize, model.config.vocab_size)?;
+        }
+        model.interventions.as_ref().map_or(Ok(()), |interventions| interventions.check_in_stream())?;
+        let inside = [HookPoint::Z, HookPoint::AttentionResult, HookPoint::AttentionOut, HookPoint::MlpOut]
+            .into_iter();
+        let inside = inside.flat_map(|point| (0..n_layers).map(move |layer| (point, Some(layer))));
+        let last = (HookPoint::ResidPost, n_layers.checked_sub(1));
+        let outside = [(HookPoint::Embed, None), (HookPoint::PositionEmbed, None), last];
+        let last_position = ids.len().saturating_sub(1);
+        let mut keep = Keep::new(inside.chain(outside))?.at(last_position..usize::MAX);
+        let mut session = model.session(usize::MAX);
+        if last_position > 0 {
+            session.feed(&ids[..last_position])?;
+        }
+        let logits = session.feed_observed(&ids[last_position..], &mut keep)?.to_vec();
+        Ok(Run { model, keep, logits })
     }
-    for (layer, block) in model.decoder.blocks.iter().enumerate() {
+
+    fn likeliest(&self) -> u32 {
+        likeliest(&self.logits, 1).first().map_or(0, |candidate| candidate.id)
+    }
+
+    /// A value of the last token.
+    fn vector(&self, point: HookPoint, layer: Option<usize>) -> &[f32] {
+        self.keep.rows(point, layer).map_or(&[][..], |rows| &rows.values)
+    }
+
+    /// Whether an intervention changes one of these values.
+    fn changed(&self, points: &[HookPoint], layer: usize) -> bool {
+        let interventions = self.model.interventions.as_deref();
+        interventions.is_some_and(|list| points.iter().any(|&point| list.touch(point, Some(layer))))
+    }
+
+    fn attribute(&self, token: u32) -> Attribution {
+        let config = &self.model.config;
+        let mut unembedding = vec![0.0; config.d_model];
+        self.model.vocabulary().unembedding().row(token as usize, &mut unembedding);
+        let unembedding: Vec<f64> = unembedding.into_iter().map(f64::from).collect();
+        let final_norm = &self.model.decoder.final_norm;
+        let stream = self.vector(HookPoint::ResidPost, config.n_layers.checked_sub(1));
+        let (direction, final_bias) = final_norm.linearised(stream, &unembedding);
+
+        let mut contributions = Vec::new();
+        let mut add = |part, logit| contributions.push(Contribution { part, logit });
+        add(Component::Embedding, dot(&direction, self.vector(HookPoint::Embed, None)));
+        if config.learned_positions {
+            let positions = self.vector(HookPoint::PositionEmbed, None);
+            add(Component::PositionEmbedding, dot(&direction, positions));
+        }
+        for layer in 0..config.n_layers {
+            if self.changed(&[HookPoint::AttentionResult, HookPoint::AttentionOut], layer) {
+                let out = self.vector(HookPoint::AttentionOut, Some(layer));
+                add(Component::Attention { layer }, dot(&direction, out));
+            } else {
+                self.heads(layer, &direction, &mut add);
+            }
+            let mlp = self.vector(HookPoint::MlpOut, Some(layer));
+            add(Component::Mlp { layer }, dot(&direction, mlp));
+        }
+        if let Norm::Layer { .. } = final_norm {
+            add(Component::FinalNormBias, final_bias);
+        }
+        let stream_points = [HookPoint::ResidPre, HookPoint::ResidMid, HookPoint::ResidPost];
+        if (0..config.n_layers).any(|layer| self.changed(&stream_points, layer)) {
+            let rest: f64 = contributions.iter().map(|contribution| contribution.logit).sum();
+            let logit = dot(&direction, stream) + final_bias - rest;
+            contributions.push(Contribution { part: Component::Interventions, logit });
+        }
+        Attribution { token, logit: self.logits[token as usize], contributions }
+    }
+
+    /// Adds the contributions of the heads of a layer, and of the biases after them.
+    fn heads(&self, layer: usize, direction: &[f64], add: &mut impl FnMut(Component, f64)) {
+        let attention = &self.model.decoder.blocks[layer].attention;
         // The direction after attention's output projection: back through the post norm, if there is one.
-        let (direction_out, norm_bias) = match &block.attention.post {
-            Some(norm) => norm.linearised(vector(HookPoint::AttentionResult, Some(layer)), &direction),
-            None => (direction.clone(), 0.0),
+        let (direction_out, norm_bias) = match &attention.post {
+            Some(norm) => norm.linearised(self.vector(HookPoint::AttentionResult, Some(layer)), direction),
+            None => (direction.to_vec(), 0.0),
         };
-        let projection = &block.attention.layer.out;
+        let projection = &attention.layer.out;
         let by_head = through(projection, &direction_out);
-        let head_dim = model.config.head_dim;
-        let z = vector(HookPoint::Z, Some(layer));
+        let head_dim = self.model.config.head_dim;
+        let z = self.vector(HookPoint::Z, Some(layer));
         let heads = by_head.chunks_exact(head_dim).zip(z.chunks_exact(head_dim));
         for (head, (by_head, z)) in heads.enumerate() {
             add(Component::Head { layer, head }, dot(by_head, z));
         }
-        let bias = projection.bias.as_ref().map_or(0.0, |bias| dot(&direction_out, bias)) + norm_bias;
-        if projection.bias.is_some() || norm_bias != 0.0 {
-            add(Component::AttentionBias { layer }, bias);
+        if projection.bias.is_some() || matches!(attention.post, Some(Norm::Layer { .. })) {
+            let bias = projection.bias.as_ref().map_or(0.0, |bias| dot(&direction_out, bias));
+            add(Component::AttentionBias { layer }, bias + norm_bias);
         }
-        add(Component::Mlp { layer }, dot(&direction, vector(HookPoint::MlpOut, Some(layer))));
     }
-    if let Norm::Layer { .. } = final_norm {
-        add(Component::FinalNormBias, final_bias);
-    }
-    Ok(Attribution { token, logit, contributions })
 }
 
 /// Maps a direction in the outputs of `projection` to its inputs: `Wᵀ · direction`.

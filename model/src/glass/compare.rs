@@ -178,7 +178,7 @@ impl LogitComparator {
 }
 
 /// `Σ p · ln(p / q)` of the softmax `p` of `expected` and the softmax `q` of `found`.
-fn divergence(found: &[f32], expected: &[f32]) -> f64 {
+pub(super) fn divergence(found: &[f32], expected: &[f32]) -> f64 {
     let (of_found, of_expected) = (normalizer(found), normalizer(expected));
     let terms = found.iter().zip(expected).map(|(&found, &expected)| {
         let (q, p) = (f64::from(found) - of_found, f64::from(expected) - of_expected);

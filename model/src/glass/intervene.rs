@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::keep::KeptRows;
 use super::names::{Name, row_len};
+use super::part::Part;
 use super::view_error::{ViewError, check};
 use crate::config::Config;
 use crate::hooks::{HookPoint, Observed, Observer};
@@ -14,31 +15,8 @@ use crate::hooks::{HookPoint, Observed, Observer};
 /// One intervention.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Intervention {
-    /// Ablates a head: sets its [`HookPoint::Z`] to zero, which equals zeroing its columns of the output projection.
-    /// The projection's bias remains. Michel et al., "Are sixteen heads really better than one?" (2019).
-    AblateHead {
-        /// Its layer.
-        layer: usize,
-        /// The head.
-        head: usize,
-    },
-    /// Ablates a neuron: sets its [`HookPoint::MlpPost`] to zero.
-    AblateNeuron {
-        /// Its layer.
-        layer: usize,
-        /// The neuron, one of `d_ff`.
-        neuron: usize,
-    },
-    /// Ablates an MLP: sets its [`HookPoint::MlpOut`] to zero.
-    AblateMlp {
-        /// Its layer.
-        layer: usize,
-    },
-    /// Ablates a block: the residual stream passes it unchanged.
-    AblateBlock {
-        /// The block.
-        layer: usize,
-    },
+    /// Ablates a part: sets its values to zero, at all positions.
+    Ablate(Part),
     /// Cuts an attention edge: the score becomes −∞ and the weight 0, and the softmax renormalises the others. A token
     /// without any edge gets zero from the head. Geva et al., "Dissecting recall of factual associations" (2023).
     CutEdge {
@@ -73,7 +51,8 @@ pub enum Intervention {
     },
 }
 
-/// An observer that applies interventions in order.
+/// Interventions that apply in order. They are an observer; a [`Runtime`](crate::Runtime) with interventions applies
+/// them in all its sessions, so that every view shows the changed model.
 ///
 /// ```
 /// use glassbox_model::Checkpoint;
@@ -83,7 +62,7 @@ pub enum Intervention {
 ///
 /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny/llama-text");
 /// let model = Checkpoint::open(path)?.run_on(Pool::new(1, Level::detect())?)?;
-/// let without = vec![Intervention::AblateHead { layer: 0, head: 1 }];
+/// let without = vec![Intervention::Ablate("head 0.1".parse()?)];
 /// let without = Interventions::new(&model.config, without)?;
 ///
 /// // The first observer changes values, the second records them.
@@ -94,7 +73,7 @@ pub enum Intervention {
 /// assert_eq!(z.at(2).unwrap()[head_dim..2 * head_dim], vec![0.0; head_dim]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Interventions {
     list: Vec<Intervention>,
 }
@@ -108,18 +87,65 @@ impl Interventions {
         list.iter().try_for_each(|intervention| intervention.check(config))?;
         Ok(Interventions { list })
     }
+
+    /// Interventions that are known to match the model.
+    pub(super) fn checked(list: Vec<Intervention>) -> Interventions {
+        Interventions { list }
+    }
+
+    /// The interventions, in the order in which they apply.
+    pub fn list(&self) -> &[Intervention] {
+        &self.list
+    }
+
+    /// Whether one of them changes the value at this point.
+    pub fn touch(&self, point: HookPoint, layer: Option<usize>) -> bool {
+        self.list.iter().any(|intervention| intervention.touches(point, layer))
+    }
+
+    /// Checks that none changes the final norm or the logits, which the lens and the attribution compute themselves.
+    pub(super) fn check_in_stream(&self) -> Result<(), ViewError> {
+        match [HookPoint::FinalNorm, HookPoint::Logits].into_iter().find(|&point| self.touch(point, None)) {
+            Some(point) => Err(ViewError::AfterStream { point }),
+            None => Ok(()),
+        }
+    }
+
+    /// Changes a value.
+    pub(crate) fn apply(&self, observed: &mut Observed<'_>) {
+        for intervention in &self.list {
+            if intervention.touches(observed.point, observed.layer) {
+                intervention.apply(observed);
+            }
+        }
+    }
 }
 
 impl Observer for Interventions {
     fn wants(&self, point: HookPoint, layer: Option<usize>) -> bool {
-        self.list.iter().any(|intervention| intervention.touches(point, layer))
+        self.touch(point, layer)
     }
 
     fn see(&mut self, mut observed: Observed<'_>) {
-        for intervention in &self.list {
-            if intervention.touches(observed.point, observed.layer) {
-                intervention.apply(&mut observed);
-            }
+        self.apply(&mut observed);
+    }
+}
+
+/// The observer of a run with interventions: `then` gets the changed values.
+pub(crate) struct Intervened<'a> {
+    pub(crate) interventions: &'a Interventions,
+    pub(crate) then: &'a mut dyn Observer,
+}
+
+impl Observer for Intervened<'_> {
+    fn wants(&self, point: HookPoint, layer: Option<usize>) -> bool {
+        self.interventions.touch(point, layer) || self.then.wants(point, layer)
+    }
+
+    fn see(&mut self, mut observed: Observed<'_>) {
+        self.interventions.apply(&mut observed);
+        if self.then.wants(observed.point, observed.layer) {
+            self.then.see(observed);
         }
     }
 }
@@ -127,12 +153,7 @@ impl Observer for Interventions {
 impl Intervention {
     fn touches(&self, at: HookPoint, in_layer: Option<usize>) -> bool {
         let (points, layer): (&[HookPoint], _) = match self {
-            Intervention::AblateHead { layer, .. } => (&[HookPoint::Z], Some(*layer)),
-            Intervention::AblateNeuron { layer, .. } => (&[HookPoint::MlpPost], Some(*layer)),
-            Intervention::AblateMlp { layer } => (&[HookPoint::MlpOut], Some(*layer)),
-            Intervention::AblateBlock { layer } => {
-                (&[HookPoint::AttentionOut, HookPoint::MlpOut], Some(*layer))
-            }
+            Intervention::Ablate(part) => (part.points(), Some(part.layer())),
             Intervention::CutEdge { layer, .. } => (&[HookPoint::Scores, HookPoint::Pattern], Some(*layer)),
             Intervention::Patch { point, layer, .. } => (std::slice::from_ref(point), *layer),
             Intervention::Steer { layer, .. } => (&[HookPoint::ResidPre], Some(*layer)),
@@ -144,13 +165,7 @@ impl Intervention {
         let [tokens, heads, len] = observed.shape;
         let (first, row_len) = (observed.first_position, heads * len);
         match self {
-            Intervention::AblateMlp { .. } | Intervention::AblateBlock { .. } => observed.values.fill(0.0),
-            Intervention::AblateNeuron { neuron, .. } => {
-                observed.values.chunks_exact_mut(row_len).for_each(|row| row[*neuron] = 0.0);
-            }
-            Intervention::AblateHead { head, .. } => {
-                observed.values.chunks_exact_mut(row_len).for_each(|row| row[head * len..][..len].fill(0.0));
-            }
+            Intervention::Ablate(part) => part.ablate([heads, len], observed.values),
             Intervention::CutEdge { head, query, key, .. } => {
                 // [heads, tokens, positions]; our exp(−∞) is tiny but not zero, so both points are set.
                 let [_, tokens, positions] = observed.shape;
@@ -177,24 +192,15 @@ impl Intervention {
 
     fn check(&self, config: &Config) -> Result<(), ViewError> {
         let layer = match self {
-            Intervention::AblateHead { layer, .. }
-            | Intervention::AblateNeuron { layer, .. }
-            | Intervention::AblateMlp { layer }
-            | Intervention::AblateBlock { layer }
-            | Intervention::CutEdge { layer, .. }
-            | Intervention::Steer { layer, .. } => Some(*layer),
+            Intervention::Ablate(part) => return part.check(config),
+            Intervention::CutEdge { layer, .. } | Intervention::Steer { layer, .. } => Some(*layer),
             Intervention::Patch { layer, .. } => *layer,
         };
         layer.map_or(Ok(()), |layer| check("layer", layer, config.n_layers))?;
         match self {
-            Intervention::AblateMlp { .. } | Intervention::AblateBlock { .. } => Ok(()),
-            Intervention::AblateHead { head, .. } => check("head", *head, config.n_heads),
-            Intervention::AblateNeuron { layer, neuron } => {
-                exists(HookPoint::MlpPost, Some(*layer), config)?;
-                check("neuron", *neuron, config.d_ff)
-            }
-            Intervention::CutEdge { head, query, key, .. } => {
-                check("head", *head, config.n_heads)?;
+            Intervention::Ablate(_) => Ok(()),
+            Intervention::CutEdge { layer, head, query, key } => {
+                Part::Head { layer: *layer, head: *head }.check(config)?;
                 check("position", *query, config.context_length)?;
                 if key > query {
                     return Err(ViewError::FutureKey { query: *query, key: *key });

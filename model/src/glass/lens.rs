@@ -10,7 +10,7 @@ use super::view_error::{ViewError, check};
 use crate::hooks::HookPoint;
 use crate::runtime::Runtime;
 
-/// Selects layers, positions and the number of tokens.
+/// Selects layers, positions and tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LensOptions {
     /// Only after this layer; `None`: after every layer.
@@ -19,12 +19,14 @@ pub struct LensOptions {
     pub positions: Option<Range<usize>>,
     /// Number of most likely tokens.
     pub top: usize,
+    /// A token whose probability and rank are wanted too.
+    pub token: Option<u32>,
 }
 
 impl Default for LensOptions {
     /// The most likely token after every layer, at every position.
     fn default() -> LensOptions {
-        LensOptions { layer: None, positions: None, top: 1 }
+        LensOptions { layer: None, positions: None, top: 1, token: None }
     }
 }
 
@@ -35,6 +37,17 @@ pub struct LensLayer {
     pub layer: usize,
     /// For each position, the most likely next tokens in descending order.
     pub readings: Vec<Vec<Candidate>>,
+    /// For each position, the token of [`LensOptions::token`]; empty if there is none.
+    pub token: Vec<Reading>,
+}
+
+/// A token among all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// The token with its logit and probability.
+    pub candidate: Candidate,
+    /// 1 for the most likely token of the vocabulary; ties go to the lower id.
+    pub rank: usize,
 }
 
 /// A candidate for the next token.
@@ -55,7 +68,8 @@ const PIECE: usize = 32;
 /// the last layer the results are bit-identical to the model's predictions.
 ///
 /// # Errors
-/// [`ViewError::OutOfRange`] for a layer or position, or errors of [`Session::feed`](crate::Session::feed).
+/// [`ViewError::OutOfRange`] for a layer, position or token; [`ViewError::AfterStream`] if an intervention of the model
+/// changes the final norm or the logits, which the lens computes itself; or errors of [`Session::feed`](crate::Session::feed).
 pub fn lens(model: &Runtime, ids: &[u32], options: &LensOptions) -> Result<Vec<LensLayer>, ViewError> {
     let layers = match options.layer {
         Some(layer) => {
@@ -64,10 +78,14 @@ pub fn lens(model: &Runtime, ids: &[u32], options: &LensOptions) -> Result<Vec<L
         }
         None => 0..model.config.n_layers,
     };
+    if let Some(token) = options.token {
+        check("token", token as usize, model.config.vocab_size)?;
+    }
+    model.interventions.as_ref().map_or(Ok(()), |interventions| interventions.check_in_stream())?;
     let positions = options.positions.clone().unwrap_or(0..ids.len());
     let mut shown: Vec<LensLayer> = layers
         .clone()
-        .map(|layer| LensLayer { layer, readings: Vec::with_capacity(positions.len()) })
+        .map(|layer| LensLayer { layer, readings: Vec::with_capacity(positions.len()), token: Vec::new() })
         .collect();
     if ids.is_empty() {
         return Err(crate::Error::NoTokens.into());
@@ -85,15 +103,20 @@ pub fn lens(model: &Runtime, ids: &[u32], options: &LensOptions) -> Result<Vec<L
         session.feed_observed(piece, &mut keep)?;
         for shown in &mut shown {
             if let Some(rows) = keep.rows(HookPoint::ResidPost, Some(shown.layer)) {
-                shown.readings.extend(read(model, &rows.values, options.top));
+                let logits = unembed(model, &rows.values);
+                let rows = || logits.chunks_exact(model.config.vocab_size);
+                shown.readings.extend(rows().map(|logits| likeliest(logits, options.top)));
+                if let Some(token) = options.token {
+                    shown.token.extend(rows().map(|logits| reading(logits, token)));
+                }
             }
         }
     }
     Ok(shown)
 }
 
-/// The most likely tokens of residual streams `x`, `[tokens, d_model]`.
-fn read(model: &Runtime, x: &[f32], top: usize) -> Vec<Vec<Candidate>> {
+/// The logits of residual streams `x`, `[tokens, d_model]`: `[tokens, vocab_size]`.
+fn unembed(model: &Runtime, x: &[f32]) -> Vec<f32> {
     let (d_model, vocab_size) = (model.config.d_model, model.config.vocab_size);
     let mut normed = vec![0.0; x.len()];
     let mut logits = vec![0.0; x.len() / d_model * vocab_size];
@@ -101,17 +124,45 @@ fn read(model: &Runtime, x: &[f32], top: usize) -> Vec<Vec<Candidate>> {
         model.decoder.final_norm.forward(team, x, &mut normed);
         model.vocabulary().unembed(team, &normed, &mut logits);
     });
-    logits.chunks_exact(vocab_size).map(|logits| likeliest(logits, top)).collect()
+    logits
 }
 
 /// The `top` most likely tokens of `[vocab_size]` logits in descending order; ties by lower id.
 pub fn likeliest(logits: &[f32], top: usize) -> Vec<Candidate> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
+    let softmax = Softmax::of(logits);
     let order = most(logits.iter().copied().enumerate(), top, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    let candidate = |(id, logit): (usize, f32)| {
-        let probability = f64::from(logit - largest).exp() / sum;
-        Candidate { id: id as u32, logit, probability }
-    };
-    order.into_iter().map(candidate).collect()
+    order.into_iter().map(|(id, logit)| softmax.candidate(id as u32, logit)).collect()
+}
+
+/// The token `id` as a candidate, given `[vocab_size]` logits.
+///
+/// # Panics
+/// If `id` is not in the vocabulary.
+pub fn candidate(logits: &[f32], id: u32) -> Candidate {
+    Softmax::of(logits).candidate(id, logits[id as usize])
+}
+
+/// The token `id` among all, given `[vocab_size]` logits.
+fn reading(logits: &[f32], id: u32) -> Reading {
+    let own = logits[id as usize];
+    let before = |(other, logit): (u32, &f32)| logit.total_cmp(&own).reverse().then(other.cmp(&id)).is_lt();
+    let rank = 1 + (0..).zip(logits).filter(|&each| before(each)).count();
+    Reading { candidate: candidate(logits, id), rank }
+}
+
+/// What turns logits into probabilities.
+struct Softmax {
+    largest: f32,
+    sum: f64,
+}
+
+impl Softmax {
+    fn of(logits: &[f32]) -> Softmax {
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        Softmax { largest, sum: logits.iter().map(|&logit| f64::from(logit - largest).exp()).sum() }
+    }
+
+    fn candidate(&self, id: u32, logit: f32) -> Candidate {
+        Candidate { id, logit, probability: f64::from(logit - self.largest).exp() / self.sum }
+    }
 }

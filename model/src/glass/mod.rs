@@ -11,8 +11,10 @@
 //!   [`compare_in_context`]: the views.
 //! - [`compare_models`] measures the error of quantisation, layer by layer and in the predictions.
 //! - [`next_word`] and [`find_word`] read a word as a token.
-//! - [`Interventions`] change a run, [`Keep`] records values to patch into another.
+//! - [`Interventions`] change a run, [`Keep`] records values to patch into another. A [`Runtime`](crate::Runtime) with
+//!   interventions applies them in every view. [`ablate`] runs the model without each of many parts.
 
+mod ablate;
 mod attention;
 mod attribution;
 mod compare;
@@ -24,6 +26,7 @@ mod keep;
 mod lens;
 mod models;
 mod names;
+mod part;
 mod reference;
 mod spool;
 mod summary;
@@ -33,17 +36,20 @@ mod verify;
 mod view_error;
 mod words;
 
+pub use ablate::{Ablation, Ablations, ablate};
 pub use attention::{AttentionPattern, Edge, EdgeOptions, strongest_edges};
-pub use attribution::{Attribution, Component, Contribution, attribute};
+pub use attribution::{Attribution, Component, Contribution, attribute, attribute_each};
 pub use compare::{Comparison, LogitComparison};
 pub use error::Error;
 pub use glob::{Glob, GlobError};
 pub use in_context::{LayerNeighbors, Neighbor, Similarities, compare_in_context, neighbors_in_context};
+pub(crate) use intervene::Intervened;
 pub use intervene::{Intervention, Interventions, Then};
 pub use keep::{Keep, KeptRows};
-pub use lens::{Candidate, LensLayer, LensOptions, lens, likeliest};
+pub use lens::{Candidate, LensLayer, LensOptions, Reading, candidate, lens, likeliest};
 pub use models::{ModelComparison, compare_models};
 pub use names::{Name, Selection};
+pub use part::{ParsePartError, Part, PartKind};
 pub use reference::Reference;
 pub use summary::Summary;
 pub use trace::{record, summarise};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::part::Part;
 use crate::hooks::HookPoint;
 
 /// An error of the views and the interventions.
@@ -16,6 +17,18 @@ pub enum ViewError {
         index: usize,
         /// The number of items.
         count: usize,
+    },
+    /// The layer has no such head, neuron or expert.
+    NoSuchPart {
+        /// The part.
+        part: Part,
+        /// The number of parts of its kind in a layer.
+        count: usize,
+    },
+    /// An intervention changes a value that comes after the residual stream, which the view reads.
+    AfterStream {
+        /// The point.
+        point: HookPoint,
     },
     /// An attention edge to a later token, which the causal mask excludes.
     FutureKey {
@@ -47,11 +60,20 @@ pub enum ViewError {
 impl fmt::Display for ViewError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ViewError::OutOfRange { what, index, count: 0 } => {
-                write!(f, "{what} {index} is out of range: there are none")
-            }
             ViewError::OutOfRange { what, index, count } => {
-                write!(f, "{what} {index} is out of range: expected 0 to {}", count - 1)
+                write!(f, "there is no {what} {index}: {}", Expected(*count))
+            }
+            ViewError::NoSuchPart { part, count } => {
+                let (kind, layer) = (part.kind().name(), part.layer());
+                let index = part.index().unwrap_or(layer);
+                write!(f, "there is no {kind} {index} in layer {layer}: {}", Expected(*count))
+            }
+            ViewError::AfterStream { point } => {
+                let name = point.name();
+                write!(
+                    f,
+                    "{name} is computed from the residual stream, which this view reads; patching it shows nothing here"
+                )
             }
             ViewError::FutureKey { query, key } => {
                 write!(f, "position {query} cannot attend to the later position {key}")
@@ -77,6 +99,18 @@ impl std::error::Error for ViewError {
 impl From<crate::Error> for ViewError {
     fn from(error: crate::Error) -> ViewError {
         ViewError::Model(error)
+    }
+}
+
+/// The indices of that many items.
+struct Expected(usize);
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("this model has none"),
+            count => write!(f, "expected 0 to {}", count - 1),
+        }
     }
 }
 
