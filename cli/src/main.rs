@@ -11,6 +11,7 @@ mod escape;
 mod exit;
 mod help;
 mod interrupt;
+mod interventions;
 mod model_source;
 mod output;
 mod prompt;

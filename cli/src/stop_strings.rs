@@ -3,7 +3,7 @@
 use crate::exit::Usage;
 
 /// Searches for stop strings in a text that arrives in pieces, and holds back text that may become one.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct StopStrings {
     stops: Vec<String>,
     /// Text not returned yet: it may be the beginning of a stop string.

@@ -1,18 +1,24 @@
 //! `attribute`: how much each part of the model adds to the logit of a token.
 
+use std::collections::HashSet;
+
 use clap::Args;
-use glassbox_model::glass::{self, Attribution, Component, Contribution};
+use glassbox_model::Runtime;
+use glassbox_model::glass::{self, Attribution, Component};
+use glassbox_tokenizer::Tokenizer;
 use serde::Serialize;
 
 use super::predict::{shown, text};
-use super::view::{TokenArgs, ViewArgs};
+use super::view::{TokenArgs, ViewArgs, token_id};
 use crate::args::positive;
 use crate::escape;
+use crate::interventions::InterventionArgs;
 use crate::output::{Out, note};
 
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox attribute \"The capital of France is\"\n\
-\x20 glassbox attribute \"The capital of France is\" --token \" London\" --top 30";
+\x20 glassbox attribute \"The capital of France is\" --token Paris --against London\n\
+\x20 glassbox attribute \"The capital of France is\" --token Paris --without \"head 23.4\"";
 
 /// Show the contribution of each part to the next token's logit
 ///
@@ -20,18 +26,33 @@ const EXAMPLES: &str = "Examples:\n\
 /// attention heads and feed-forward layers (MLPs). With the scale of the final norm held at its value in this run, the
 /// logit of a token is a sum over the same parts. The largest contributions are shown; all of them add up to the logit.
 /// The token is the most likely one, or the one given.
+///
+/// A part may add to every token alike. With --against, the contributions to two logits and their difference are shown:
+/// what speaks for one token rather than the other. With --without, --steer or --patch, the model is changed, and the
+/// contributions are shown before and after: which parts relied on what was changed.
 #[derive(Args, Debug)]
 // The contributions are sums in f32, so the run must use f32 too.
 #[command(after_long_help = EXAMPLES, mut_arg("compute", |compute| compute.default_value("f32")))]
 pub(crate) struct Arguments {
     #[command(flatten)]
     token: TokenArgs,
+    /// Show what speaks for the token rather than for this one: a word, read as in --token
+    #[arg(long, value_name = "TEXT")]
+    against: Option<std::ffi::OsString>,
+    /// The other token as an id
+    #[arg(long, value_name = "ID", conflicts_with = "against")]
+    against_id: Option<u32>,
     /// Number of parts to show
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = positive, conflicts_with = "json")]
     top: usize,
     /// Write one JSON object: ids, token, its logit, the sum, and all contributions (part, layer, head, logit)
+    ///
+    /// With --against, also against (id, token, logit, sum), and in each contribution against and difference. Of a
+    /// changed model: interventions, before and after, each such an object.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    interventions: InterventionArgs,
     #[command(flatten)]
     view: ViewArgs,
 }
@@ -44,7 +65,17 @@ struct Report<'a> {
     token: String,
     logit: f32,
     sum: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against: Option<Against>,
     contributions: Vec<JsonContribution>,
+}
+
+#[derive(Serialize)]
+struct Against {
+    id: u32,
+    token: String,
+    logit: f32,
+    sum: f64,
 }
 
 #[derive(Serialize)]
@@ -55,30 +86,146 @@ struct JsonContribution {
     #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<usize>,
     logit: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    difference: Option<f64>,
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let (source, ids) = arguments.view.open()?;
     let token = arguments.token.id_after(&source, &ids)?;
+    let against = token_id(arguments.against.as_ref(), arguments.against_id, &source, &ids)?;
+    let planned = arguments.interventions.read(&source, Some(&ids))?;
     let tokenizer = source.maybe_tokenizer();
     let model = arguments.view.load(&source)?;
-    let attribution = glass::attribute(&model, &ids, token)?;
+    let first = glass::attribute(&model, &ids, token)?;
+    let other = match against {
+        Some(against) => glass::attribute_each(&model, &ids, &[against])?.pop(),
+        None => None,
+    };
+    let before = Attributed { own: first, other };
+    let after = planned.as_ref().map(|planned| before.again(&planned.apply(&model), &ids)).transpose()?;
     if arguments.json {
-        let contributions = attribution.contributions.iter().map(|&Contribution { part, logit }| {
-            let (part, layer, head) = parts(part);
-            JsonContribution { part, layer, head, logit }
-        });
-        return out.json(&Report {
-            ids: &ids,
-            id: attribution.token,
-            token: text(tokenizer, attribution.token),
-            logit: attribution.logit,
-            sum: attribution.sum(),
-            contributions: contributions.collect(),
-        });
+        return match (&planned, &after) {
+            (Some(planned), Some(after)) => {
+                out.json(&planned.pair(before.report(&ids, tokenizer), after.report(&ids, tokenizer)))
+            }
+            _ => out.json(&before.report(&ids, tokenizer)),
+        };
     }
-    note(format_args!("logit of {} ({})", shown(tokenizer, attribution.token), attribution.token));
-    chart(&attribution, arguments.top, out)
+    let label = |attribution: &Attribution| {
+        format!("{} ({})", shown(tokenizer, attribution.token), attribution.token)
+    };
+    let own = label(&before.own);
+    match &before.other {
+        Some(other) => note(format_args!("logit of {own} minus that of {}", label(other))),
+        None => note(format_args!("logit of {own}")),
+    }
+    let columns = match (&after, &before.other) {
+        (Some(after), _) => {
+            if let Some(planned) = &planned {
+                note(format_args!("after: {}", planned.heading()));
+            }
+            let (before, after) = (before.effective(), after.effective());
+            let change = before.change_to(&after);
+            vec![("before".to_owned(), before), ("after".to_owned(), after), ("change".to_owned(), change)]
+        }
+        (None, Some(other)) => {
+            let name = |attribution: &Attribution| shown(tokenizer, attribution.token);
+            let columns = [(name(&before.own), Column::of(&before.own)), (name(other), Column::of(other))];
+            columns.into_iter().chain([("difference".to_owned(), before.effective())]).collect()
+        }
+        (None, None) => vec![("logit".to_owned(), Column::of(&before.own))],
+    };
+    chart(&columns, arguments.top, out)
+}
+
+/// The attribution of a token, and of the one that it is compared with.
+struct Attributed {
+    own: Attribution,
+    other: Option<Attribution>,
+}
+
+impl Attributed {
+    /// The same tokens in another model.
+    fn again(&self, model: &Runtime, ids: &[u32]) -> anyhow::Result<Attributed> {
+        let tokens: Vec<u32> =
+            std::iter::once(&self.own).chain(&self.other).map(|attribution| attribution.token).collect();
+        let mut each = glass::attribute_each(model, ids, &tokens)?;
+        let other = if self.other.is_some() { each.pop() } else { None };
+        let own = each.pop().ok_or_else(|| anyhow::anyhow!("no token to attribute"))?;
+        Ok(Attributed { own, other })
+    }
+
+    /// The contributions to the token's logit, or to the difference of both logits.
+    fn effective(&self) -> Column {
+        let own = Column::of(&self.own);
+        match &self.other {
+            None => own,
+            Some(other) => Column {
+                shares: self.own.minus(other).iter().map(|share| (share.part, share.logit)).collect(),
+                sum: own.sum - other.sum(),
+                logit: own.logit - f64::from(other.logit),
+            },
+        }
+    }
+
+    fn report<'a>(&self, ids: &'a [u32], tokenizer: Option<&Tokenizer>) -> Report<'a> {
+        let own = &self.own;
+        let other = |i: usize| Some(self.other.as_ref()?.contributions.get(i)?.logit);
+        let contributions = own.contributions.iter().enumerate().map(|(i, share)| {
+            let (part, layer, head) = parts(share.part);
+            let (logit, against) = (share.logit, other(i));
+            let difference = against.map(|against| logit - against);
+            JsonContribution { part, layer, head, logit, against, difference }
+        });
+        let against = self.other.as_ref().map(|other| Against {
+            id: other.token,
+            token: text(tokenizer, other.token),
+            logit: other.logit,
+            sum: other.sum(),
+        });
+        Report {
+            ids,
+            id: own.token,
+            token: text(tokenizer, own.token),
+            logit: own.logit,
+            sum: own.sum(),
+            against,
+            contributions: contributions.collect(),
+        }
+    }
+}
+
+/// A column of the chart: a number for each part, their sum, and the model's own number.
+struct Column {
+    shares: Vec<(Component, f64)>,
+    sum: f64,
+    logit: f64,
+}
+
+impl Column {
+    fn of(attribution: &Attribution) -> Column {
+        let shares = attribution.contributions.iter().map(|share| (share.part, share.logit)).collect();
+        Column { shares, sum: attribution.sum(), logit: f64::from(attribution.logit) }
+    }
+
+    /// The number of a part; 0 for a part that only the other model has.
+    fn share(&self, part: Component) -> f64 {
+        self.shares.iter().find(|(own, _)| *own == part).map_or(0.0, |(_, logit)| *logit)
+    }
+
+    fn change_to(&self, after: &Column) -> Column {
+        let mut seen = HashSet::new();
+        let all = self.shares.iter().chain(&after.shares).map(|(part, _)| *part);
+        let parts: Vec<Component> = all.filter(|part| seen.insert(*part)).collect();
+        Column {
+            shares: parts.into_iter().map(|part| (part, after.share(part) - self.share(part))).collect(),
+            sum: after.sum - self.sum,
+            logit: after.logit - self.logit,
+        }
+    }
 }
 
 /// A part's kind, layer and head.
@@ -90,28 +237,39 @@ fn parts(part: Component) -> (&'static str, Option<usize>, Option<usize>) {
         Component::AttentionBias { layer } => ("attention bias", Some(layer), None),
         Component::Mlp { layer } => ("mlp", Some(layer), None),
         Component::FinalNormBias => ("final norm bias", None, None),
+        Component::Attention { layer } => ("attention", Some(layer), None),
+        Component::Interventions => ("interventions", None, None),
     }
 }
 
-/// Writes a line for each of the `top` largest parts, one for the rest, and one for the sum.
-fn chart(attribution: &Attribution, top: usize, out: &mut Out) -> anyhow::Result<()> {
-    let mut order: Vec<&Contribution> = attribution.contributions.iter().collect();
-    order.sort_by(|a, b| b.logit.abs().total_cmp(&a.logit.abs()));
+/// Writes a line for each of the `top` parts with the largest numbers in the last column, one for the rest, and one for
+/// the sum. Bars show the last column.
+fn chart(columns: &[(String, Column)], top: usize, out: &mut Out) -> anyhow::Result<()> {
+    let Some((_, last)) = columns.last() else { return Ok(()) };
+    let mut order = last.shares.clone();
+    order.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
     let (shown, rest) = order.split_at(top.min(order.len()));
-    let most = shown.first().map_or(0.0, |largest| largest.logit.abs()).max(f64::MIN_POSITIVE);
+    let most = shown.first().map_or(0.0, |(_, largest)| largest.abs()).max(f64::MIN_POSITIVE);
     let name = |part| match parts(part) {
         (kind, None, _) => kind.to_owned(),
         (kind, Some(layer), None) => format!("{kind} {layer}"),
         (kind, Some(layer), Some(head)) => format!("{kind} {layer}.{head}"),
     };
-    let line = |name: &str, logit: f64| format!("{}  {logit:>+10.4}", escape::fit(name, 20));
-    out.line(out.paint(2, &format!("{}  {:>10}", escape::fit("part", 20), "logit")))?;
-    for contribution in shown {
-        let line = line(&name(contribution.part), contribution.logit);
+    let line = |name: &str, number: &dyn Fn(&Column) -> f64| {
+        let numbers = columns.iter().map(|(_, column)| format!("  {:>+10.4}", number(column)));
+        format!("{}{}", escape::fit(name, 20), numbers.collect::<String>())
+    };
+    let titles = columns.iter().map(|(title, _)| {
+        let title = escape::fit(title, escape::width(title).min(10));
+        format!("  {}{title}", " ".repeat(10 - escape::width(&title)))
+    });
+    out.line(out.paint(2, &format!("{}{}", escape::fit("part", 20), titles.collect::<String>())))?;
+    for &(part, own) in shown {
+        let line = line(&name(part), &|column| column.share(part));
         match out.width().map(|width| width.saturating_sub(escape::width(&line) + 3) / 2) {
             Some(half) if half > 0 => {
-                let colour = if contribution.logit < 0.0 { 31 } else { 36 };
-                let bar = signed_bar(contribution.logit / most, half);
+                let colour = if own < 0.0 { 31 } else { 36 };
+                let bar = signed_bar(own / most, half);
                 out.line(format_args!("{line}  {}", out.paint(colour, &bar)))?;
             }
             _ => out.line(line)?,
@@ -119,10 +277,11 @@ fn chart(attribution: &Attribution, top: usize, out: &mut Out) -> anyhow::Result
     }
     if !rest.is_empty() {
         let others = format!("{} others", rest.len());
-        out.line(line(&others, rest.iter().map(|contribution| contribution.logit).sum()))?;
+        let sum = |column: &Column| rest.iter().map(|(part, _)| column.share(*part)).sum();
+        out.line(line(&others, &sum))?;
     }
-    out.line(out.paint(1, &line("sum", attribution.sum())))?;
-    out.line(out.paint(2, &line("logit", f64::from(attribution.logit))))?;
+    out.line(out.paint(1, &line("sum", &|column| column.sum)))?;
+    out.line(out.paint(2, &line("logit", &|column| column.logit)))?;
     Ok(())
 }
 

@@ -6,14 +6,17 @@ mod lines;
 mod request;
 
 use clap::Args;
-use glassbox_sampler::Record;
+use glassbox_model::Runtime;
+use glassbox_sampler::{Record, Sampler};
+use glassbox_tokenizer::Tokenizer;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::predict::shown;
 use crate::args::{ChunkArgs, MachineArgs, ModelArgs, positive};
-use crate::continuation::{End, Event, Limits, continue_text};
+use crate::continuation::{Continuation, End, Event, Limits, continue_text};
 use crate::exit::{Interrupted, Usage};
+use crate::interventions::InterventionArgs;
 use crate::model_source::Source;
 use crate::output::{Out, note};
 use crate::prompt::{PromptArgs, special};
@@ -25,12 +28,15 @@ const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox generate \"The best way to learn computer science is\" -n 64\n\
 \x20 glassbox generate -f story.txt --temp 0 --stop \"THE END\"\n\
 \x20 echo -n \"Once upon a time\" | glassbox generate --json\n\
+\x20 glassbox generate \"Once upon a time\" --temp 0 -n 40 --without \"mlp 3\"\n\
 \x20 glassbox generate --json-lines --batch 8 < prompts.jsonl > results.jsonl";
 
 /// Continue a text
 ///
 /// Only the continuation is written to standard output, token by token; on a terminal a line break follows. Timings go
-/// to standard error. --temp 0 always takes the most likely token; --seed N repeats random choices.
+/// to standard error. --temp 0 always takes the most likely token; --seed N repeats random choices. With --without,
+/// --steer or --patch, the continuations of the model and of the changed one are written, one after the other, with the
+/// same seed.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -51,7 +57,8 @@ pub(crate) struct Arguments {
     /// Recognise special tokens in the prompt (otherwise plain text), and show generated ones in the output
     #[arg(long)]
     special: bool,
-    /// Write one JSON object at the end: prompt_ids, ids, text and stop_reason
+    /// Write one JSON object at the end: prompt_ids, ids, text and stop_reason; of a changed model: interventions,
+    /// before and after, each such an object
     ///
     /// ids are the generated tokens without the end-of-text token. stop_reason is end_of_text, length, stop_string,
     /// context_full or, after Ctrl-C, interrupted.
@@ -63,7 +70,7 @@ pub(crate) struct Arguments {
     /// tokens, stop (a list), seed, temp, top_k, top_p and min_p, as the flags of those names, for this line. The
     /// result is the same as that of a separate run with --json, bit for bit. An invalid line gets {"error": …, "line":
     /// number} instead; the other lines are still answered, and the exit code is 1. Empty lines are skipped.
-    #[arg(long, conflicts_with_all = ["PromptArgs", "json", "explain"])]
+    #[arg(long, conflicts_with_all = ["PromptArgs", "json", "explain", "InterventionArgs"])]
     json_lines: bool,
     /// With --json-lines, number of sequences generated together [default: 8]
     ///
@@ -75,6 +82,8 @@ pub(crate) struct Arguments {
     /// With --json, adds records: one entry per token, complete enough to replay the choice.
     #[arg(long)]
     explain: bool,
+    #[command(flatten)]
+    interventions: InterventionArgs,
     #[command(flatten)]
     sampling: SamplingArgs,
     #[command(flatten)]
@@ -120,48 +129,96 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     if prompt_ids.len() > context {
         anyhow::bail!("the prompt has {} tokens and does not fit a context of {context}", prompt_ids.len());
     }
+    let planned = arguments.interventions.read(&source, Some(&prompt_ids))?;
     let (model, load_time) = source.load(&arguments.machine)?;
 
-    let mut session = model.session(context).with_chunk(arguments.chunk.prompt_chunk);
     sampler.prime(&prompt_ids);
     let ends: &[u32] = if arguments.ignore_eos { &[] } else { &generation.eos_ids };
-    let transcript = Transcript::new(tokenizer, !arguments.special, stops);
-    let limits = Limits { tokens: arguments.tokens, ends };
-    let mut records = Vec::new();
-    let show = |event: Event<'_>| match event {
-        Event::Choice(record) if arguments.json => {
-            records.push(*record);
-            Ok(())
+    let request = Request { arguments, prompt_ids: &prompt_ids, context, ends, tokenizer };
+    let mut generated = Vec::new();
+    let changed = planned.as_ref().map(|planned| planned.apply(&model));
+    for (i, model) in std::iter::once(&model).chain(&changed).enumerate() {
+        if let (Some(planned), false) = (&planned, arguments.json) {
+            let heading = if i == 0 { "before".to_owned() } else { format!("after: {}", planned.heading()) };
+            out.line(out.paint(2, &heading))?;
         }
-        Event::Choice(record) => choice::show(&record, |id| shown(tokenizer, id), out),
-        Event::Text(_) if arguments.json || arguments.explain => Ok(()),
-        Event::Text(text) => out.stream(text),
-    };
-    let explain = arguments.explain;
-    let continuation =
-        continue_text(&mut session, &prompt_ids, &limits, &mut sampler, transcript, explain, show)?;
-    let end = continuation.end;
-
+        let (continuation, records) = request.continue_with(model, sampler.clone(), stops.clone(), out)?;
+        let end = continuation.end;
+        let line_end =
+            planned.is_some() || out.is_terminal() || tokenizer.is_none() || end == End::Interrupted;
+        if arguments.explain && !arguments.json {
+            out.line(&continuation.text)?;
+        } else if line_end && !arguments.json {
+            out.line("")?;
+        }
+        generated.push((continuation, records));
+        if end == End::Interrupted {
+            break;
+        }
+    }
     if arguments.json {
-        let text = if tokenizer.is_some() { &continuation.text } else { "" };
-        let ids = &continuation.ids;
-        out.json(&Report {
-            id: None,
-            prompt_ids: &prompt_ids,
-            ids,
-            text,
-            stop_reason: end.name(),
-            records: explain.then_some(&records),
-        })?;
-    } else if explain {
-        out.line(&continuation.text)?;
-    } else if out.is_terminal() || tokenizer.is_none() || end == End::Interrupted {
-        out.line("")?;
+        let mut reports =
+            generated.iter().map(|(continuation, records)| request.report(continuation, records));
+        match (&planned, reports.next(), reports.next()) {
+            (Some(planned), before, after) => out.json(&planned.pair(before, after))?,
+            (None, report, _) => out.json(&report)?,
+        }
     }
     note(format_args!("load        {:.0} ms", load_time.as_secs_f64() * 1e3));
-    continuation.note_timings();
+    generated.iter().for_each(|(continuation, _)| continuation.note_timings());
     if let Some(seed) = seed {
         note(format_args!("seed        {seed}"));
     }
-    if end == End::Interrupted { Err(Interrupted.into()) } else { Ok(()) }
+    let interrupted = generated.iter().any(|(continuation, _)| continuation.end == End::Interrupted);
+    if interrupted { Err(Interrupted.into()) } else { Ok(()) }
+}
+
+/// A prompt to continue, and how.
+struct Request<'a> {
+    arguments: &'a Arguments,
+    prompt_ids: &'a [u32],
+    context: usize,
+    ends: &'a [u32],
+    tokenizer: Option<&'a Tokenizer>,
+}
+
+impl Request<'_> {
+    /// Continues the prompt; writes the text, or with --explain how each token was chosen, unless --json is given.
+    fn continue_with(
+        &self,
+        model: &Runtime,
+        mut sampler: Sampler,
+        stops: StopStrings,
+        out: &mut Out,
+    ) -> anyhow::Result<(Continuation, Vec<Record>)> {
+        let Request { arguments, tokenizer, .. } = *self;
+        let mut session = model.session(self.context).with_chunk(arguments.chunk.prompt_chunk);
+        let transcript = Transcript::new(tokenizer, !arguments.special, stops);
+        let limits = Limits { tokens: arguments.tokens, ends: self.ends };
+        let mut records = Vec::new();
+        let show = |event: Event<'_>| match event {
+            Event::Choice(record) if arguments.json => {
+                records.push(*record);
+                Ok(())
+            }
+            Event::Choice(record) => choice::show(&record, |id| shown(tokenizer, id), out),
+            Event::Text(_) if arguments.json || arguments.explain => Ok(()),
+            Event::Text(text) => out.stream(text),
+        };
+        let (prompt, explain) = (self.prompt_ids, arguments.explain);
+        let continuation =
+            continue_text(&mut session, prompt, &limits, &mut sampler, transcript, explain, show)?;
+        Ok((continuation, records))
+    }
+
+    fn report<'a>(&'a self, continuation: &'a Continuation, records: &'a [Record]) -> Report<'a> {
+        Report {
+            id: None,
+            prompt_ids: self.prompt_ids,
+            ids: &continuation.ids,
+            text: if self.tokenizer.is_some() { &continuation.text } else { "" },
+            stop_reason: continuation.end.name(),
+            records: self.arguments.explain.then_some(records),
+        }
+    }
 }

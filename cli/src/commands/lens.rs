@@ -1,19 +1,25 @@
 //! `lens`: the logit lens, the prediction after each layer.
 
+use anyhow::bail;
 use clap::Args;
-use glassbox_model::glass::{self, LensLayer, LensOptions};
+use glassbox_model::Runtime;
+use glassbox_model::glass::{self, LensLayer, LensOptions, Reading};
 use glassbox_tokenizer::Tokenizer;
 use serde::Serialize;
 
+use super::lens_token;
 use super::predict::{shown, text};
-use super::view::{ViewArgs, check_layer, texts};
+use super::view::{TokenArgs, ViewArgs, check_layer, position_of_word, texts};
 use crate::args::positive;
 use crate::escape;
+use crate::interventions::InterventionArgs;
 use crate::output::{Out, note};
 
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox lens \"The capital of France is\"\n\
-\x20 glassbox lens \"The capital of France is\" --layer 3 --top 5";
+\x20 glassbox lens \"The capital of France is\" --token Paris --top 3\n\
+\x20 glassbox lens \"The capital of France is\" --position France --layer 3 --top 5\n\
+\x20 glassbox lens \"The capital of France is\" --token Paris --without \"head 23.4\"";
 
 /// Show the model's prediction after each layer (logit lens)
 ///
@@ -21,18 +27,36 @@ const EXAMPLES: &str = "Examples:\n\
 /// last. A column is a token of the prompt, a row is a layer, and a cell is the most likely next token with its
 /// probability. Row 0 is after the first layer; the last row is the model's actual prediction. On a
 /// terminal, only the last tokens that fit are shown.
+///
+/// With --token, the probability of one token and its rank among all tokens of the vocabulary are shown layer by layer,
+/// after the last token of the prompt unless another position is asked for. With --without, --steer or --patch, the
+/// model is changed, and the lens is shown before and after.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    token: TokenArgs,
     /// Only this layer, counted from 0
     #[arg(long, value_name = "LAYER")]
     layer: Option<usize>,
+    /// Only after this token of the prompt: a position, counted from 0, or a word
+    #[arg(long, value_name = "POSITION")]
+    position: Option<String>,
+    /// After every token of the prompt; the default without --token
+    #[arg(long, conflicts_with = "position")]
+    all_positions: bool,
     /// Number of most likely tokens per cell
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
     top: usize,
-    /// Write one JSON object: ids, tokens, and for each layer the candidates (id, token, logit, prob) at each position
+    /// Write one JSON object: ids, tokens, shown (positions), and for each layer the candidates (id, token, logit, prob)
+    /// at each of these positions
+    ///
+    /// With --token, also token (id, token), and for each layer readings (logit, prob, rank) of it at each position. Of
+    /// a changed model: interventions, before and after, each such an object.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    interventions: InterventionArgs,
     #[command(flatten)]
     view: ViewArgs,
 }
@@ -42,13 +66,25 @@ pub(crate) struct Arguments {
 struct Report<'a> {
     ids: &'a [u32],
     tokens: Vec<String>,
+    /// The positions of the prompt that each layer's lists are about.
+    shown: Vec<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<Token>,
     layers: Vec<Layer>,
+}
+
+#[derive(Serialize)]
+struct Token {
+    id: u32,
+    token: String,
 }
 
 #[derive(Serialize)]
 struct Layer {
     layer: usize,
     positions: Vec<Vec<Candidate>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    readings: Vec<JsonReading>,
 }
 
 #[derive(Serialize)]
@@ -57,6 +93,13 @@ struct Candidate {
     token: String,
     logit: f32,
     prob: f64,
+}
+
+#[derive(Serialize)]
+struct JsonReading {
+    logit: f32,
+    prob: f64,
+    rank: usize,
 }
 
 /// Width in columns of a token in a cell, and of the whole cell: token, probability, gap.
@@ -68,37 +111,87 @@ const LABEL: usize = 5;
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let (source, ids) = arguments.view.open()?;
     check_layer(arguments.layer, &source)?;
+    let token = arguments.token.id_after(&source, &ids)?;
+    let last = ids.len().saturating_sub(1);
+    let one = match &arguments.position {
+        Some(text) => Some(match text.parse() {
+            Ok(position) if position <= last => position,
+            Ok(position) => bail!("there is no position {position}: expected 0 to {last}"),
+            Err(_) => position_of_word(&source, text.as_bytes(), &ids)?,
+        }),
+        None => (token.is_some() && !arguments.all_positions).then_some(last),
+    };
+    let planned = arguments.interventions.read(&source, Some(&ids))?;
     let tokenizer = source.maybe_tokenizer();
     let fitting = match out.width() {
         Some(width) if !arguments.json => (width.saturating_sub(LABEL) / CELL).max(1),
         _ => ids.len(),
     };
-    let first = ids.len().saturating_sub(fitting);
+    let positions = match one {
+        Some(position) => position..position + 1,
+        None => ids.len().saturating_sub(fitting)..ids.len(),
+    };
     let model = arguments.view.load(&source)?;
     let options =
-        LensOptions { layer: arguments.layer, positions: Some(first..ids.len()), top: arguments.top };
-    let layers = glass::lens(&model, &ids, &options)?;
+        LensOptions { layer: arguments.layer, positions: Some(positions.clone()), top: arguments.top, token };
+    let lens = |model: &Runtime| glass::lens(model, &ids, &options);
+    let before = lens(&model)?;
+    let after = planned.as_ref().map(|planned| lens(&planned.apply(&model))).transpose()?;
     if arguments.json {
-        let layers = layers.iter().map(|layer| report(layer, tokenizer)).collect();
-        return out.json(&Report { ids: &ids, tokens: texts(tokenizer, &ids), layers });
+        let report = |layers: &[LensLayer]| Report {
+            ids: &ids,
+            tokens: texts(tokenizer, &ids),
+            shown: positions.clone().collect(),
+            token: token.map(|id| Token { id, token: text(tokenizer, id) }),
+            layers: layers.iter().map(|layer| json_layer(layer, tokenizer)).collect(),
+        };
+        return match (&planned, &after) {
+            (Some(planned), Some(after)) => out.json(&planned.pair(report(&before), report(after))),
+            _ => out.json(&report(&before)),
+        };
     }
-    if first > 0 {
-        note(format_args!("showing the last {} of {} tokens; --json has all", ids.len() - first, ids.len()));
+    if one.is_none() && positions.start > 0 {
+        note(format_args!("showing the last {} of {} tokens; --json has all", positions.len(), ids.len()));
     }
-    table(&layers, &ids[first..], tokenizer, out)
+    let changed = planned.as_ref().zip(after.as_deref());
+    if let (Some(id), Some(position)) = (token, one) {
+        let after = shown(tokenizer, ids[position]);
+        note(format_args!("{} ({id}) after {after} (position {position})", shown(tokenizer, id)));
+        if let Some((planned, _)) = changed {
+            note(format_args!("after: {}", planned.heading()));
+        }
+        return lens_token::table(&before, changed.map(|(_, after)| after), tokenizer, out);
+    }
+    if changed.is_some() {
+        out.line(out.paint(2, "before"))?;
+    }
+    table(&before, &ids[positions.clone()], tokenizer, out)?;
+    if let Some((planned, after)) = changed {
+        out.line(out.paint(2, &format!("after: {}", planned.heading())))?;
+        table(after, &ids[positions], tokenizer, out)?;
+    }
+    Ok(())
 }
 
-fn report(layer: &LensLayer, tokenizer: Option<&Tokenizer>) -> Layer {
+fn json_layer(layer: &LensLayer, tokenizer: Option<&Tokenizer>) -> Layer {
     let candidate = |candidate: &glass::Candidate| Candidate {
         id: candidate.id,
         token: text(tokenizer, candidate.id),
         logit: candidate.logit,
         prob: candidate.probability,
     };
+    let reading = |Reading { candidate, rank }: &Reading| JsonReading {
+        logit: candidate.logit,
+        prob: candidate.probability,
+        rank: *rank,
+    };
     let positions = layer.readings.iter().map(|reading| reading.iter().map(candidate).collect());
-    Layer { layer: layer.layer, positions: positions.collect() }
+    let readings = layer.token.iter().map(reading).collect();
+    Layer { layer: layer.layer, positions: positions.collect(), readings }
 }
 
+/// Writes a row for each layer with a cell for each token of `ids`: the token asked for, if there is one, and the most
+/// likely tokens, in a line each.
 fn table(
     layers: &[LensLayer],
     ids: &[u32],
@@ -109,16 +202,24 @@ fn table(
     let heading = format!("{:<LABEL$}{}", "layer", heads.map(|head| format!("  {head}")).collect::<String>());
     out.line(out.paint(2, heading.trim_end()))?;
     for layer in layers {
-        let lines = layer.readings.iter().map(Vec::len).max().unwrap_or(0);
+        let asked = usize::from(!layer.token.is_empty());
+        let lines = asked + layer.readings.iter().map(Vec::len).max().unwrap_or(0);
         for line in 0..lines {
             let label = if line == 0 { layer.layer.to_string() } else { String::new() };
             let mut text = format!("{label:>LABEL$}");
-            for reading in &layer.readings {
-                let cell = reading.get(line).map(|candidate| {
-                    let token = escape::fit(&shown(tokenizer, candidate.id), TOKEN);
-                    (token, format!("{:>3.0} %", candidate.probability * 100.0), candidate.probability)
-                });
-                let (token, share, probability) = cell.unwrap_or((" ".repeat(TOKEN), " ".repeat(5), 0.0));
+            for (i, reading) in layer.readings.iter().enumerate() {
+                let cell = if line < asked {
+                    let Reading { candidate, rank } = layer.token[i];
+                    Some((format!("rank {rank}"), candidate.probability))
+                } else {
+                    let candidate = reading.get(line - asked);
+                    candidate.map(|candidate| (shown(tokenizer, candidate.id), candidate.probability))
+                };
+                let (token, share, probability) = cell
+                    .map(|(name, probability)| {
+                        (escape::fit(&name, TOKEN), format!("{:>3.0} %", probability * 100.0), probability)
+                    })
+                    .unwrap_or((" ".repeat(TOKEN), " ".repeat(5), 0.0));
                 // Confident predictions are highlighted.
                 let token = if probability >= 0.5 { out.paint(36, &token) } else { token };
                 text.push_str(&format!("  {token}{share}"));

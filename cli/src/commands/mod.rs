@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod ablate;
 mod attention;
 mod attribute;
 mod bench;
@@ -13,6 +14,7 @@ mod finetune;
 mod generate;
 mod inspect;
 mod lens;
+mod lens_token;
 mod man;
 mod merge;
 mod neighbors;
@@ -20,6 +22,7 @@ mod neighbors_in_context;
 mod perplexity;
 mod predict;
 mod quantize;
+mod side_by_side;
 mod tokenize;
 mod trace;
 mod train;
@@ -31,6 +34,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::help;
 use crate::output::Out;
+pub(crate) use view::position_of_word;
 
 /// A GPT you can see through.
 ///
@@ -71,6 +75,7 @@ pub(crate) enum Command {
     Lens(lens::Arguments),
     Attention(attention::Arguments),
     Attribute(attribute::Arguments),
+    Ablate(ablate::Arguments),
     Compare(compare::Arguments),
     CompareModels(compare_models::Arguments),
     Perplexity(perplexity::Arguments),
@@ -101,6 +106,7 @@ impl Command {
             Command::Lens(arguments) => lens::run(arguments, out),
             Command::Attention(arguments) => attention::run(arguments, out),
             Command::Attribute(arguments) => attribute::run(arguments, out),
+            Command::Ablate(arguments) => ablate::run(arguments, out),
             Command::Compare(arguments) => compare::run(arguments, out),
             Command::CompareModels(arguments) => compare_models::run(arguments, out),
             Command::Perplexity(arguments) => perplexity::run(arguments, out),

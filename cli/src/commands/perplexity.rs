@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
-use glassbox_model::Session;
+use glassbox_model::{Runtime, Session};
 use glassbox_tokenizer::{EncodeOptions, Special, TemplatePart, Tokenizer};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -13,12 +13,14 @@ use serde::Serialize;
 use super::predict::logsumexp;
 use crate::args::{ChunkArgs, Ids, MachineArgs, ModelArgs};
 use crate::exit::Usage;
+use crate::interventions::InterventionArgs;
 use crate::model_source::Source;
 use crate::output::{Out, note};
 use crate::prompt::{read_file, read_stdin, special};
 
 const EXAMPLES: &str = "Examples:\n\
-\x20 glassbox perplexity -f book.txt -c 512";
+\x20 glassbox perplexity -f book.txt -c 512\n\
+\x20 glassbox perplexity -f book.txt --without \"head 3.1, 3.2\"";
 
 /// Measure how well a model predicts a text (perplexity)
 ///
@@ -26,7 +28,8 @@ const EXAMPLES: &str = "Examples:\n\
 /// if it chose among 20 equally likely ones. As in llama.cpp, the text is split into windows of -c tokens that do not
 /// overlap. Each window is read with an empty context, and only the tokens of its second half are scored, so that each
 /// has at least half a window of context. If the model begins every text with a special token, that token replaces the
-/// first one of each window. An incomplete last window is not used.
+/// first one of each window. An incomplete last window is not used. With --without, --steer or --patch, the perplexities
+/// of the model and of the changed one are written; positions in them are those in each window.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -44,9 +47,12 @@ pub(crate) struct Arguments {
     /// Parse special tokens in the text, which are plain text otherwise
     #[arg(long)]
     special: bool,
-    /// Write one JSON object: perplexity, standard_error, loss, window_losses, tokens, window, windows and scored
+    /// Write one JSON object: perplexity, standard_error, loss, window_losses, tokens, window, windows and scored; of a
+    /// changed model: interventions, before and after, each such an object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    interventions: InterventionArgs,
     #[command(flatten)]
     machine: MachineArgs,
     #[command(flatten)]
@@ -100,32 +106,33 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
             ids.len()
         );
     }
+    let planned = arguments.interventions.read(&source, None)?;
     let (model, _) = source.load(&arguments.machine)?;
-    let mut session = model.session(window).with_chunk(arguments.chunk.prompt_chunk);
+    let changed = planned.as_ref().map(|planned| planned.apply(&model));
+    let models: Vec<&Runtime> = std::iter::once(&model).chain(&changed).collect();
 
     let windows = ids.len() / window;
-    let bar = ProgressBar::new(windows as u64);
+    let bar = ProgressBar::new((models.len() * windows) as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} windows, {eta} left {msg}")?);
-    let mut losses: Vec<f64> = Vec::new();
-    let mut window_losses = Vec::new();
-    for window in ids.chunks_exact_mut(window) {
-        if let Some(first) = first {
-            window[0] = first;
+    let mut reports = Vec::new();
+    for model in models {
+        let mut session = model.session(window).with_chunk(arguments.chunk.prompt_chunk);
+        let mut losses: Vec<f64> = Vec::new();
+        let mut window_losses = Vec::new();
+        for window in ids.chunks_exact_mut(window) {
+            if let Some(first) = first {
+                window[0] = first;
+            }
+            let scores = score(&mut session, window)?;
+            window_losses.push(scores.iter().sum::<f64>() / scores.len() as f64);
+            losses.extend(scores);
+            bar.set_message(format!("({:.4} so far)", mean(&losses).exp()));
+            bar.inc(1);
         }
-        let scores = score(&mut session, window)?;
-        window_losses.push(scores.iter().sum::<f64>() / scores.len() as f64);
-        losses.extend(scores);
-        bar.set_message(format!("({:.4} so far)", mean(&losses).exp()));
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-
-    let loss = mean(&losses);
-    let (perplexity, error) = (loss.exp(), standard_error(&losses).map(|error| error * loss.exp()));
-    if arguments.json {
-        return out.json(&Report {
-            perplexity,
-            standard_error: error,
+        let loss = mean(&losses);
+        reports.push(Report {
+            perplexity: loss.exp(),
+            standard_error: standard_error(&losses).map(|error| error * loss.exp()),
             loss,
             window_losses,
             tokens: ids.len(),
@@ -134,10 +141,27 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
             scored: losses.len(),
         });
     }
-    let scored = losses.len();
-    note(format_args!("{scored} of {} tokens scored, in {windows} windows of {window}", ids.len()));
-    let error = error.map_or(String::new(), |error| format!(" ± {error:.5}"));
-    Ok(out.line(format_args!("{perplexity:.5}{error}"))?)
+    bar.finish_and_clear();
+
+    match (&planned, &reports[..]) {
+        (Some(planned), [before, after]) if arguments.json => return out.json(&planned.pair(before, after)),
+        (_, [report, ..]) if arguments.json => return out.json(report),
+        (_, [report, ..]) => {
+            let scored = report.scored;
+            note(format_args!("{scored} of {} tokens scored, in {windows} windows of {window}", ids.len()));
+        }
+        _ => {}
+    }
+    for (i, report) in reports.iter().enumerate() {
+        let error = report.standard_error.map_or(String::new(), |error| format!(" ± {error:.5}"));
+        let line = format!("{:.5}{error}", report.perplexity);
+        match &planned {
+            Some(planned) if i > 0 => out.line(format_args!("after   {line}  {}", planned.heading()))?,
+            Some(_) => out.line(format_args!("before  {line}"))?,
+            None => out.line(line)?,
+        }
+    }
+    Ok(())
 }
 
 /// The tokens of the text as in llama.cpp, and the token that begins each window, if the model adds one.

@@ -4,21 +4,25 @@ use clap::Args;
 use glassbox_tokenizer::Tokenizer;
 use serde::Serialize;
 
+use super::side_by_side;
 use crate::args::{ChunkArgs, MachineArgs, ModelArgs, positive};
 use crate::escape;
 use crate::exit::Usage;
+use crate::interventions::InterventionArgs;
 use crate::model_source::Source;
 use crate::output::Out;
 use crate::prompt::{PromptArgs, special};
 
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox predict \"The capital of France is\" --top 5\n\
+\x20 glassbox predict \"The capital of France is\" --without \"head 23.4, mlp 29\"\n\
 \x20 glassbox predict --ids 1,2,3 --json --all";
 
 /// Show the most likely next tokens and their probabilities
 ///
 /// One forward pass: the prompt goes in, one logit for each token of the vocabulary comes out, and the softmax of the
-/// logits gives the probabilities.
+/// logits gives the probabilities. With --without, --steer or --patch, the model is changed, and the probabilities
+/// before and after stand side by side.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -32,7 +36,8 @@ pub(crate) struct Arguments {
     /// Temperature: divide the logits by T before the softmax; below 1 sharpens, above 1 flattens
     #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
     temp: f64,
-    /// Write one JSON object: ids, candidates (id, token, logit, prob) and the logsumexp of the logits
+    /// Write one JSON object: ids, candidates (id, token, logit, prob) and the logsumexp of the logits; of a changed
+    /// model: interventions, before and after, each such an object
     #[arg(long)]
     json: bool,
     /// With --json, also write logits: one per token of the vocabulary, without temperature, with exact digits
@@ -41,6 +46,8 @@ pub(crate) struct Arguments {
     /// Parse special tokens in the prompt, which are plain text otherwise
     #[arg(long)]
     special: bool,
+    #[command(flatten)]
+    interventions: InterventionArgs,
     #[command(flatten)]
     machine: MachineArgs,
     #[command(flatten)]
@@ -78,31 +85,57 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     if ids.len() > context {
         anyhow::bail!("the prompt has {} tokens and does not fit a context of {context}", ids.len());
     }
+    let planned = arguments.interventions.read(&source, Some(&ids))?;
     let (model, _) = source.load(&arguments.machine)?;
     let mut session = model.session(context).with_chunk(arguments.chunk.prompt_chunk);
     let logits = session.feed(&ids)?;
+    if let Some(planned) = planned {
+        let mut changed = planned.apply(&model).session(context).with_chunk(arguments.chunk.prompt_chunk);
+        let after = changed.feed(&ids)?;
+        if arguments.json {
+            let [before, after] = [logits, after].map(|logits| report(arguments, &ids, logits, tokenizer));
+            return out.json(&planned.pair(before, after));
+        }
+        let (top, temp) = (arguments.top, arguments.temp);
+        return side_by_side::predictions(&planned, [logits, after], top, temp, tokenizer, out);
+    }
 
+    if arguments.json {
+        return out.json(&report(arguments, &ids, logits, tokenizer));
+    }
     let all_tempered = logsumexp(logits, arguments.temp);
+    let rows = order(logits, arguments.top).into_iter().map(|id| {
+        let logit = logits[id as usize];
+        Row { id, token: shown(tokenizer, id), logit, prob: prob(logit, arguments.temp, all_tempered) }
+    });
+    chart(&rows.collect::<Vec<_>>(), out)
+}
+
+/// The `top` most likely tokens.
+pub(super) fn order(logits: &[f32], top: usize) -> Vec<u32> {
     let mut order: Vec<u32> = (0..logits.len() as u32).collect();
     order.sort_by(|&a, &b| logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b)));
-    order.truncate(arguments.top);
-    if !arguments.json {
-        let rows = order.iter().map(|&id| {
-            let logit = logits[id as usize];
-            Row { id, token: shown(tokenizer, id), logit, prob: prob(logit, arguments.temp, all_tempered) }
-        });
-        return chart(&rows.collect::<Vec<_>>(), out);
-    }
-    let candidates = order.iter().map(|&id| {
+    order.truncate(top);
+    order
+}
+
+fn report<'a>(
+    arguments: &Arguments,
+    ids: &'a [u32],
+    logits: &'a [f32],
+    tokenizer: Option<&Tokenizer>,
+) -> Report<'a> {
+    let all_tempered = logsumexp(logits, arguments.temp);
+    let candidates = order(logits, arguments.top).into_iter().map(|id| {
         let logit = logits[id as usize];
         Candidate { id, token: text(tokenizer, id), logit, prob: prob(logit, arguments.temp, all_tempered) }
     });
-    out.json(&Report {
-        ids: &ids,
+    Report {
+        ids,
         candidates: candidates.collect(),
         logsumexp: logsumexp(logits, 1.0),
         logits: arguments.all.then_some(logits),
-    })
+    }
 }
 
 /// `ln Σ exp(logit / temperature)`, without overflow.
@@ -112,7 +145,8 @@ pub(crate) fn logsumexp(logits: &[f32], temperature: f64) -> f64 {
     largest + sum.ln()
 }
 
-fn prob(logit: f32, temperature: f64, logsumexp: f64) -> f64 {
+/// The probability of a token.
+pub(super) fn prob(logit: f32, temperature: f64, logsumexp: f64) -> f64 {
     (f64::from(logit) / temperature - logsumexp).exp()
 }
 

@@ -98,16 +98,7 @@ impl TokenArgs {
     /// The id of the given token as one that comes after `prompt`; `None` if none is given. A word is read with a space
     /// in front, as inside a text; of a word of several tokens the first is taken. A note says so.
     pub(super) fn id_after(&self, source: &Source, prompt: &[u32]) -> anyhow::Result<Option<u32>> {
-        let id = match (&self.token, self.token_id) {
-            (Some(word), _) => {
-                let tokenizer = source.tokenizer().map_err(by_id)?;
-                word_after(tokenizer, &argument_bytes(word), prompt)?
-            }
-            (None, Some(id)) => id,
-            (None, None) => return Ok(None),
-        };
-        check_token(id, source)?;
-        Ok(Some(id))
+        token_id(self.token.as_ref(), self.token_id, source, prompt)
     }
 
     /// The last position of the given token in `ids`; `None` if none is given. For a word of several tokens it is the
@@ -124,13 +115,26 @@ impl TokenArgs {
     }
 }
 
-/// Checks that a token is in the vocabulary.
-fn check_token(id: u32, source: &Source) -> anyhow::Result<()> {
+/// The token that a word means after `prompt`, or the one with this id; `None` if neither is given.
+pub(super) fn token_id(
+    word: Option<&OsString>,
+    id: Option<u32>,
+    source: &Source,
+    prompt: &[u32],
+) -> anyhow::Result<Option<u32>> {
+    let id = match (word, id) {
+        (Some(word), _) => {
+            let tokenizer = source.tokenizer().map_err(by_id)?;
+            word_after(tokenizer, &argument_bytes(word), prompt)?
+        }
+        (None, Some(id)) => id,
+        (None, None) => return Ok(None),
+    };
     let vocab_size = source.checkpoint.config().vocab_size;
     if id as usize >= vocab_size {
         bail!("token id {id} is outside the vocabulary of {vocab_size} tokens");
     }
-    Ok(())
+    Ok(Some(id))
 }
 
 /// The token that `word` means after `prompt`. A note tells which one, unless it is the word as it is written.
@@ -156,7 +160,7 @@ pub(super) fn word_after(tokenizer: &Tokenizer, word: &[u8], prompt: &[u32]) -> 
 }
 
 /// The position of the last token of the last occurrence of `word` in `ids`.
-pub(super) fn position_of_word(source: &Source, word: &[u8], ids: &[u32]) -> anyhow::Result<usize> {
+pub(crate) fn position_of_word(source: &Source, word: &[u8], ids: &[u32]) -> anyhow::Result<usize> {
     let tokenizer = source.tokenizer().map_err(by_id)?;
     if word.is_empty() {
         return Err(empty_token());

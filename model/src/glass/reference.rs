@@ -33,6 +33,11 @@ impl Reference {
         &self.ids
     }
 
+    /// The file.
+    pub fn file(&self) -> &SafeTensors {
+        &self.file
+    }
+
     /// The path.
     pub fn path(&self) -> &Path {
         self.file.path()
