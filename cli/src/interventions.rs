@@ -37,7 +37,8 @@ pub(crate) struct InterventionArgs {
     /// In full: FILE:NAME[ROW]@LAYER:POSITIONS*FACTOR. FILE is a safetensors file, such as `trace --out` writes. NAME is
     /// one of its tensors; without it, it is the only one, or the trace's blocks.LAYER.resid_pre. Of a tensor with a row
     /// for each token, the last row is used, or ROW. POSITIONS is a word, a position, or a range such as 3..5 or 3..;
-    /// without it, all positions. For the difference of two vectors, steer with both, and factors such as 4 and -4.
+    /// without it, all positions. For the difference of two vectors, steer with both, and factors such as 2 and -2. To make
+    /// a vector: trace "I love you" --names blocks.6.resid_pre --out love.safetensors.
     #[arg(long, value_name = "FILE@LAYER")]
     steer: Vec<String>,
     /// Compare with a run into which values of another run are patched: FILE:NAME, from a file that `trace --out` wrote.
@@ -83,11 +84,11 @@ impl InterventionArgs {
         let mut names = Vec::new();
         let mut list = Vec::new();
         for patch in &self.patch {
-            list.push(files::patch(patch, &places)?);
+            list.push(fitting("patch", patch, files::patch(patch, &places)?, source)?);
             names.push(format!("patched with {patch}"));
         }
         for steer in &self.steer {
-            list.push(files::steer(steer, &places)?);
+            list.push(fitting("steer", steer, files::steer(steer, &places)?, source)?);
             names.push(format!("steered with {steer}"));
         }
         for without in &self.without {
@@ -120,6 +121,12 @@ impl Planned {
     pub(crate) fn pair<T>(&self, before: T, after: T) -> Pair<'_, T> {
         Pair { interventions: &self.names, before, after }
     }
+}
+
+/// Checks the intervention of an option, to name the option in an error.
+fn fitting(option: &str, spec: &str, made: Intervention, source: &Source) -> anyhow::Result<Intervention> {
+    made.check(source.checkpoint.config()).map_err(|error| anyhow!("--{option} {spec:?}: {error}"))?;
+    Ok(made)
 }
 
 /// The items of a list separated by commas. An item of numbers alone has the kind of the one before: `head 3.1, 3.2`.

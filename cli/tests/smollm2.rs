@@ -203,3 +203,22 @@ fn ctrl_c_on_a_terminal_stops_an_answer_and_the_chat_continues() {
     terminal.types("/exit\r");
     assert_eq!(terminal.ends().0, Some(0));
 }
+
+/// The residual stream of *Italy*, put in the place of *France*, makes the answer *Rome*, as `docs/tour.md` says.
+#[test]
+fn a_patched_country_has_another_capital() {
+    let Some((model, _)) = golden() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("italy.safetensors");
+    let file = file.to_str().unwrap();
+    let call = |flags: &[&str]| glassbox([flags, &["-m", &model, "--compute", "f32"]].concat());
+    call(&["trace", "The capital of Italy is", "--names", "blocks.12.resid_pre", "--out", file]).text();
+    let patch = format!("{file}:blocks.12.resid_pre@Italy→France");
+    let report = call(&["predict", "The capital of France is", "--json", "--patch", &patch]).json();
+    let likeliest = |run: &str| report[run]["candidates"][0].clone();
+    assert_eq!(
+        (&likeliest("before")["token"], &likeliest("after")["token"]),
+        (&" Paris".into(), &" Rome".into())
+    );
+    assert!((likeliest("after")["prob"].as_f64().unwrap() - 0.3867).abs() < 1e-3, "{report}");
+}

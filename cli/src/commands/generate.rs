@@ -29,6 +29,7 @@ const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox generate -f story.txt --temp 0 --stop \"THE END\"\n\
 \x20 echo -n \"Once upon a time\" | glassbox generate --json\n\
 \x20 glassbox generate \"Once upon a time\" --temp 0 -n 40 --without \"mlp 3\"\n\
+\x20 glassbox generate \"I think you are\" --steer love.safetensors@6*2 --steer hate.safetensors@6*-2\n\
 \x20 glassbox generate --json-lines --batch 8 < prompts.jsonl > results.jsonl";
 
 /// Continue a text

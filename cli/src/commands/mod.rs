@@ -3,6 +3,7 @@
 mod ablate;
 mod attention;
 mod attribute;
+mod attribute_chart;
 mod bench;
 mod chat;
 mod compare;

@@ -33,7 +33,7 @@ pub(super) struct ViewArgs {
 #[derive(Args, Debug)]
 #[group(multiple = false)]
 pub(super) struct TokenArgs {
-    /// The token as a word: Paris is read with a space in front, as inside a text. Which token was taken is said
+    /// The token as a word: Paris is read with a space in front, as inside a text; a note says which token it is
     #[arg(long, value_name = "TEXT")]
     token: Option<OsString>,
     /// The token as an id

@@ -190,7 +190,11 @@ impl Intervention {
         }
     }
 
-    fn check(&self, config: &Config) -> Result<(), ViewError> {
+    /// Checks the intervention against a configuration.
+    ///
+    /// # Errors
+    /// As [`Interventions::new`].
+    pub fn check(&self, config: &Config) -> Result<(), ViewError> {
         let layer = match self {
             Intervention::Ablate(part) => return part.check(config),
             Intervention::CutEdge { layer, .. } | Intervention::Steer { layer, .. } => Some(*layer),
