@@ -34,7 +34,7 @@ pub(crate) struct InterventionArgs {
     /// Compare with the model steered by a vector: FILE@LAYER*FACTOR adds it to the residual stream before a layer. May
     /// be repeated
     ///
-    /// In full: FILE:NAME[ROW]@LAYER:POSITIONS*FACTOR. FILE is a safetensors file, such as `trace --out` writes. NAME is
+    /// In full: `FILE:NAME[ROW]@LAYER:POSITIONS*FACTOR`. FILE is a safetensors file, such as `trace --out` writes. NAME is
     /// one of its tensors; without it, it is the only one, or the trace's blocks.LAYER.resid_pre. Of a tensor with a row
     /// for each token, the last row is used, or ROW. POSITIONS is a word, a position, or a range such as 3..5 or 3..;
     /// without it, all positions. For the difference of two vectors, steer with both, and factors such as 2 and -2. To make
