@@ -44,7 +44,17 @@ const PURPOSES: [(&str, &[&str]); 6] = [
     ("Generate text", &["generate", "chat", "predict"]),
     (
         "Look inside",
-        &["tokenize", "detokenize", "neighbors", "compare", "lens", "attention", "attribute", "ablate", "trace"],
+        &[
+            "tokenize",
+            "detokenize",
+            "neighbors",
+            "compare",
+            "lens",
+            "attention",
+            "attribute",
+            "ablate",
+            "trace",
+        ],
     ),
     ("Train", &["train", "watch", "finetune", "merge"]),
     ("Model files", &["inspect", "quantize"]),

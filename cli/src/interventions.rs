@@ -41,8 +41,7 @@ pub(crate) struct InterventionArgs {
     /// a vector: trace "I love you" --names blocks.6.resid_pre --out love.safetensors.
     #[arg(long, value_name = "FILE@LAYER")]
     steer: Vec<String>,
-    /// Compare with a run into which values of another run are patched: FILE:NAME, from a file that `trace --out` wrote.
-    /// May be repeated
+    /// Compare with values of another run patched in: FILE:NAME, from a file that `trace --out` wrote. May be repeated
     ///
     /// NAME is a value such as blocks.5.resid_post. All its rows are put in at their own positions. FILE:NAME@3 patches
     /// only position 3, and FILE:NAME@3→4 puts row 3 in at position 4. Positions may be words: FILE:NAME@Italy→France is

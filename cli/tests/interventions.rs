@@ -337,7 +337,7 @@ fn wrong_interventions_are_named() {
 #[test]
 fn options_of_interventions_are_not_among_those_of_the_machine() {
     for command in ["predict", "generate", "lens", "attribute", "perplexity"] {
-        let help = glassbox([command, "-h"]).text();
+        let help = glassbox([command, "--help"]).text();
         let at = |word: &str| help.find(word).unwrap_or_else(|| panic!("{command}: {word}"));
         assert!(at("--without") < at("Machine:") && at("--steer") < at("Machine:"), "{help}");
     }
