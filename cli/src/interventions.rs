@@ -34,18 +34,18 @@ pub(crate) struct InterventionArgs {
     /// Compare with the model steered by a vector: FILE@LAYER*FACTOR adds it to the residual stream before a layer. May
     /// be repeated
     ///
-    /// In full: `FILE:NAME[ROW]@LAYER:POSITIONS*FACTOR`. FILE is a safetensors file, such as `trace --out` writes. NAME is
-    /// one of its tensors; without it, it is the only one, or the trace's blocks.LAYER.resid_pre. Of a tensor with a row
-    /// for each token, the last row is used, or ROW. POSITIONS is a word, a position, or a range such as 3..5 or 3..;
-    /// without it, all positions. For the difference of two vectors, steer with both, and factors such as 2 and -2. To make
-    /// a vector: trace "I love you" --names blocks.6.resid_pre --out love.safetensors.
+    /// In full: `FILE:NAME[ROW]@LAYER:POSITIONS*FACTOR`. FILE is a safetensors file, such as `trace --out` writes. NAME
+    /// is one of its tensors; without it, it is the only one, or the trace's blocks.LAYER.resid_pre. Of a tensor with a
+    /// row for each token, the last row is used, or ROW. POSITIONS is a word, a position, or a range such as 3..5 or
+    /// 3..; without it, all positions. For the difference of two vectors, steer with both, and factors such as 2 and
+    /// -2. To make a vector: trace "I love you" --names blocks.6.resid_pre --out love.safetensors.
     #[arg(long, value_name = "FILE@LAYER")]
     steer: Vec<String>,
     /// Compare with values of another run patched in: FILE:NAME, from a file that `trace --out` wrote. May be repeated
     ///
     /// NAME is a value such as blocks.5.resid_post. All its rows are put in at their own positions. FILE:NAME@3 patches
-    /// only position 3, and FILE:NAME@3→4 puts row 3 in at position 4. Positions may be words: FILE:NAME@Italy→France is
-    /// the row of Italy in the other prompt, and the position of France in this one.
+    /// only position 3, and FILE:NAME@3→4 puts row 3 in at position 4. Positions may be words: FILE:NAME@Italy→France
+    /// is the row of Italy in the other prompt, and the position of France in this one.
     #[arg(long, value_name = "FILE:NAME")]
     patch: Vec<String>,
 }

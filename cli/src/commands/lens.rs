@@ -48,8 +48,8 @@ pub(crate) struct Arguments {
     /// Number of most likely tokens per cell
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
     top: usize,
-    /// Write one JSON object: ids, tokens, shown (positions), and for each layer the candidates (id, token, logit, prob)
-    /// at each of these positions
+    /// Write one JSON object: ids, tokens, shown (positions), and for each layer the candidates (id, token, logit,
+    /// prob) at each of these positions
     ///
     /// With --token, also token (id, token), and for each layer readings (logit, prob, rank) of it at each position. Of
     /// a changed model: interventions, before and after, each such an object.

@@ -28,8 +28,8 @@ const EXAMPLES: &str = "Examples:\n\
 /// if it chose among 20 equally likely ones. As in llama.cpp, the text is split into windows of -c tokens that do not
 /// overlap. Each window is read with an empty context, and only the tokens of its second half are scored, so that each
 /// has at least half a window of context. If the model begins every text with a special token, that token replaces the
-/// first one of each window. An incomplete last window is not used. With --without, --steer or --patch, the perplexities
-/// of the model and of the changed one are written; positions in them are those in each window.
+/// first one of each window. An incomplete last window is not used. With --without, --steer or --patch, the
+/// perplexities of the model and of the changed one are written; positions in them are those in each window.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {

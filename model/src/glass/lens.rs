@@ -69,7 +69,8 @@ const PIECE: usize = 32;
 ///
 /// # Errors
 /// [`ViewError::OutOfRange`] for a layer, position or token; [`ViewError::AfterStream`] if an intervention of the model
-/// changes the final norm or the logits, which the lens computes itself; or errors of [`Session::feed`](crate::Session::feed).
+/// changes the final norm or the logits, which the lens computes itself; or errors of
+/// [`Session::feed`](crate::Session::feed).
 pub fn lens(model: &Runtime, ids: &[u32], options: &LensOptions) -> Result<Vec<LensLayer>, ViewError> {
     let layers = match options.layer {
         Some(layer) => {

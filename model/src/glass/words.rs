@@ -1,7 +1,7 @@
 //! Words as tokens: which token a word means, and where it is in a prompt.
 //!
-//! Inside a text a word's token includes the space before it: `" Paris"` and `"Paris"` are different tokens. Somebody who
-//! asks about *Paris* means the one that would come next.
+//! Inside a text a word's token includes the space before it: `" Paris"` and `"Paris"` are different tokens. Somebody
+//! who asks about *Paris* means the one that would come next.
 
 use std::ops::Range;
 
