@@ -72,8 +72,8 @@ impl Source {
     ) -> anyhow::Result<(Runtime, Duration)> {
         let start = Instant::now();
         let model = self.checkpoint.run_on(kernels.pool(threads)?)?.with_cache_format(kernels.cache.kv);
-        let adapter =
-            self.lora.as_ref().map(|lora| Adapter::load(&model.config, lora, &model.pool)).transpose()?;
+        let adapter = self.lora.as_ref().map(|lora| Adapter::load(&model, lora, &model.pool)).transpose()?;
+        adapter.iter().flat_map(Adapter::warnings).for_each(warn);
         let model = model.with_adapter(adapter.map(Arc::new));
         Ok((model, self.opening + start.elapsed()))
     }

@@ -16,6 +16,7 @@ use crate::norm::Norm;
 use crate::pass::{Layer, Pass};
 use crate::scratch::Scratch;
 use crate::sequences::LayerCaches;
+use crate::spec::{Role, Site};
 
 /// The parameters of an attention layer.
 pub struct Attention {
@@ -45,6 +46,7 @@ impl Layer for Attention {
     const INPUT: HookPoint = HookPoint::Norm1;
     const BEFORE_POST_NORM: HookPoint = HookPoint::AttentionResult;
     const OUTPUT: HookPoint = HookPoint::AttentionOut;
+    const NORMS: [Role; 2] = [Role::AttentionNorm, Role::AttentionPostNorm];
 
     /// Computes `scratch.out` from `scratch.normed`, both `[tokens, d_model]`.
     fn forward<O: Observer>(&self, pass: &mut Pass<'_, '_, O>, scratch: &mut Scratch) {
@@ -55,12 +57,13 @@ impl Layer for Attention {
         let (heads, kv_heads) = ([self.heads.n_heads, head_dim], [self.n_kv_heads, head_dim]);
 
         forward_each(team, adapters, normed, [(&self.q, q), (&self.k, k), (&self.v, v)]);
+        let at = |role| Site { role, ..self.q.site };
         // z serves as scratch until the heads write it.
         if let Some(norm) = &self.q_norm {
-            norm.forward_in_place(team, q, z);
+            adapters.norm_in_place(team, at(Role::QNorm), norm, q, z);
         }
         if let Some(norm) = &self.k_norm {
-            norm.forward_in_place(team, k, z);
+            adapters.norm_in_place(team, at(Role::KNorm), norm, k, z);
         }
         hooks.rows(HookPoint::Q, tokens, heads, q);
         hooks.rows(HookPoint::K, tokens, kv_heads, k);

@@ -62,14 +62,18 @@ impl<L> Branch<L> {
         L: Layer,
     {
         match &self.pre {
-            Some(norm) => norm.forward(pass.team, &scratch.x, &mut scratch.normed),
+            Some(norm) => {
+                let site = pass.site(L::NORMS[0]);
+                pass.adapters.norm(pass.team, site, norm, &scratch.x, &mut scratch.normed);
+            }
             None => scratch.normed.copy_from_slice(&scratch.x),
         }
         pass.see_stream(L::INPUT, &mut scratch.normed);
         self.layer.forward(pass, scratch);
         if let Some(norm) = &self.post {
             pass.see_stream(L::BEFORE_POST_NORM, &mut scratch.out);
-            norm.forward_in_place(pass.team, &mut scratch.out, &mut scratch.normed);
+            let site = pass.site(L::NORMS[1]);
+            pass.adapters.norm_in_place(pass.team, site, norm, &mut scratch.out, &mut scratch.normed);
         }
         pass.see_stream(L::OUTPUT, &mut scratch.out);
     }

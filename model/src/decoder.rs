@@ -15,6 +15,7 @@ use crate::linear::Linear;
 use crate::norm::Norm;
 use crate::pass::Pass;
 use crate::scratch::Scratch;
+use crate::spec::{Role, Site};
 use crate::vocabulary::Vocabulary;
 
 /// Where a forward pass starts.
@@ -81,20 +82,38 @@ impl Decoder {
         }
         pass.hooks.layer = None;
 
-        self.final_norm.forward(pass.team, &scratch.x, &mut scratch.normed);
+        let site = Site::outside(Role::FinalNorm);
+        pass.adapters.norm(pass.team, site, &self.final_norm, &scratch.x, &mut scratch.normed);
         pass.see_stream(HookPoint::FinalNorm, &mut scratch.normed);
     }
 
     /// Starts the residual stream of the tokens `ids` in `scratch.x`.
     fn embed<O: Observer>(&self, pass: &mut Pass<'_, '_, O>, ids: &[u32], scratch: &mut Scratch) {
         // x [tokens, d_model] = embedding (+ position embedding)
-        self.vocabulary.embed(ids, &mut scratch.x);
+        self.vocabulary.embed(&pass.adapters, ids, &mut scratch.x);
         pass.see_stream(HookPoint::Embed, &mut scratch.x);
         if let Some(table) = &self.positions {
-            let rows = scratch.out.chunks_exact_mut(table.inputs());
-            scratch.positions.iter().zip(rows).for_each(|(&position, out)| table.row(position, out));
+            let positions = scratch.positions.iter().copied();
+            pass.adapters.embed(Role::Positions, table, positions, &mut scratch.out);
             pass.see_stream(HookPoint::PositionEmbed, &mut scratch.out);
             ops::add(pass.team, &mut scratch.x, &scratch.out);
+        }
+    }
+
+    /// The norm at a site, if there is one.
+    pub(crate) fn norm(&self, site: Site) -> Option<&Norm> {
+        if site.role == Role::FinalNorm {
+            return Some(&self.final_norm);
+        }
+        let Block { attention, mlp, .. } = self.blocks.get(site.layer?)?;
+        match site.role {
+            Role::AttentionNorm => attention.pre.as_ref(),
+            Role::AttentionPostNorm => attention.post.as_ref(),
+            Role::QNorm => attention.layer.q_norm.as_ref(),
+            Role::KNorm => attention.layer.k_norm.as_ref(),
+            Role::MlpNorm => mlp.pre.as_ref(),
+            Role::MlpPostNorm => mlp.post.as_ref(),
+            _ => None,
         }
     }
 

@@ -50,6 +50,11 @@ impl Fields {
         self.map.contains_key(key)
     }
 
+    /// All keys.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.map.keys().map(String::as_str)
+    }
+
     /// Whether any value is an object.
     pub(crate) fn has_objects(&self) -> bool {
         self.map.values().any(Value::is_object)

@@ -7,6 +7,7 @@
 //! [`glass`] has the views inside.
 #![forbid(unsafe_code)]
 
+mod adapted;
 mod adapter;
 pub mod attention;
 mod batch;

@@ -33,13 +33,42 @@ pub(crate) fn forward_each<const N: usize>(
     team: &Team<'_>,
     adapters: &AdapterRows<'_>,
     x: &[f32],
-    mut layers: [(&Linear, &mut [f32]); N],
+    layers: [(&Linear, &mut [f32]); N],
 ) {
-    ops::matmul_each(team, x, layers.each_mut().map(|(linear, out)| (&linear.weight, &mut **out)));
-    for (linear, out) in layers {
-        if let Some(bias) = &linear.bias {
-            ops::add_row(team, out, bias);
+    let layers = layers.map(|(linear, out)| (linear.site, &linear.weight, linear.bias.as_deref(), out));
+    forward_matrices(team, adapters, x, layers);
+}
+
+/// [`forward_each`] of layers given by site, weight, bias and output.
+pub(crate) fn forward_matrices<'w, const N: usize>(
+    team: &Team<'_>,
+    adapters: &AdapterRows<'w>,
+    x: &[f32],
+    mut layers: [(Site, &'w PackedMatrix, Option<&[f32]>, &mut [f32]); N],
+) {
+    // If all rows have the same adapter, its weight is used at once; otherwise the rows with one of their own follow.
+    let only = adapters.only();
+    for (site, weight, ..) in &mut layers {
+        if let Some(own) = only.and_then(|adapter| adapter.linears.get(site)?.weight.as_ref()) {
+            *weight = own;
         }
-        adapters.add(team, linear.site, x, out);
+    }
+    ops::matmul_each(team, x, layers.each_mut().map(|(_, weight, _, out)| (*weight, &mut **out)));
+    for (site, weight, bias, out) in layers {
+        let (inputs, outputs) = (weight.inputs(), weight.outputs());
+        for (rows, adapter) in adapters.runs(x.len() / inputs.max(1)) {
+            let x = &x[rows.start * inputs..rows.end * inputs];
+            let out = &mut out[rows.start * outputs..rows.end * outputs];
+            match (adapter.and_then(|adapter| adapter.linears.get(&site)), bias) {
+                (Some(change), bias) => {
+                    if let (Some(own), None) = (&change.weight, only) {
+                        ops::matmul(team, x, own, out);
+                    }
+                    change.finish(team, x, bias, out);
+                }
+                (None, Some(bias)) => ops::add_row(team, out, bias),
+                (None, None) => {}
+            }
+        }
     }
 }

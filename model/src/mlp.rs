@@ -11,6 +11,7 @@ use crate::hooks::{HookPoint, Observer};
 use crate::linear::{Linear, forward_each};
 use crate::pass::{Layer, Pass};
 use crate::scratch::Scratch;
+use crate::spec::Role;
 pub use experts::Experts;
 
 /// The parameters of an MLP.
@@ -48,6 +49,7 @@ impl Layer for Mlp {
     const INPUT: HookPoint = HookPoint::Norm2;
     const BEFORE_POST_NORM: HookPoint = HookPoint::MlpResult;
     const OUTPUT: HookPoint = HookPoint::MlpOut;
+    const NORMS: [Role; 2] = [Role::MlpNorm, Role::MlpPostNorm];
 
     /// `scratch.out = mlp(scratch.normed)`, both `[tokens, d_model]`.
     fn forward<O: Observer>(&self, pass: &mut Pass<'_, '_, O>, scratch: &mut Scratch) {

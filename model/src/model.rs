@@ -2,6 +2,7 @@
 
 use glassbox_tensor::Team;
 
+use crate::adapter::AdapterRows;
 use crate::config::Config;
 use crate::decoder::{Decoder, Start};
 use crate::error::Error;
@@ -68,9 +69,9 @@ impl Model {
         };
         self.decoder.forward(&mut pass, start, scratch);
 
-        let Pass { sequences, mut hooks, .. } = pass;
-        let mut unembed = |first_row: usize, x: &[f32], logits: &mut [f32]| {
-            self.vocabulary().unembed(team, x, logits);
+        let Pass { sequences, mut hooks, adapters, .. } = pass;
+        let mut unembed = |first_row: usize, adapters: &AdapterRows<'_>, x: &[f32], logits: &mut [f32]| {
+            self.vocabulary().unembed(team, adapters, x, logits);
             hooks.first_position = first_position + first_row;
             hooks.rows(HookPoint::Logits, x.len() / d_model, [vocab_size, 1], logits);
         };
@@ -79,23 +80,32 @@ impl Model {
             // With a single sequence, or one row per sequence, the rows need not be gathered.
             Wanted::Last(logits) if sequences.0.len() == 1 => {
                 let last = tokens - 1;
-                unembed(last, &scratch.normed[last * d_model..], logits);
+                unembed(last, &adapters.select(&[last]), &scratch.normed[last * d_model..], logits);
             }
-            Wanted::Last(logits) if sequences.0.len() == tokens => unembed(0, &scratch.normed, logits),
+            Wanted::Last(logits) if sequences.0.len() == tokens => {
+                unembed(0, &adapters, &scratch.normed, logits);
+            }
             Wanted::Last(logits) => {
-                let mut last = Vec::with_capacity(sequences.0.len() * d_model);
                 let mut end = 0;
-                for sequence in sequences.0.iter() {
+                let last = sequences.0.iter().map(|sequence| {
                     end += sequence.rows;
-                    last.extend_from_slice(&scratch.normed[(end - 1) * d_model..end * d_model]);
-                }
-                unembed(0, &last, logits);
+                    end - 1
+                });
+                let last: Vec<usize> = last.collect();
+                let x: Vec<f32> = last
+                    .iter()
+                    .flat_map(|row| &scratch.normed[row * d_model..][..d_model])
+                    .copied()
+                    .collect();
+                unembed(0, &adapters.select(&last), &x, logits);
             }
             Wanted::All(each) => {
                 let mut logits = vec![0.0; LOGIT_ROWS.min(tokens) * vocab_size];
                 for (i, x) in scratch.normed.chunks(LOGIT_ROWS * d_model).enumerate() {
-                    let logits = &mut logits[..x.len() / d_model * vocab_size];
-                    unembed(i * LOGIT_ROWS, x, logits);
+                    let rows = x.len() / d_model;
+                    let logits = &mut logits[..rows * vocab_size];
+                    let rows: Vec<usize> = (i * LOGIT_ROWS..i * LOGIT_ROWS + rows).collect();
+                    unembed(i * LOGIT_ROWS, &adapters.select(&rows), x, logits);
                     for (row, logits) in logits.chunks_exact(vocab_size).enumerate() {
                         each(i * LOGIT_ROWS + row, logits);
                     }

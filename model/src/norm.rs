@@ -3,6 +3,7 @@
 use glassbox_tensor::{Team, ops};
 
 /// A norm of vectors with `d` components.
+#[derive(Clone, Debug)]
 pub enum Norm {
     /// RMS norm: `w · x / √(mean(x²) + ε)`.
     ///
@@ -33,13 +34,6 @@ impl Norm {
             Norm::Rms { weight, epsilon } => ops::rms_norm(team, x, weight, *epsilon, out),
             Norm::Layer { weight, bias, epsilon } => ops::layer_norm(team, x, weight, bias, *epsilon, out),
         }
-    }
-
-    /// Applies the norm to every row of `x` in place. `spare` is a scratch buffer at least as long as `x`.
-    pub(crate) fn forward_in_place(&self, team: &Team<'_>, x: &mut [f32], spare: &mut [f32]) {
-        let spare = &mut spare[..x.len()];
-        self.forward(team, x, spare);
-        x.copy_from_slice(spare);
     }
 
     /// Linearises the norm at `x` with its scale held constant: returns the direction `d'` and the number `b` such that

@@ -6,6 +6,7 @@ use crate::adapter::AdapterRows;
 use crate::hooks::{HookPoint, Hooks, Observer};
 use crate::scratch::Scratch;
 use crate::sequences::Sequences;
+use crate::spec::{Role, Site};
 
 /// The state of a forward pass.
 pub(crate) struct Pass<'p, 's, O> {
@@ -20,6 +21,11 @@ pub(crate) struct Pass<'p, 's, O> {
 }
 
 impl<O: Observer> Pass<'_, '_, O> {
+    /// The site of a parameter in the current block, or outside the blocks.
+    pub(crate) fn site(&self, role: Role) -> Site {
+        Site { role, layer: self.hooks.layer, expert: None }
+    }
+
     /// Shows values of shape `[tokens, d_model]` to the observer.
     #[inline(always)]
     pub(crate) fn see_stream(&mut self, point: HookPoint, values: &mut [f32]) {
@@ -36,6 +42,8 @@ pub(crate) trait Layer {
     const BEFORE_POST_NORM: HookPoint;
     /// The branch's output, which is added to the residual stream, `[tokens, d_model]`.
     const OUTPUT: HookPoint;
+    /// The norms before and after the layer.
+    const NORMS: [Role; 2];
 
     /// Computes `scratch.out` from `scratch.normed`, both `[tokens, d_model]`.
     fn forward<O: Observer>(&self, pass: &mut Pass<'_, '_, O>, scratch: &mut Scratch);

@@ -1,6 +1,10 @@
 //! Embedding and unembedding: the vectors of all tokens at the input and the output of the model.
 
-use glassbox_tensor::{PackedMatrix, Team, ops};
+use glassbox_tensor::{PackedMatrix, Team};
+
+use crate::adapter::AdapterRows;
+use crate::linear::forward_matrices;
+use crate::spec::{Role, Site};
 
 /// Embedding and unembedding.
 pub struct Vocabulary {
@@ -13,19 +17,18 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// Writes the embeddings of `ids` to `out`, `[ids.len(), d_model]`.
-    pub fn embed(&self, ids: &[u32], out: &mut [f32]) {
-        for (&id, out) in ids.iter().zip(out.chunks_exact_mut(self.embedding.inputs())) {
-            self.embedding.row(id as usize, out);
-            if self.scale != 1.0 {
-                out.iter_mut().for_each(|x| *x *= self.scale);
-            }
+    /// Writes the embeddings of `ids` to `out`, `[ids.len(), d_model]`, with the rows' adapters.
+    pub(crate) fn embed(&self, adapters: &AdapterRows<'_>, ids: &[u32], out: &mut [f32]) {
+        adapters.embed(Role::Embedding, &self.embedding, ids.iter().map(|&id| id as usize), out);
+        if self.scale != 1.0 {
+            out.iter_mut().for_each(|x| *x *= self.scale);
         }
     }
 
-    /// Computes the logits: `x` is `[rows, d_model]`, `logits` is `[rows, vocab_size]`.
-    pub fn unembed(&self, team: &Team<'_>, x: &[f32], logits: &mut [f32]) {
-        ops::matmul(team, x, self.unembedding(), logits);
+    /// Computes the logits: `x` is `[rows, d_model]`, `logits` is `[rows, vocab_size]`, with the rows' adapters.
+    pub(crate) fn unembed(&self, team: &Team<'_>, adapters: &AdapterRows<'_>, x: &[f32], logits: &mut [f32]) {
+        let site = Site::outside(Role::Unembedding);
+        forward_matrices(team, adapters, x, [(site, self.unembedding(), None, logits)]);
     }
 
     /// The unembedding matrix, `[vocab_size, d_model]`.

@@ -101,7 +101,7 @@ fn adapter(runtime: &Runtime, seed: f32) -> Arc<Adapter> {
     safetensors::write(folder.path().join("adapter_model.safetensors"), &Default::default(), &tensors)
         .unwrap();
     let lora = Lora::open(folder.path()).unwrap();
-    Arc::new(Adapter::load(&runtime.config, &lora, &runtime.pool).unwrap())
+    Arc::new(Adapter::load(runtime, &lora, &runtime.pool).unwrap())
 }
 
 #[test]

@@ -95,26 +95,6 @@ impl Adapters {
         &self.tensors
     }
 
-    /// `W ← W + scale · B · A` for every layer that has an adapter, summed in `f64` and rounded once.
-    pub(crate) fn merge_into(&self, plan: &Plan, parameters: &mut Parameters) {
-        for linear in plan.blocks.iter().flat_map(|block| block.linears()) {
-            let Some(pair) = self.pair(linear) else { continue };
-            let (a, b, shape) = (self.tensors.at(pair.a), self.tensors.at(pair.b), linear.shape);
-            let weight = parameters.at_mut(linear.weight);
-            let mut sums = vec![0.0; shape.inputs];
-            for (output, b) in b.chunks_exact(pair.rank).enumerate() {
-                sums.fill(0.0);
-                for (&b, a) in b.iter().zip(a.chunks_exact(shape.inputs)) {
-                    sums.iter_mut().zip(a).for_each(|(sum, &a)| *sum += f64::from(b) * f64::from(a));
-                }
-                for (input, sum) in sums.iter().enumerate() {
-                    let weight = &mut weight[shape.at(output, input)];
-                    *weight = (f64::from(*weight) + f64::from(pair.scale) * sum) as f32;
-                }
-            }
-        }
-    }
-
     /// The adapter of a layer, if it has one.
     pub(crate) fn pair(&self, linear: &LinearPlan) -> Option<Pair> {
         let [a, b] = self.pairs[linear.weight]?;

@@ -103,12 +103,6 @@ impl Network {
         self.adapters.take()
     }
 
-    /// Merges the adapters into the parameters, `W ← W + scale · B · A`, and removes them.
-    pub fn merge_adapters(&mut self) {
-        let Some(adapters) = self.adapters.take() else { return };
-        adapters.merge_into(&self.plan, &mut self.parameters);
-    }
-
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config

@@ -8,7 +8,7 @@ use glassbox_train::finetune;
 use crate::args::ModelArgs;
 use crate::exit::Usage;
 use crate::model_source::Source;
-use crate::output::Out;
+use crate::output::{Out, warn};
 
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox merge -m smollm2.gguf --lora runs/polite --out polite\n\
@@ -35,6 +35,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     if arguments.out.join("config.json").exists() {
         anyhow::bail!("{}: this folder already contains a checkpoint", arguments.out.display());
     }
-    finetune::merge(&source.checkpoint, lora, &arguments.out)?;
+    let warnings = finetune::merge(&source.checkpoint, lora, &arguments.out)?;
+    warnings.iter().for_each(warn);
     Ok(out.line(arguments.out.display())?)
 }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use anyhow::bail;
 use clap::Args;
 use glassbox_model::glass::next_word;
+use glassbox_model::spec::Role;
 use glassbox_tensor::ops;
 use glassbox_tokenizer::Tokenizer;
 use serde::Serialize;
@@ -117,7 +118,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let tokenizer = source.maybe_tokenizer();
     let (model, _) = source.load(&arguments.machine)?;
 
-    let embedding = &model.vocabulary().embedding;
+    let adapted = model.adapted_vocabulary(Role::Embedding)?;
+    let embedding = adapted.as_ref().unwrap_or(&model.vocabulary().embedding);
     let mut vector = vec![0.0; embedding.inputs()];
     let lengths: Vec<f64> = (0..vocab_size).map(|row| length(embedding, row, &mut vector)).collect();
     embedding.row(id as usize, &mut vector);

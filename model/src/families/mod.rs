@@ -132,6 +132,12 @@ pub fn hf_names(config: &Config) -> &'static Names {
     &of(config).hf
 }
 
+/// All of Hugging Face's naming schemes for a configuration, the usual one first.
+pub(crate) fn all_hf_names(config: &Config) -> impl Iterator<Item = &'static Names> {
+    let family = of(config);
+    std::iter::once(&family.hf).chain(family.hf_others)
+}
+
 /// Reads a model's `config.json`.
 pub(crate) fn from_hf(fields: &Fields) -> Result<Config, Error> {
     let name = fields.text("model_type")?;

@@ -4,13 +4,15 @@
 //! norm held constant, a logit is a dot product with that sum, so it is a sum of contributions too. Elhage et al., "A
 //! mathematical framework for transformer circuits" (2021).
 
+use glassbox_tensor::PackedMatrix;
+
 use super::keep::Keep;
 use super::lens::likeliest;
 use super::view_error::{ViewError, check};
 use crate::hooks::HookPoint;
-use crate::linear::Linear;
 use crate::norm::Norm;
 use crate::runtime::Runtime;
+use crate::spec::{Role, Site};
 
 /// A component of the model that adds to the residual stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,7 +105,7 @@ impl Attribution {
 /// norm or the logits; or errors of [`Session::feed`](crate::Session::feed).
 pub fn attribute(model: &Runtime, ids: &[u32], token: Option<u32>) -> Result<Attribution, ViewError> {
     let run = Run::of(model, ids, token.as_slice())?;
-    Ok(run.attribute(token.unwrap_or_else(|| run.likeliest())))
+    run.attribute(token.unwrap_or_else(|| run.likeliest()))
 }
 
 /// As [`attribute`], for several tokens after one run.
@@ -112,7 +114,7 @@ pub fn attribute(model: &Runtime, ids: &[u32], token: Option<u32>) -> Result<Att
 /// As [`attribute`].
 pub fn attribute_each(model: &Runtime, ids: &[u32], tokens: &[u32]) -> Result<Vec<Attribution>, ViewError> {
     let run = Run::of(model, ids, tokens)?;
-    Ok(tokens.iter().map(|&token| run.attribute(token)).collect())
+    tokens.iter().map(|&token| run.attribute(token)).collect()
 }
 
 /// The values at the last position of a run.
@@ -159,12 +161,14 @@ impl Run<'_> {
         interventions.is_some_and(|list| points.iter().any(|&point| list.touch(point, Some(layer))))
     }
 
-    fn attribute(&self, token: u32) -> Attribution {
+    fn attribute(&self, token: u32) -> Result<Attribution, ViewError> {
         let config = &self.model.config;
         let mut unembedding = vec![0.0; config.d_model];
-        self.model.vocabulary().unembedding().row(token as usize, &mut unembedding);
+        let adapted = self.model.adapted_vocabulary(Role::Unembedding)?;
+        let matrix = adapted.as_ref().unwrap_or(self.model.vocabulary().unembedding());
+        matrix.row(token as usize, &mut unembedding);
         let unembedding: Vec<f64> = unembedding.into_iter().map(f64::from).collect();
-        let final_norm = &self.model.decoder.final_norm;
+        let final_norm = self.model.adapted_final_norm();
         let stream = self.vector(HookPoint::ResidPost, config.n_layers.checked_sub(1));
         let (direction, final_bias) = final_norm.linearised(stream, &unembedding);
 
@@ -180,7 +184,7 @@ impl Run<'_> {
                 let out = self.vector(HookPoint::AttentionOut, Some(layer));
                 add(Component::Attention { layer }, dot(&direction, out));
             } else {
-                self.heads(layer, &direction, &mut add);
+                self.heads(layer, &direction, &mut add)?;
             }
             let mlp = self.vector(HookPoint::MlpOut, Some(layer));
             add(Component::Mlp { layer }, dot(&direction, mlp));
@@ -194,39 +198,50 @@ impl Run<'_> {
             let logit = dot(&direction, stream) + final_bias - rest;
             contributions.push(Contribution { part: Component::Interventions, logit });
         }
-        Attribution { token, logit: self.logits[token as usize], contributions }
+        Ok(Attribution { token, logit: self.logits[token as usize], contributions })
     }
 
     /// Adds the contributions of the heads of a layer, and of the biases after them.
-    fn heads(&self, layer: usize, direction: &[f64], add: &mut impl FnMut(Component, f64)) {
+    fn heads(
+        &self,
+        layer: usize,
+        direction: &[f64],
+        add: &mut impl FnMut(Component, f64),
+    ) -> Result<(), ViewError> {
         let attention = &self.model.decoder.blocks[layer].attention;
         // The direction after attention's output projection: back through the post norm, if there is one.
         let (direction_out, norm_bias) = match &attention.post {
-            Some(norm) => norm.linearised(self.vector(HookPoint::AttentionResult, Some(layer)), direction),
+            Some(norm) => {
+                let norm = self.model.adapted_norm(Site::inside(Role::AttentionPostNorm, layer), norm);
+                norm.linearised(self.vector(HookPoint::AttentionResult, Some(layer)), direction)
+            }
             None => (direction.to_vec(), 0.0),
         };
         let projection = &attention.layer.out;
-        let by_head = through(projection, &direction_out);
+        let weight = self.model.adapted_weight(projection.site, &projection.weight)?;
+        let by_head = through(weight.as_ref().unwrap_or(&projection.weight), &direction_out);
         let head_dim = self.model.config.head_dim;
         let z = self.vector(HookPoint::Z, Some(layer));
         let heads = by_head.chunks_exact(head_dim).zip(z.chunks_exact(head_dim));
         for (head, (by_head, z)) in heads.enumerate() {
             add(Component::Head { layer, head }, dot(by_head, z));
         }
-        if projection.bias.is_some() || matches!(attention.post, Some(Norm::Layer { .. })) {
-            let bias = projection.bias.as_ref().map_or(0.0, |bias| dot(&direction_out, bias));
+        let own_bias = self.model.adapted_bias(projection);
+        if own_bias.is_some() || matches!(attention.post, Some(Norm::Layer { .. })) {
+            let bias = own_bias.map_or(0.0, |bias| dot(&direction_out, bias));
             add(Component::AttentionBias { layer }, bias + norm_bias);
         }
+        Ok(())
     }
 }
 
-/// Maps a direction in the outputs of `projection` to its inputs: `Wᵀ · direction`.
-fn through(projection: &Linear, direction: &[f64]) -> Vec<f64> {
-    let mut inputs = vec![0.0; projection.weight.inputs()];
+/// Maps a direction in the outputs of a linear layer to its inputs: `Wᵀ · direction`.
+fn through(weight: &PackedMatrix, direction: &[f64]) -> Vec<f64> {
+    let mut inputs = vec![0.0; weight.inputs()];
     let mut row = vec![0.0; inputs.len()];
     for (output, direction) in direction.iter().enumerate() {
-        projection.weight.row(output, &mut row);
-        inputs.iter_mut().zip(&row).for_each(|(sum, &weight)| *sum += direction * f64::from(weight));
+        weight.row(output, &mut row);
+        inputs.iter_mut().zip(&row).for_each(|(sum, &x)| *sum += direction * f64::from(x));
     }
     inputs
 }

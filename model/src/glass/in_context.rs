@@ -10,6 +10,7 @@ use super::top_k::most;
 use super::view_error::{ViewError, check};
 use crate::hooks::HookPoint;
 use crate::runtime::Runtime;
+use crate::spec::Role;
 
 /// The vocabulary directions nearest to a token's vector after one layer.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,12 +50,12 @@ pub fn neighbors_in_context(
     let (d_model, vocab_size) = (model.config.d_model, model.config.vocab_size);
     let x = &streams[(layers.start + 1) * d_model..(layers.end + 1) * d_model];
 
-    let vocabulary = model.vocabulary();
-    let directions = vocabulary.unembedding.as_ref().unwrap_or(&vocabulary.embedding);
+    let changed = model.adapted_vocabulary(Role::Unembedding)?;
+    let directions = changed.as_ref().unwrap_or(model.vocabulary().unembedding());
     let mut normed = vec![0.0; x.len()];
     let mut dots = vec![0.0; layers.len() * vocab_size];
     model.pool.enter(|team| {
-        model.decoder.final_norm.forward(team, x, &mut normed);
+        model.adapted_final_norm().forward(team, x, &mut normed);
         ops::matmul(team, &normed, directions, &mut dots);
     });
     let mut row = vec![0.0; d_model];

@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::keep::Keep;
 use super::top_k::most;
 use super::view_error::{ViewError, check};
+use crate::adapter::AdapterRows;
 use crate::hooks::HookPoint;
 use crate::runtime::Runtime;
 
@@ -122,8 +123,9 @@ fn unembed(model: &Runtime, x: &[f32]) -> Vec<f32> {
     let mut normed = vec![0.0; x.len()];
     let mut logits = vec![0.0; x.len() / d_model * vocab_size];
     model.pool.enter(|team| {
-        model.decoder.final_norm.forward(team, x, &mut normed);
-        model.vocabulary().unembed(team, &normed, &mut logits);
+        model.adapted_final_norm().forward(team, x, &mut normed);
+        let adapters = AdapterRows::one(x.len() / d_model, model.adapter.as_deref());
+        model.vocabulary().unembed(team, &adapters, &normed, &mut logits);
     });
     logits
 }

@@ -26,6 +26,7 @@ use crate::spec::{self, Parameter};
 pub(crate) use assemble::{Assembled, AssembledRows, assemble};
 use container::Container;
 use stored::Stored;
+pub(crate) use stored::vocabulary_matrix;
 
 /// A named tensor: name, shape, values in row-major order.
 pub type Named = (String, Vec<usize>, Vec<f32>);

@@ -6,11 +6,12 @@
 
 mod adapter_files;
 mod chats;
+mod merge;
 mod sequences;
 
 use std::path::{Path, PathBuf};
 
-use glassbox_model::{Checkpoint, Lora};
+use glassbox_model::Checkpoint;
 use glassbox_tensor::Pool;
 use glassbox_tokenizer::Tokenizer;
 use serde::Serialize;
@@ -22,6 +23,7 @@ use crate::run::{Losses, Monitor, Outcome, Row, draw_losses};
 use crate::run_error::RunError;
 use crate::{AdamW, AdamWConfig, LoraConfig, Network, Schedule, Tensors, clip_by_global_norm};
 
+pub use merge::merge;
 pub use sequences::{TrainingSequence, read_sequences};
 
 /// The settings of a fine-tuning.
@@ -261,8 +263,10 @@ impl FineTuning {
             return adapter_files::write(&self.folder, &self.base, &self.network, settings);
         }
         let chat_template = self.chat_template.as_deref();
-        let description = Description { tokenizer: &self.tokenizer, chat_template, eos_ids: &self.eos_ids };
-        export::write_directory(&self.folder, &self.network, &description)
+        let description =
+            Description { tokenizer: Some(&self.tokenizer), chat_template, eos_ids: &self.eos_ids };
+        let parameters = self.network.parameters().named("")?;
+        export::write_directory(&self.folder, self.network.config(), parameters, &description)
     }
 }
 
@@ -289,37 +293,4 @@ fn check_trainable(checkpoint: &Checkpoint, settings: &Settings) -> Result<(), R
 fn network(checkpoint: &Checkpoint) -> Result<Network, RunError> {
     let config = checkpoint.config().clone();
     Network::from_named(config, checkpoint.parameters()?).map_err(RunError::Train)
-}
-
-/// Writes a checkpoint with adapters merged into its weights, as a Hugging Face directory in f32.
-///
-/// # Errors
-/// [`RunError`] if either cannot be read, they do not fit together, or the folder cannot be written.
-pub fn merge(checkpoint: &Checkpoint, lora: &Lora, folder: &Path) -> Result<(), RunError> {
-    if !export::can_export(checkpoint.config()) {
-        let problem = "a merged copy cannot be written, since config.json cannot express it".into();
-        return Err(RunError::Broken { path: checkpoint.path().into(), problem });
-    }
-    let mismatch =
-        |source: crate::Error| RunError::Broken { path: lora.path().into(), problem: source.to_string() };
-    let mut network = network(checkpoint)?;
-    let named = lora.named()?;
-    let target = |name: &str| Some(name.rsplit_once(".lora_A.")?.0.rsplit('.').next()?.to_owned());
-    let mut targets: Vec<String> = named.iter().filter_map(|(name, ..)| target(name)).collect();
-    targets.sort_unstable();
-    targets.dedup();
-    let alpha = lora.scale() * lora.rank() as f64;
-    network.add_adapters(LoraConfig { rank: lora.rank(), alpha, targets }, 0).map_err(mismatch)?;
-    let tensors = Tensors::from_named(network.trained().layout().clone(), named).map_err(mismatch)?;
-    network.trained_mut().values_mut().copy_from_slice(tensors.values());
-    network.merge_adapters();
-    let tokenizer = checkpoint.tokenizer()?;
-    let template = checkpoint.chat_template()?;
-    let Some(tokenizer) = tokenizer else {
-        let problem = "the checkpoint has no tokenizer to write with the merged weights".into();
-        return Err(RunError::Broken { path: checkpoint.path().into(), problem });
-    };
-    let chat_template = template.as_ref().map(|template| template.source());
-    let eos_ids = &checkpoint.generation().eos_ids;
-    export::write_directory(folder, &network, &Description { tokenizer: &tokenizer, chat_template, eos_ids })
 }

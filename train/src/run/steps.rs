@@ -118,8 +118,9 @@ pub(super) fn train(run: &mut Run, pool: &Pool, monitor: &mut dyn Monitor) -> Re
 
 fn write_model(run: &Run, folder: &Path) -> Result<(), RunError> {
     let eos_ids = &run.tokenizer.eos_id().into_iter().collect::<Vec<_>>();
-    let description = Description { tokenizer: &run.tokenizer, chat_template: None, eos_ids };
-    export::write_directory(folder, &run.network, &description)
+    let description = Description { tokenizer: Some(&run.tokenizer), chat_template: None, eos_ids };
+    let parameters = run.network.parameters().named("")?;
+    export::write_directory(folder, run.network.config(), parameters, &description)
 }
 
 /// The gradient of the step's examples, accumulated over micro-batches; returns their mean loss.
