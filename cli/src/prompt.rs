@@ -1,13 +1,12 @@
 //! The prompt: its source, and its conversion to token ids.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use glassbox_tokenizer::{EncodeOptions, Special};
+use glassbox_tokenizer::{EncodeOptions, Special, text_file};
 
 use crate::args::{Ids, argument_bytes};
 use crate::exit::Usage;
@@ -24,7 +23,7 @@ pub(crate) struct PromptArgs {
     /// Prompt that may begin with a dash
     #[arg(short, long, value_name = "PROMPT", allow_hyphen_values = true, hide_short_help = true)]
     prompt: Option<OsString>,
-    /// Read the prompt from a file, byte for byte
+    /// Read the prompt from a file, byte for byte; a byte order mark at its head is no part of it
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Prompt as token ids, such as 1,2,3; no special tokens are added
@@ -89,7 +88,7 @@ pub(crate) fn special(parse: bool) -> Special {
 }
 
 pub(crate) fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
-    fs::read(path).with_context(|| format!("reading {}", path.display()))
+    text_file::read(path).with_context(|| format!("reading {}", path.display()))
 }
 
 /// All of standard input. If that is a terminal, an error with the message `hint`: waiting for input was not intended.
@@ -100,5 +99,5 @@ pub(crate) fn read_stdin(hint: &str) -> anyhow::Result<Vec<u8>> {
     }
     let mut bytes = Vec::new();
     stdin.read_to_end(&mut bytes).context("reading standard input")?;
-    Ok(bytes)
+    Ok(text_file::without_mark(&bytes).to_vec())
 }

@@ -20,28 +20,33 @@
 //! Templates may use all of Jinja that minijinja supports, with loop controls, `namespace` and slices; Python's methods
 //! of strings and dicts; `raise_exception`, `strftime_now`, and `tojson` in Python's format; `bos_token`, `eos_token`
 //! and the tokenizer's other special tokens; `messages`, `tools`, `documents` and the caller's variables. `{%
-//! generation %}`, which marks the assistant's messages for training, has no effect.
+//! generation %}` marks the assistant's messages for training ([`ChatTemplate::render_generations`]); the text is as
+//! without it.
 //!
 //! A template is an untrusted program. Its steps and output bytes count against a budget that grows with the
 //! conversation, and its run time is limited to a few seconds. It cannot read files.
 
 mod budget;
 mod choose;
+mod conversation;
 mod error;
 mod methods;
 mod python;
 mod source;
 mod time;
 
+use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Rest, Value, ValueKind};
+use minijinja::value::{Kwargs, Rest};
 use minijinja::{AutoEscape, Environment, Error as JinjaError, ErrorKind, State};
 use serde::{Deserialize, Serialize};
 
 pub use choose::SpecialTokens;
+pub use conversation::{Conversation, field, fields};
 pub use error::Error;
+pub use minijinja::value::{Value, ValueKind};
 
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +125,8 @@ impl ChatInput {
 pub struct ChatTemplate {
     name: String,
     source: String,
+    /// As given.
+    original: String,
     tokens: SpecialTokens,
     environment: Environment<'static>,
     seconds: Option<i64>,
@@ -132,11 +139,13 @@ impl ChatTemplate {
             let limit = budget::LONGEST;
             return Err(Error::TooLong { template: name.to_owned(), bytes: source.len(), limit });
         }
+        let original = source.to_owned();
         let source = source::prepare(source);
         let environment = environment()?;
         let template = ChatTemplate {
             name: name.to_owned(),
             source,
+            original,
             tokens,
             environment: environment.clone(),
             seconds: None,
@@ -164,12 +173,46 @@ impl ChatTemplate {
 
     /// Renders messages and variables.
     pub fn render_input(&self, input: &ChatInput) -> Result<String, Error> {
+        self.render_source(self.source.clone(), input)
+    }
+
+    /// Whether the template marks what the assistant generates, with `{% generation %}`.
+    pub fn marks_generations(&self) -> bool {
+        source::marked(&self.original).is_some()
+    }
+
+    /// As [`ChatTemplate::render_input`], with the byte ranges that the template marks as generated, in order.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render_input`]; [`Error::Json`] if the text contains one of the two characters that mark the
+    /// ranges on the way, which stand for no text in Unicode.
+    pub fn render_generations(&self, input: &ChatInput) -> Result<(String, Vec<Range<usize>>), Error> {
+        let text = self.render_input(input)?;
+        let Some(marked) = source::marked(&self.original) else { return Ok((text, Vec::new())) };
+        if text.contains(source::MARKS) {
+            let message = "the text contains U+10FFFE or U+10FFFF".to_owned();
+            return Err(Error::Json { name: "messages".to_owned(), message });
+        }
+        let marked = self.render_source(marked, input)?;
+        Ok((text, source::ranges(&marked)))
+    }
+
+    /// Whether the template's source has this name, as a word.
+    pub fn mentions(&self, name: &str) -> bool {
+        let word = |c: char| c.is_alphanumeric() || c == '_';
+        self.original.match_indices(name).any(|(at, _)| {
+            let before = self.original[..at].chars().next_back();
+            !before.is_some_and(word) && !self.original[at + name.len()..].starts_with(word)
+        })
+    }
+
+    fn render_source(&self, source: String, input: &ChatInput) -> Result<String, Error> {
         let mut environment = self.environment.clone();
         let fuel = budget::fuel(self.source.len(), input.bytes);
         environment.set_fuel(Some(fuel));
         let seconds = self.seconds.unwrap_or_else(now);
         environment.add_function("strftime_now", move |format: &str| time::strftime(format, seconds));
-        let (name, source, tokens) = (self.name.clone(), self.source.clone(), self.tokens.clone());
+        let (name, tokens) = (self.name.clone(), self.tokens.clone());
         let variables = input.variables.clone();
         let work = move || {
             let tokens = tokens.iter().map(|(name, token)| (name.to_owned(), Value::from(token)));
@@ -191,6 +234,11 @@ impl ChatTemplate {
     /// The source, with `\n` line ends, and with plain blocks in place of `{% generation %}`.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The source as it was given.
+    pub fn original(&self) -> &str {
+        &self.original
     }
 
     /// The special tokens available to the template.
@@ -218,6 +266,7 @@ fn environment() -> Result<Environment<'static>, Error> {
         let raised = error::Raised(message.to_string());
         Err(JinjaError::new(ErrorKind::InvalidOperation, "raised by the template").with_source(raised))
     });
+    environment.add_filter(source::MARK, |text: &str| source::mark(text));
     environment.add_filter("tojson", tojson);
     environment.add_filter("string", |state: &State, value: Value| -> Result<Value, JinjaError> {
         if value.as_str().is_some() { Ok(value) } else { Ok(python::text(state, &value)?.into()) }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use glassbox_tokenizer::text_file;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
@@ -159,7 +160,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
     if size > MAX_BYTES {
         return Err(io(std::io::Error::other(format!("expected at most {MAX_BYTES} bytes, found {size}"))));
     }
-    std::fs::read_to_string(path).map_err(io)
+    text_file::read_to_string(path).map_err(io)
 }
 
 /// A value as JSON, truncated to a line.

@@ -125,6 +125,7 @@ pub mod byte_alphabet;
 pub mod merge;
 pub mod patterns;
 pub mod pretokenize;
+pub mod text_file;
 pub mod unicode;
 
 mod added_tokens;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use glassbox_model::quantize::{Mix, Quantization};
-use glassbox_tokenizer::Tokenizer;
+use glassbox_tokenizer::{Tokenizer, text_file};
 use glassbox_train::recipe::PRESETS;
 use glassbox_train::run::{Outcome, Run};
 use glassbox_train::{DataError, Recipe};
@@ -142,7 +142,7 @@ fn recipe(arguments: &Arguments) -> anyhow::Result<Option<Recipe>> {
     if let Some(path) = &arguments.config {
         let name = path.display().to_string();
         let text =
-            std::fs::read_to_string(path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+            text_file::read_to_string(path).map_err(|source| DataError::Read { path: path.clone(), source })?;
         return Ok(Some(Recipe::parse(&name, &text)?));
     }
     Ok(arguments.preset.as_deref().and_then(Recipe::preset))

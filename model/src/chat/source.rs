@@ -21,6 +21,52 @@ pub(super) fn prepare(source: &str) -> String {
     source
 }
 
+/// The two characters that mark the start and end of a generation block in its output. They are no characters of Unicode.
+pub(super) const MARKS: [char; 2] = ['\u{10fffe}', '\u{10ffff}'];
+
+/// The filter that puts the marks around its text.
+pub(super) const MARK: &str = "_mark_generation";
+
+/// The text between the marks.
+pub(super) fn mark(text: &str) -> String {
+    format!("{}{text}{}", MARKS[0], MARKS[1])
+}
+
+/// The source with each generation block as a plain block whose output is between [`MARKS`]; `None` if there is none.
+///
+/// Only block tags are inserted, at the inner sides of the tags, so that white space is removed as without them.
+pub(super) fn marked(source: &str) -> Option<String> {
+    let mut marked = source.replace("\r\n", "\n").replace('\r', "\n");
+    let mut found = false;
+    for tag in block_tags(&marked).into_iter().rev() {
+        let name = tag_name(&marked[tag.clone()]);
+        let replacement = match name {
+            "generation" => format!("filter {MARK} %}}{{% with"),
+            "endgeneration" => "endwith %}{% endfilter".to_owned(),
+            _ => continue,
+        };
+        found = true;
+        let replaced = marked[tag.clone()].replace(name, &replacement);
+        marked.replace_range(tag, &replaced);
+    }
+    found.then_some(marked)
+}
+
+/// The ranges between the marks in an output, counted without the marks. A mark without its partner is ignored.
+pub(super) fn ranges(marked: &str) -> Vec<std::ops::Range<usize>> {
+    let (mut ranges, mut start, mut len) = (Vec::new(), None, 0);
+    for c in marked.chars() {
+        if c == MARKS[0] {
+            start = Some(len);
+        } else if c == MARKS[1] {
+            ranges.extend(start.take().map(|start| start..len));
+        } else {
+            len += c.len_utf8();
+        }
+    }
+    ranges
+}
+
 /// The contents between `{%` and `%}` of each block tag outside comments, expressions and raw blocks.
 fn block_tags(source: &str) -> Vec<std::ops::Range<usize>> {
     let mut tags = Vec::new();

@@ -1,10 +1,10 @@
 //! Opening a tokenizer by its file or folder name.
 
-use std::fs;
 use std::path::Path;
 
 use super::tiktoken::Encoding;
 use crate::error::{Error, Result};
+use crate::text_file;
 use crate::tokenizer::Tokenizer;
 
 impl Tokenizer {
@@ -45,5 +45,5 @@ fn gpt2(vocab: &Path, merges: &Path) -> Result<Tokenizer> {
 }
 
 fn read(path: &Path) -> Result<String> {
-    fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })
+    text_file::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })
 }

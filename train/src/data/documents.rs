@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use glassbox_tensor::storage::Storage;
+use glassbox_tokenizer::text_file::{BYTE_ORDER_MARK, without_mark};
 
 use super::error::DataError;
 
@@ -48,8 +49,10 @@ impl Documents {
     fn add(&mut self, path: PathBuf) -> Result<(), DataError> {
         let failed = |source| DataError::Tensor { source };
         let storage = Storage::open(&path).map_err(failed)?;
+        let mut head = vec![0; storage.len().min(BYTE_ORDER_MARK.len())];
+        storage.read(0, &mut head).map_err(failed)?;
         // The bytes from `start` on that were read and belong to no document yet.
-        let (mut start, mut bytes) = (0, Vec::new());
+        let (mut start, mut bytes) = (head.len() - without_mark(&head).len(), Vec::new());
         loop {
             let mut searched = bytes.len().saturating_sub(END_OF_TEXT.len() - 1);
             let (from, more) = (bytes.len(), READ.min(storage.len() - start - bytes.len()));

@@ -23,7 +23,7 @@ pub fn merge(checkpoint: &Checkpoint, lora: &Lora, folder: &Path) -> Result<Vec<
     }
     let tokenizer = checkpoint.tokenizer()?;
     let template = checkpoint.chat_template()?;
-    let chat_template = template.as_ref().map(|template| template.source());
+    let chat_template = template.as_ref().map(|template| template.original());
     let eos_ids = &checkpoint.generation().eos_ids;
     let tensors =
         parameters.into_iter().map(|(name, shape, values)| Ok((name, Tensor::from_f32(shape, values)?)));

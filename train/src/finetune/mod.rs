@@ -6,7 +6,9 @@
 
 mod adapter_files;
 mod chats;
+mod layout;
 mod merge;
+mod records;
 mod sequences;
 
 use std::path::{Path, PathBuf};
@@ -23,8 +25,9 @@ use crate::run::{Losses, Monitor, Outcome, Row, draw_losses};
 use crate::run_error::RunError;
 use crate::{AdamW, AdamWConfig, LoraConfig, Network, Schedule, Tensors, clip_by_global_norm};
 
+pub use layout::Layout;
 pub use merge::merge;
-pub use sequences::{TrainingSequence, read_sequences};
+pub use sequences::{TrainingData, TrainingSequence, read_sequences};
 
 /// The settings of a fine-tuning.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -73,7 +76,7 @@ pub struct FineTuning {
     tokenizer: Tokenizer,
     chat_template: Option<String>,
     eos_ids: Vec<u32>,
-    sequences: Vec<TrainingSequence>,
+    data: TrainingData,
 }
 
 /// The mean loss of the data before and after, in nats per token in the loss.
@@ -109,7 +112,7 @@ impl FineTuning {
         })?;
         let template = checkpoint.chat_template()?;
         let context = settings.context.min(checkpoint.config().context_length);
-        let sequences = read_sequences(data, template.as_ref(), &tokenizer, context)?;
+        let data = read_sequences(data, template.as_ref(), &tokenizer, context)?;
         let mut network = network(checkpoint)?;
         if let Some(LoraSettings { rank, alpha, targets }) = settings.lora.clone() {
             network
@@ -121,10 +124,10 @@ impl FineTuning {
                 problem: "config.json cannot express a fine-tuned copy of it; train adapters instead".into(),
             });
         }
-        let chat_template = template.map(|template| template.source().to_owned());
+        let chat_template = template.map(|template| template.original().to_owned());
         let eos_ids = checkpoint.generation().eos_ids.clone();
         let base = checkpoint.path().to_path_buf();
-        Ok(FineTuning { folder, base, settings, network, tokenizer, chat_template, eos_ids, sequences })
+        Ok(FineTuning { folder, base, settings, network, tokenizer, chat_template, eos_ids, data })
     }
 
     /// Sets the number of steps; a tenth of them is warm-up.
@@ -135,7 +138,12 @@ impl FineTuning {
 
     /// The sequences that have at least one token in the loss.
     pub fn sequences(&self) -> &[TrainingSequence] {
-        &self.sequences
+        &self.data.sequences
+    }
+
+    /// The sequences, and what was found in the data.
+    pub fn data(&self) -> &TrainingData {
+        &self.data
     }
 
     /// The model.
@@ -205,7 +213,7 @@ impl FineTuning {
 
     /// The index of sequence number `n` of the training: each epoch visits every sequence once, in a new order.
     fn sequence(&self, seed: u64, n: u64) -> usize {
-        let len = self.sequences.len() as u64;
+        let len = self.data.sequences.len() as u64;
         permute(n % len, len, seed ^ (n / len).wrapping_mul(0x9e37_79b9_7f4a_7c15)) as usize
     }
 
@@ -219,7 +227,7 @@ impl FineTuning {
     ) -> Result<(f64, u64), RunError> {
         let batches: Vec<_> = chosen
             .chunks(self.settings.micro_batch.max(1))
-            .map(|chosen| sequences::batch(&chosen.iter().map(|&i| &self.sequences[i]).collect::<Vec<_>>()))
+            .map(|chosen| sequences::batch(&chosen.iter().map(|&i| &self.data.sequences[i]).collect::<Vec<_>>()))
             .collect();
         let total: f64 = batches.iter().map(crate::Batch::total_weight).sum();
         let (mut sum, mut read) = (0.0, 0);
@@ -238,9 +246,9 @@ impl FineTuning {
 
     /// The mean loss of all sequences, or of 64 spread evenly over them.
     fn mean_loss(&mut self, pool: &Pool) -> Result<f64, RunError> {
-        let count = self.sequences.len().min(64);
+        let count = self.data.sequences.len().min(64);
         let chosen: Vec<&TrainingSequence> =
-            (0..count).map(|i| &self.sequences[i * self.sequences.len() / count]).collect();
+            (0..count).map(|i| &self.data.sequences[i * self.data.sequences.len() / count]).collect();
         let (mut sum, mut weight) = (0.0, 0.0);
         for chosen in chosen.chunks(self.settings.micro_batch.max(1)) {
             let loss = self.network.loss(pool, &sequences::batch(chosen)).map_err(RunError::Train)?;

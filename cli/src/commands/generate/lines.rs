@@ -5,6 +5,8 @@ use std::io::{self, BufRead, IsTerminal, Read};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread;
 
+use glassbox_tokenizer::text_file::without_mark;
+
 use crate::exit::Usage;
 
 /// Maximum length of a line in bytes: longer than any context, short enough to fit in memory.
@@ -42,7 +44,11 @@ impl Lines {
         thread::spawn(move || {
             let mut input = io::stdin().lock();
             for number in 1.. {
-                let line = match read_line(&mut input, MAX_LINE_BYTES) {
+                let mut read = read_line(&mut input, MAX_LINE_BYTES);
+                if let (1, Ok(Some(Some(bytes)))) = (number, &mut read) {
+                    *bytes = without_mark(bytes).to_vec();
+                }
+                let line = match read {
                     Ok(None) => return,
                     Ok(Some(bytes)) if bytes.as_ref().is_some_and(|bytes| bytes.trim_ascii().is_empty()) => {
                         continue;
