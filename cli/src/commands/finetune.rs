@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use glassbox_train::finetune::{FineTuning, LoraSettings, Settings};
+use glassbox_train::finetune::{FineTuning, Layout, LoraSettings, Settings, TrainingData};
 use glassbox_train::run::Outcome;
 
 use super::train::Show;
 use crate::args::{ModelArgs, TrainMachineArgs, positive};
 use crate::exit::{Interrupted, Usage};
 use crate::model_source::Source;
-use crate::output::{Out, note};
+use crate::output::{Out, note, warn};
 
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox finetune -m smollm2.gguf --data chats.jsonl --out runs/polite\n\
@@ -19,9 +19,11 @@ const EXAMPLES: &str = "Examples:\n\
 
 /// Fine-tune a model: LoRA adapters, or all parameters
 ///
-/// The data is plain text (a file or a folder, as for `train`) or chats: a .jsonl file with one {"messages": [{"role",
-/// "content"}, …]} per line. The model's chat template renders each chat, and only the assistant's messages are learnt.
-/// A quantised model is dequantised first.
+/// The data is plain text (a file or a folder, as for `train`) or records of JSON: a .jsonl file with one per line, or a
+/// .json file with an array. A record is a chat, {"messages": [{"role", "content"}, …]}, or has one of the layouts of
+/// other programs: prompt and completion, instruction, input and output, conversations, text. The model's chat template
+/// renders each chat with all fields of its messages and the record's tools, documents and other variables, and only the
+/// assistant's messages are learnt, without those that have "weight": 0. A quantised model is dequantised first.
 ///
 /// Adapters are written to the folder RUN in the layout of Hugging Face's PEFT: run any command with `-m M --lora RUN`,
 /// or `merge` them into the weights. With --full, RUN becomes a checkpoint of its own.
@@ -30,7 +32,7 @@ const EXAMPLES: &str = "Examples:\n\
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelArgs,
-    /// Training data: a .jsonl file of chats, or a file or folder of plain text
+    /// Training data: a .jsonl or .json file of chats or other records, or a file or folder of plain text
     #[arg(long, value_name = "FILE|DIR")]
     data: PathBuf,
     /// Folder for the adapters, or with --full for the checkpoint
@@ -124,6 +126,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let in_loss = tuning.sequences().iter().flat_map(|sequence| &sequence.in_loss);
     let in_loss = in_loss.filter(|in_loss| **in_loss).count();
     note(format_args!("data        {sequences} sequences, {in_loss} tokens to learn"));
+    describe(tuning.data());
     let trained = tuning.network().trained().values().len();
     note(format_args!(
         "trained     {trained} of {} parameters",
@@ -141,5 +144,33 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     match tuned.outcome {
         Outcome::Done => Ok(()),
         Outcome::Stopped => Err(Interrupted.into()),
+    }
+}
+
+/// Says what was found in the data, and what of it has no effect.
+fn describe(data: &TrainingData) {
+    if let Some(layout) = data.layout {
+        note(format_args!("layout      {layout}: {} records", data.records));
+    }
+    if data.split > 0 {
+        note(format_args!(
+            "split       {} chats into one sequence per answer: the chat template renders earlier turns differently \
+             when later ones follow",
+            data.split
+        ));
+    }
+    if data.truncated > 0 {
+        note(format_args!("truncated   {} sequences to the context", data.truncated));
+    }
+    if data.empty > 0 {
+        note(format_args!("left out    {} sequences without a token to learn", data.empty));
+    }
+    let reader = if data.layout.is_some_and(Layout::is_chat) {
+        "the chat template does not read it"
+    } else {
+        "unused"
+    };
+    for (name, records) in &data.unread {
+        warn(format_args!("field {name}, in {records} of {} records, has no effect: {reader}", data.records));
     }
 }

@@ -141,8 +141,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
 fn recipe(arguments: &Arguments) -> anyhow::Result<Option<Recipe>> {
     if let Some(path) = &arguments.config {
         let name = path.display().to_string();
-        let text =
-            text_file::read_to_string(path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+        let text = text_file::read_to_string(path)
+            .map_err(|source| DataError::Read { path: path.clone(), source })?;
         return Ok(Some(Recipe::parse(&name, &text)?));
     }
     Ok(arguments.preset.as_deref().and_then(Recipe::preset))

@@ -145,7 +145,7 @@ fn adapters_do_not_depend_on_the_number_of_threads() {
 fn invalid_data_is_an_error() {
     let bench = Bench::new("llama-text");
     let cases = [
-        ("no.jsonl", "{\"text\": \"hello\"}", &["no.jsonl, line 1", "messages"][..]),
+        ("no.jsonl", "{\"say\": \"hello\"}", &["no.jsonl, line 1", "messages", "found say"][..]),
         ("json.jsonl", "\n{nothing", &["json.jsonl, line 2"]),
         ("mute.jsonl", r#"{"messages": [{"role": "user", "content": "x"}]}"#, &["line 1", "role assistant"]),
         (
@@ -170,6 +170,28 @@ fn invalid_data_is_an_error() {
 }
 
 #[test]
+fn the_layout_of_the_data_and_fields_without_effect_are_reported() {
+    let bench = Bench::new("llama-text");
+    let record = |id: usize| {
+        let turns =
+            json!([{ "from": "human", "value": "say" }, { "from": "gpt", "value": "yes", "mood": 1 }]);
+        json!({ "id": id, "conversations": turns }).to_string()
+    };
+    let lines: Vec<String> = (0..3).map(record).collect();
+    bench.write("sharegpt.JSONL", &format!("\u{feff}{}\r\n", lines.join("\r\n\r\n")));
+    let ran = bench.call("sharegpt.JSONL", "run", &["--steps", "1"]).run();
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for words in [
+        "data        3 sequences,",
+        "layout      conversations (ShareGPT): 3 records",
+        "field id, in 3 of 3 records, has no effect: the chat template does not read it",
+        "field mood of a message, in 3 of 3 records, has no effect",
+    ] {
+        assert!(ran.err.contains(words), "{words}: {}", ran.err);
+    }
+}
+
+#[test]
 fn adapters_of_another_model_are_an_error() {
     let bench = Bench::new("llama-text");
     losses(bench.call("chats.jsonl", "run", &["--steps", "1"]));
@@ -180,7 +202,7 @@ fn adapters_of_another_model_are_an_error() {
     let config = bench.path("run/adapter_config.json");
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("\"use_dora\": false", "\"use_dora\": true")).unwrap();
-    call(&bench.model()).fails(1, &["use_dora"]);
+    call(&bench.model()).fails(1, &["lora_magnitude_vector: missing"]);
     fs::write(&config, text.replace("\"r\": 8", "\"r\": 4")).unwrap();
     call(&bench.model()).fails(1, &["expected shape [4,", "found [8,"]);
     fs::remove_file(&config).unwrap();

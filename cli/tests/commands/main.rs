@@ -1,6 +1,8 @@
 //! Runs the binary: every command and every flag, on tiny checkpoints.
 
+mod adapters;
 mod built_in;
+mod byte_order_mark;
 mod chat;
 mod compare_models;
 mod completions;

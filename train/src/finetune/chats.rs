@@ -31,7 +31,8 @@ impl Chats<'_> {
         conversation: &Conversation,
         learnt: &[bool],
     ) -> Result<Vec<TrainingSequence>, String> {
-        let is_answer = |message: &Value| field(message, "role").is_some_and(|role| role.as_str() == Some("assistant"));
+        let is_answer =
+            |message: &Value| field(message, "role").is_some_and(|role| role.as_str() == Some("assistant"));
         let answers: Vec<usize> =
             (0..conversation.messages.len()).filter(|&i| is_answer(&conversation.messages[i])).collect();
         if answers.is_empty() {
@@ -180,7 +181,8 @@ impl Chats<'_> {
         }
         for message in &conversation.messages {
             for (name, value) in fields(message) {
-                if !["role", "content", "weight"].contains(&name.as_str()) && !value.is_none() && !read(&name) {
+                if !["role", "content", "weight"].contains(&name.as_str()) && !value.is_none() && !read(&name)
+                {
                     add(format!("{name} of a message"));
                 }
             }

@@ -32,6 +32,13 @@ pub enum Layout {
     Text,
 }
 
+impl Layout {
+    /// Whether its records are chats, which the chat template renders.
+    pub fn is_chat(self) -> bool {
+        !matches!(self, Layout::PromptCompletion | Layout::Text)
+    }
+}
+
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -203,7 +210,8 @@ fn content(value: &Value, place: &str) -> Result<Value, String> {
 
 /// The messages of a ShareGPT conversation.
 fn turns_of(turns: &[Value], system: Option<Value>) -> Result<Vec<Value>, String> {
-    let system = system.map(|system| Value::from_pairs([("role", Value::from("system")), ("content", system)]));
+    let system =
+        system.map(|system| Value::from_pairs([("role", Value::from("system")), ("content", system)]));
     let mut messages: Vec<Value> = system.into_iter().collect();
     for (i, turn) in turns.iter().enumerate() {
         let Some(from) = field(turn, "from") else {
@@ -240,7 +248,10 @@ fn alpaca(
     output: &Value,
 ) -> Result<Vec<Value>, String> {
     let text = |value: &Value, key: &str| {
-        value.as_str().map(str::to_owned).ok_or_else(|| format!("{key}: expected a string, found {}", value.kind()))
+        value
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| format!("{key}: expected a string, found {}", value.kind()))
     };
     let mut user = text(instruction, "instruction")?;
     if let Some(input) = input {
@@ -249,7 +260,8 @@ fn alpaca(
             user = format!("{user}\n{input}");
         }
     }
-    let message = |role: &str, text: String| Value::from_pairs([("role", role.to_owned()), ("content", text)]);
+    let message =
+        |role: &str, text: String| Value::from_pairs([("role", role.to_owned()), ("content", text)]);
     let system = system.map(|system| text(&system, "system")).transpose()?;
     let system = system.filter(|system| !system.is_empty()).map(|system| message("system", system));
     let turns = [message("user", user), message("assistant", text(output, "output")?)];

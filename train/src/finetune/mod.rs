@@ -227,7 +227,9 @@ impl FineTuning {
     ) -> Result<(f64, u64), RunError> {
         let batches: Vec<_> = chosen
             .chunks(self.settings.micro_batch.max(1))
-            .map(|chosen| sequences::batch(&chosen.iter().map(|&i| &self.data.sequences[i]).collect::<Vec<_>>()))
+            .map(|chosen| {
+                sequences::batch(&chosen.iter().map(|&i| &self.data.sequences[i]).collect::<Vec<_>>())
+            })
             .collect();
         let total: f64 = batches.iter().map(crate::Batch::total_weight).sum();
         let (mut sum, mut read) = (0.0, 0);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use glassbox_tokenizer::text_file;
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 
 use crate::data::DataError;
 
@@ -27,7 +27,8 @@ pub(super) fn has_records(path: &Path) -> bool {
 /// # Errors
 /// [`DataError`] if the file cannot be read, is not UTF-8, or an array in it is not valid JSON. Lines are not parsed.
 pub(super) fn read(path: &Path) -> Result<Vec<Record>, DataError> {
-    let bytes = text_file::read(path).map_err(|source| DataError::Read { path: path.to_path_buf(), source })?;
+    let bytes =
+        text_file::read(path).map_err(|source| DataError::Read { path: path.to_path_buf(), source })?;
     let text = String::from_utf8(bytes).map_err(|error| DataError::NotText {
         path: path.to_path_buf(),
         at: error.utf8_error().valid_up_to(),
@@ -35,29 +36,62 @@ pub(super) fn read(path: &Path) -> Result<Vec<Record>, DataError> {
     })?;
     let place = |line: usize| format!("{}, line {line}", path.display());
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    if text.trim_start().starts_with('[') {
-        let elements: Vec<&RawValue> = serde_json::from_str(&text).map_err(|error| DataError::Example {
-            place: place(error.line()),
-            problem: format!("not valid JSON: {error}"),
-        })?;
-        return Ok(with_lines(&text, &elements, &place));
+    if let Some(elements) = text.trim_start().strip_prefix('[') {
+        return elements_of(&text, text.len() - elements.len(), &place);
     }
     // A single object may be written over several lines.
-    if is_json && let Ok(whole) = serde_json::from_str::<&RawValue>(&text) {
-        return Ok(with_lines(&text, &[whole], &place));
+    if is_json && serde_json::from_str::<IgnoredAny>(&text).is_ok() {
+        let start = text.len() - text.trim_start().len();
+        return Ok(vec![Record { place: place(line_of(&text, start)), json: text }]);
     }
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     Ok(lines.map(|(i, line)| Record { place: place(i + 1), json: line.to_owned() }).collect())
 }
 
-/// Records for parts of `text`, in order.
-fn with_lines(text: &str, parts: &[&RawValue], place: &dyn Fn(usize) -> String) -> Vec<Record> {
-    let (mut at, mut line) = (0, 1);
-    let record = |part: &&RawValue| {
-        let start = part.get().as_ptr().addr().saturating_sub(text.as_ptr().addr()).min(text.len());
-        line += text.as_bytes()[at..start.max(at)].iter().filter(|&&byte| byte == b'\n').count();
-        at = start.max(at);
-        Record { place: place(line), json: part.get().to_owned() }
+/// The elements of an array, from its first element at byte `at` on.
+fn elements_of(text: &str, mut at: usize, place: &dyn Fn(usize) -> String) -> Result<Vec<Record>, DataError> {
+    let wrong = |at: usize, problem: &str| DataError::Example {
+        place: place(line_of(text, at)),
+        problem: format!("not valid JSON: {problem}"),
     };
-    parts.iter().map(record).collect()
+    let skip_space = |at: usize| text.len() - text[at..].trim_start().len();
+    let mut records = Vec::new();
+    // The line of byte `counted`.
+    let (mut counted, mut line) = (0, 1);
+    at = skip_space(at);
+    if text[at..].starts_with(']') {
+        at += 1;
+    } else {
+        loop {
+            let mut element = serde_json::Deserializer::from_str(&text[at..]).into_iter::<IgnoredAny>();
+            match element.next() {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => {
+                    let end = at + element.byte_offset();
+                    return Err(wrong(end.min(text.len()), &format!("in this element: {error}")));
+                }
+                None => return Err(wrong(at, "the array has no end")),
+            }
+            let end = at + element.byte_offset();
+            line += line_of(&text[counted..], at - counted) - 1;
+            counted = at;
+            records.push(Record { place: place(line), json: text[at..end].to_owned() });
+            at = skip_space(end);
+            match text.as_bytes().get(at) {
+                Some(b',') => at = skip_space(at + 1),
+                Some(b']') => break,
+                _ => return Err(wrong(at, "expected a comma or the end of the array after an element")),
+            }
+        }
+        at += 1;
+    }
+    match text[at..].trim().is_empty() {
+        true => Ok(records),
+        false => Err(wrong(skip_space(at), "text after the end of the array")),
+    }
+}
+
+/// The number of the line with byte `at`.
+fn line_of(text: &str, at: usize) -> usize {
+    1 + text.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count()
 }

@@ -124,12 +124,9 @@ fn read_records(
 }
 
 /// A text of which only the end is learnt: the tokens with a character of `completion`, and the end of the sequence.
-fn completed(
-    prompt: &str,
-    completion: &str,
-    tokenizer: &Tokenizer,
-) -> Result<TrainingSequence, DataError> {
-    let tokens = tokenizer.encode_with_offsets(&format!("{prompt}{completion}"), &EncodeOptions::default())?;
+fn completed(prompt: &str, completion: &str, tokenizer: &Tokenizer) -> Result<TrainingSequence, DataError> {
+    let tokens =
+        tokenizer.encode_with_offsets(&format!("{prompt}{completion}"), &EncodeOptions::default())?;
     let mut ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
     let mut in_loss: Vec<bool> = tokens.iter().map(|token| token.range.end > prompt.len()).collect();
     let end = tokenizer.eos_id().map_or_else(|| end_of_document(tokenizer), Ok)?;
