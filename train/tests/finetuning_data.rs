@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use glassbox_model::chat::{ChatTemplate, SpecialTokens};
-use glassbox_tokenizer::{DecodeOptions, Tokenizer};
+use glassbox_tokenizer::Tokenizer;
 use glassbox_train::DataError;
 use glassbox_train::finetune::{Layout, TrainingData, TrainingSequence, read_sequences};
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ fn shown(sequence: &TrainingSequence) -> String {
             text.push(if in_loss { '[' } else { ']' });
             inside = in_loss;
         }
-        text.push_str(&tokenizer.decode(&[id], &DecodeOptions::default()).unwrap());
+        text.push_str(&tokenizer.decode(&[id], false));
     }
     if inside { text + "]" } else { text }.replace(END, "$")
 }
@@ -211,8 +211,8 @@ fn files_of_records_are_read_alike() {
 fn fields_without_effect_are_named_with_the_number_of_their_records() {
     let chat = |more: Value| {
         let mut record = json!({"messages": [
-            {"role": "user", "content": "a", "name": "Ann"},
-            {"role": "assistant", "content": "b", "name": "Bob", "refusal": null},
+            {"role": "user", "content": "a", "nick": "Ann"},
+            {"role": "assistant", "content": "b", "nick": "Bob", "refusal": null},
         ]});
         for (key, value) in more.as_object().unwrap() {
             record[key] = value.clone();
@@ -224,7 +224,7 @@ fn fields_without_effect_are_named_with_the_number_of_their_records() {
     let data = read("x.jsonl", &text.join("\n")).unwrap();
     let unread: Vec<(&str, usize)> =
         data.unread.iter().map(|(name, count)| (name.as_str(), *count)).collect();
-    assert_eq!(unread, [("id", 2), ("name of a message", 3), ("x", 1)]);
+    assert_eq!(unread, [("id", 2), ("nick of a message", 3), ("x", 1)]);
     let text = read("x.jsonl", r#"{"text": "a", "meta": {"b": 1}, "none": null}"#).unwrap();
     assert_eq!(text.unread.into_iter().collect::<Vec<_>>(), [("meta".to_owned(), 1)]);
     // The arguments of the template: a variable of the record, and TRL's chat_template_kwargs.
@@ -233,7 +233,7 @@ fn fields_without_effect_are_named_with_the_number_of_their_records() {
     let line = chat(json!({"style": "S", "chat_template_kwargs": {"mood": "M"}}));
     let data = read_with(template, "x.jsonl", &line).unwrap();
     assert_eq!(shown(&data.sequences[0]), "SMuser|a$assistant|[b$]");
-    assert_eq!(data.unread.into_iter().collect::<Vec<_>>(), [("name of a message".to_owned(), 1)]);
+    assert_eq!(data.unread.into_iter().collect::<Vec<_>>(), [("nick of a message".to_owned(), 1)]);
 }
 
 #[test]
