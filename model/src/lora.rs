@@ -35,7 +35,7 @@ impl Lora {
         let path = folder.as_ref().to_path_buf();
         let config = path.join("adapter_config.json");
         if !config.is_file() {
-            return Err(Error::NotACheckpoint { path, missing: "adapter_config.json is missing" });
+            return Err(Error::NotACheckpoint { path, missing: "adapter_config.json is missing".to_owned() });
         }
         let fields = Fields::open(&config)?;
         let parts = unsupported_parts(&fields)?;
