@@ -277,6 +277,13 @@ FIXTURES = [
         style="old",
     ),
     Fixture(
+        "mistral-layer-types",
+        "layer_types: a sliding window of 9 in layers 0 and 2, none in layer 1; transformers reads such files as Ministral",
+        dict(sliding_window=9, num_hidden_layers=3, intermediate_size=30, layer_types=[SLIDING, FULL, SLIDING]),
+        [("layer_types", [SLIDING] * 3), ("layer_types", [FULL] * 3), ("layer_types", [FULL, SLIDING, SLIDING])],
+        short=1,
+    ),
+    Fixture(
         "qwen2-plain",
         "biases on q, k and v, untied; a sliding window given but switched off",
         dict(use_sliding_window=False, sliding_window=8, max_window_layers=1, rms_norm_eps=0.01),

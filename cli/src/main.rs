@@ -13,23 +13,20 @@ mod help;
 mod interrupt;
 mod interventions;
 mod model_source;
+mod not_finite;
 mod output;
 mod prompt;
 mod sampling;
+mod settings;
 mod stop_strings;
 mod transcript;
 
 use std::process::ExitCode;
 
-use clap::FromArgMatches;
-
 use output::Out;
 
 fn main() -> ExitCode {
-    let cli = match commands::definition()
-        .try_get_matches()
-        .and_then(|found| commands::Cli::from_arg_matches(&found))
-    {
+    let cli = match settings::parse() {
         Ok(cli) => cli,
         Err(error) => return exit::of_arguments(&error),
     };

@@ -24,10 +24,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Finds and opens the model. Warnings about its tokenizer go to stderr.
+    /// Finds and opens the model. Warnings about its files go to stderr.
     pub(crate) fn open(model: &ModelArgs) -> anyhow::Result<Source> {
         let start = Instant::now();
         let checkpoint = Found::by(model.checkpoint.model.as_deref())?.open()?;
+        checkpoint.warnings().iter().for_each(warn);
         let lora = model.lora.as_ref().map(Lora::open).transpose()?;
         let tokenizer = checkpoint.tokenizer();
         if let Ok(Some(tokenizer)) = &tokenizer {
@@ -45,6 +46,11 @@ impl Source {
                 None
             }
         }
+    }
+
+    /// The tokens that end a generation or a turn.
+    pub(crate) fn end_ids(&self) -> Vec<u32> {
+        self.checkpoint.end_ids(self.tokenizer.as_ref().ok().and_then(Option::as_ref))
     }
 
     /// The tokenizer, or an error if there is no usable one.
@@ -95,6 +101,9 @@ impl Source {
         }
     }
 }
+
+/// What to do if there is no model.
+pub(crate) const HOW_TO_GET_ONE: &str = "scripts/fetch-smollm2.sh downloads a small one";
 
 /// The folders in which a bare model name is searched.
 pub(crate) fn search_path() -> Vec<PathBuf> {
@@ -189,9 +198,15 @@ pub(crate) fn find(name: &Path) -> anyhow::Result<PathBuf> {
     }
     let error = fs::metadata(name).err().context("the model appeared while it was searched for")?;
     let searched = folders.iter().map(|folder| format!("; not found in {}", folder.display()));
-    Err(anyhow!(
-        "model {}: {error}{}; `glassbox doctor` lists the models in the search path",
-        name.display(),
-        searched.collect::<String>()
-    ))
+    let known = models_in_search_path();
+    let known = match &known[..] {
+        [] => format!("; no models are in the search path: {HOW_TO_GET_ONE}"),
+        known => {
+            let names =
+                known.iter().filter_map(|path| path.file_name()).map(|name| name.display().to_string());
+            format!("; models in the search path: {}", names.collect::<Vec<_>>().join(", "))
+        }
+    };
+    let without = "; without -m, the built-in model is used";
+    Err(anyhow!("model {}: {error}{}{known}{without}", name.display(), searched.collect::<String>()))
 }

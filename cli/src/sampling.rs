@@ -18,9 +18,9 @@ pub(crate) struct SamplingArgs {
     /// Temperature: divide the logits by T; below 1 sharpens, above 1 flattens, 0 is greedy [default: 0.8]
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     temp: Option<f32>,
-    /// Keep the K most likely tokens; 0 keeps all [default: 40]
+    /// Keep the K most likely tokens; 0 or -1 keeps all [default: 40]
     #[arg(long, value_name = "K")]
-    top_k: Option<usize>,
+    top_k: Option<TopK>,
     /// Keep the most likely tokens, as few as reach total probability P; 1 keeps all [default: 0.95]
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     top_p: Option<f32>,
@@ -51,17 +51,55 @@ pub(crate) struct SamplingArgs {
     /// The default order is logit_bias; penalties; top_k; typical; top_p; min_p; temperature.
     #[arg(long, value_name = "ORDER", value_parser = Order::from_str)]
     samplers: Option<Order>,
-    /// Random seed; the same seed gives the same tokens [default: a random one]
+    /// Random seed; the same seed gives the same tokens, and -1 is a random one [default: a random one]
     #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    seed: Option<Seed>,
+}
+
+/// A seed; `-1` stands for a random one, as in llama.cpp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seed(Option<u64>);
+
+/// A number of tokens to keep; `-1` stands for all, as in llama.cpp and vLLM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TopK(usize);
+
+impl FromStr for Seed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Seed, String> {
+        match text.trim() {
+            "-1" => Ok(Seed(None)),
+            text => {
+                let number = text.parse().map_err(|_| {
+                    format!("expected an integer from 0 to {}, or -1 for a random seed", u64::MAX)
+                })?;
+                Ok(Seed(Some(number)))
+            }
+        }
+    }
+}
+
+impl FromStr for TopK {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<TopK, String> {
+        match text.trim() {
+            "-1" => Ok(TopK(0)),
+            text => {
+                let number = text.parse();
+                number.map(TopK).map_err(|_| "expected a number of tokens, or 0 or -1 for all".to_owned())
+            }
+        }
+    }
 }
 
 /// Settings that one line of `--json-lines` may override.
 #[derive(Debug, Default)]
 pub(crate) struct Overrides {
-    pub(crate) seed: Option<u64>,
+    pub(crate) seed: Option<Seed>,
     pub(crate) temp: Option<f32>,
-    pub(crate) top_k: Option<usize>,
+    pub(crate) top_k: Option<TopK>,
     pub(crate) top_p: Option<f32>,
     pub(crate) min_p: Option<f32>,
 }
@@ -69,8 +107,13 @@ pub(crate) struct Overrides {
 impl SamplingArgs {
     /// These settings with a seed, random if none was given, and that seed.
     pub(crate) fn seeded(&self) -> (SamplingArgs, u64) {
-        let seed = self.seed.unwrap_or_else(random_seed);
-        (SamplingArgs { seed: Some(seed), ..self.clone() }, seed)
+        let seed = self.seed();
+        (SamplingArgs { seed: Some(Seed(Some(seed))), ..self.clone() }, seed)
+    }
+
+    /// The seed, random unless one was given.
+    fn seed(&self) -> u64 {
+        self.seed.and_then(|seed| seed.0).unwrap_or_else(random_seed)
     }
 
     /// These settings with overrides applied.
@@ -99,9 +142,9 @@ impl SamplingArgs {
         let whole_text =
             (self.repeat_penalty.is_none() && checkpoint.repetition_penalty.is_some()).then_some(-1);
         SamplerConfig {
-            seed: self.seed.unwrap_or_else(random_seed),
+            seed: self.seed(),
             temperature: self.temp.or(greedy).or(checkpoint.temperature).unwrap_or(default.temperature),
-            top_k: self.top_k.or(checkpoint.top_k).unwrap_or(default.top_k),
+            top_k: self.top_k.map(|k| k.0).or(checkpoint.top_k).unwrap_or(default.top_k),
             top_p: self.top_p.or(checkpoint.top_p).unwrap_or(default.top_p),
             min_p: self.min_p.unwrap_or(default.min_p),
             typical_p: self.typical.unwrap_or(default.typical_p),
@@ -164,6 +207,17 @@ mod tests {
         let flagged = config(&["--temp", "0.9", "--repeat-penalty", "1.1"], &configured);
         assert_eq!((flagged.temperature, flagged.top_k), (0.9, 7));
         assert_eq!((flagged.repeat_penalty, flagged.penalty_last_n), (1.1, 64));
+    }
+
+    #[test]
+    fn minus_one_is_a_random_seed_and_no_top_k() {
+        let silent = GenerationConfig::default();
+        assert_eq!(config(&["--top-k=-1"], &silent).top_k, 0);
+        assert_eq!("-1".parse::<Seed>(), Ok(Seed(None)));
+        assert_eq!("18446744073709551615".parse::<Seed>(), Ok(Seed(Some(u64::MAX))));
+        for text in ["-2", "1.5", "x", ""] {
+            assert!(text.parse::<Seed>().is_err() && text.parse::<TopK>().is_err(), "{text}");
+        }
     }
 
     #[test]

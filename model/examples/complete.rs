@@ -26,9 +26,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
         Ok::<_, Infallible>(best.unwrap_or(0) as u32)
     };
+    let ends = checkpoint.end_ids(Some(&tokenizer));
     let mut text = tokenizer.stream(true);
     print!("{prompt}");
-    for id in Generation::new(&mut session, &ids, 60, &checkpoint.generation().eos_ids, likeliest)? {
+    for id in Generation::new(&mut session, &ids, 60, &ends, likeliest)? {
         print!("{}", text.push(id?));
         std::io::stdout().flush()?;
     }

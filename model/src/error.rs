@@ -26,8 +26,15 @@ pub enum Error {
     NotACheckpoint {
         /// The path given.
         path: PathBuf,
-        /// What is missing.
-        missing: &'static str,
+        /// What is missing, and what to do.
+        missing: String,
+    },
+    /// A file is something else than its place or name says, such as a web page.
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what to do.
+        found: String,
     },
     /// A value of the configuration is missing or invalid.
     Config {
@@ -131,6 +138,7 @@ impl fmt::Display for Error {
             Error::NotACheckpoint { path, missing } => {
                 write!(f, "{} is not a checkpoint: {missing}", path.display())
             }
+            Error::OtherKind { path, found } => write!(f, "{}: {found}", path.display()),
             Error::Config { path, key, expected, found } => {
                 write!(f, "{}: {key}: expected {expected}, found {found}", path.display())
             }

@@ -1,6 +1,11 @@
 //! Reads JSON files leniently: integers may be written as floats, and `null` counts as missing.
+//!
+//! The keys that were asked for are recorded, so that [`Fields::unread`] knows which parts of a file have no effect.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use glassbox_tokenizer::text_file;
 use serde_json::{Map, Value};
@@ -14,6 +19,8 @@ pub(crate) struct Fields {
     /// Prefix of keys in errors, such as `rope_scaling.`.
     prefix: String,
     map: Map<String, Value>,
+    /// The keys of the file that were asked for, with their prefixes.
+    asked: Rc<RefCell<BTreeSet<String>>>,
 }
 
 /// Limit of a JSON file's size: those of a checkpoint are far smaller.
@@ -23,15 +30,21 @@ impl Fields {
     /// Reads a file with one object.
     pub(crate) fn open(path: &Path) -> Result<Fields, Error> {
         let text = read_text(path)?;
-        let value =
-            serde_json::from_str(&text).map_err(|source| Error::Json { path: path.to_path_buf(), source })?;
+        // Python's `json` writes NaN and infinities as bare words. As strings they are invalid numbers with a name.
+        let value = serde_json::from_str(&text).or_else(|source| {
+            serde_json::from_str(&with_quoted_floats(&text))
+                .map_err(|_| Error::Json { path: path.to_path_buf(), source })
+        })?;
         Fields::of(path, value)
     }
 
     /// The object `value` of the file `path`.
     pub(crate) fn of(path: &Path, value: Value) -> Result<Fields, Error> {
         match value {
-            Value::Object(map) => Ok(Fields { path: path.to_path_buf(), prefix: String::new(), map }),
+            Value::Object(map) => {
+                let (prefix, asked) = (String::new(), Rc::default());
+                Ok(Fields { path: path.to_path_buf(), prefix, map, asked })
+            }
             other => Err(Error::Config {
                 path: path.to_path_buf(),
                 key: "the file".into(),
@@ -43,7 +56,22 @@ impl Fields {
 
     /// The value of `key`; `None` if it is missing or null.
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
+        self.asked.borrow_mut().insert(format!("{}{key}", self.prefix));
         self.map.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Records keys as read: others that take precedence over them decide.
+    pub(crate) fn superseded(&self, keys: &[&str]) {
+        for key in keys {
+            self.get(key);
+        }
+    }
+
+    /// The keys with a value that nothing has asked for, such as `rope_scaling.beta`.
+    pub(crate) fn unread(&self) -> Vec<(String, &Value)> {
+        let mut unread = Vec::new();
+        collect_unread(&self.prefix, &self.map, &self.asked.borrow(), &mut unread);
+        unread
     }
 
     /// Whether the key is present, even if null.
@@ -68,6 +96,7 @@ impl Fields {
         expected: &str,
         read: impl Fn(&Value) -> Option<T>,
     ) -> Result<Option<T>, Error> {
+        self.superseded(keys);
         for key in keys {
             if let Some(value) = self.get(key) {
                 return match read(value) {
@@ -132,19 +161,79 @@ impl Fields {
                 path: self.path.clone(),
                 prefix: format!("{}{key}.", self.prefix),
                 map: map.clone(),
+                asked: Rc::clone(&self.asked),
             })),
             Some(other) => Err(self.wrong(key, "an object", &short(other))),
         }
     }
 
-    /// An optional token id or list of ids.
-    pub(crate) fn ids(&self, key: &str) -> Result<Option<Vec<u32>>, Error> {
-        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-        self.read(&[key], "a token id or a list of them", |value| match value {
-            Value::Array(list) => list.iter().map(id).collect(),
-            one => id(one).map(|id| vec![id]),
-        })
+    /// An optional token id or list of ids below `vocab_size`, and an error for each value that is none.
+    pub(crate) fn token_ids(&self, key: &str, vocab_size: usize) -> (Option<Vec<u32>>, Vec<Error>) {
+        let values = match self.get(key) {
+            None => return (None, Vec::new()),
+            Some(Value::Array(list)) => list.as_slice(),
+            Some(one) => std::slice::from_ref(one),
+        };
+        let (mut ids, mut errors) = (Vec::new(), Vec::new());
+        for value in values {
+            match value.as_u64().and_then(|id| u32::try_from(id).ok()) {
+                Some(id) if (id as usize) < vocab_size => ids.push(id),
+                _ => {
+                    errors.push(self.wrong(key, &format!("a token id below {vocab_size}"), &short(value)));
+                }
+            }
+        }
+        let none = ids.is_empty() && !errors.is_empty();
+        ((!none).then_some(ids), errors)
     }
+}
+
+/// Collects the keys of `map` that nothing has asked for. A key of an object counts if any of the object's was.
+fn collect_unread<'a>(
+    prefix: &str,
+    map: &'a Map<String, Value>,
+    asked: &BTreeSet<String>,
+    unread: &mut Vec<(String, &'a Value)>,
+) {
+    for (key, value) in map.iter().filter(|(_, value)| !value.is_null()) {
+        let key = format!("{prefix}{key}");
+        if !asked.contains(&key) {
+            unread.push((key, value));
+        } else if let Value::Object(map) = value {
+            let inside = format!("{key}.");
+            if asked.range(inside.clone()..).next().is_some_and(|next| next.starts_with(&inside)) {
+                collect_unread(&inside, map, asked, unread);
+            }
+        }
+    }
+}
+
+/// JSON text with quotes around `NaN`, `Infinity` and `-Infinity` outside of strings.
+fn with_quoted_floats(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len());
+    let (mut rest, mut in_string) = (text, false);
+    while let Some(c) = rest.chars().next() {
+        let word = ["NaN", "Infinity", "-Infinity"].into_iter().find(|word| rest.starts_with(word));
+        let len = match (in_string, word) {
+            (false, Some(word)) => {
+                quoted.extend(["\"", word, "\""]);
+                word.len()
+            }
+            // An escape is two characters; a longer one has no quotes in the rest.
+            (true, _) if c == '\\' => {
+                let len = rest.chars().take(2).map(char::len_utf8).sum();
+                quoted.push_str(&rest[..len]);
+                len
+            }
+            _ => {
+                in_string ^= c == '"';
+                quoted.push(c);
+                c.len_utf8()
+            }
+        };
+        rest = &rest[len..];
+    }
+    quoted
 }
 
 /// An integer, written as `8` or `8.0`.

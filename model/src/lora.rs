@@ -41,7 +41,7 @@ impl Lora {
         let path = folder.as_ref().to_path_buf();
         let config = path.join("adapter_config.json");
         if !config.is_file() {
-            return Err(Error::NotACheckpoint { path, missing: "adapter_config.json is missing" });
+            return Err(Error::NotACheckpoint { path, missing: "adapter_config.json is missing".to_owned() });
         }
         let text = fields::read_text(&config)?;
         let value = serde_json::from_str(&text);

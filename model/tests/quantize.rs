@@ -54,6 +54,7 @@ const NOT_EXPRESSIBLE: &[(&str, &str)] = &[
     ("llama-head-dim", "the activation function GeluTanh in a llama"),
     ("llama-mqa-biased", "the activation function GeluErf in a llama"),
     ("llama-rope-yarn-explicit", "not rounded to whole pairs"),
+    ("mistral-layer-types", "differ between layers"),
     ("mixtral-fused", "the activation function GeluErf in a mixtral"),
     ("qwen2-layer-types", "differ between layers"),
     ("qwen2-window", "differ between layers"),

@@ -173,6 +173,11 @@ impl ElementType {
             ElementType::Other(_) => None,
         }
     }
+
+    /// Whether elements are integers or truth values. No tensor of this type can be read.
+    pub fn is_integer(&self) -> bool {
+        matches!(self.name(), "BOOL" | "U8" | "I8" | "U16" | "I16" | "U32" | "I32" | "U64" | "I64")
+    }
 }
 
 impl fmt::Display for ElementType {

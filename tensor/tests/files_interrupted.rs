@@ -57,3 +57,37 @@ fn temporary_files_go_and_none_come_while_the_program_ends() {
     assert!(twice.unwrap_err().to_string().contains("occurs twice"));
     assert_eq!(Gguf::open(&target).unwrap().tensor("b").unwrap().bytes().unwrap(), [1; 8].as_slice());
 }
+
+/// A program that is killed cannot remove what it wrote; until now it stayed for ever.
+#[test]
+fn what_a_killed_program_left_is_removed_by_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("model.gguf");
+    let file = |name: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, "half").unwrap();
+        path
+    };
+    let abandoned = [file(".model.gguf.4000001-1.tmp"), file(".model.gguf.17-203.tmp")];
+    let others = [
+        ".model.gguf.tmp",
+        ".model.gguf.x-1.tmp",
+        ".model.gguf.1-2-3.tmp",
+        ".other.gguf.4000001-1.tmp",
+        "model.gguf.4000001-1.tmp",
+        ".model.gguf.4000001-1.tmp.bak",
+    ]
+    .map(file);
+    // A file that a living program writes is locked.
+    let (living, mut writer) = Temporary::beside(&target).unwrap();
+    assert!(abandoned.iter().all(|path| !path.exists()));
+    let (second, _file) = Temporary::beside(&target).unwrap();
+    assert!(living.path().exists() && second.path().exists() && living.path() != second.path());
+    assert!(others.iter().all(|path| path.exists()));
+    writer.write_all(b"whole").unwrap();
+    drop(writer);
+    // Its handle is closed, but the file has not got its name yet.
+    drop(Temporary::beside(&target).unwrap());
+    living.rename(&target).unwrap();
+    assert_eq!(fs::read(&target).unwrap(), b"whole");
+}

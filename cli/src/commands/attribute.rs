@@ -11,6 +11,7 @@ use super::predict::{shown, text};
 use super::view::{TokenArgs, ViewArgs, token_id};
 use crate::args::positive;
 use crate::interventions::InterventionArgs;
+use crate::not_finite;
 use crate::output::{Out, note};
 
 const EXAMPLES: &str = "Examples:\n\
@@ -98,6 +99,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let tokenizer = source.maybe_tokenizer();
     let model = arguments.view.load(&source)?;
     let first = glass::attribute(&model, &ids, token)?;
+    not_finite::check(&[first.logit], &model, &ids)?;
     let other = match against {
         Some(against) => glass::attribute_each(&model, &ids, &[against])?.pop(),
         None => None,

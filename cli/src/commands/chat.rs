@@ -14,6 +14,7 @@ use crate::continuation::{End, Event, Limits, continue_text};
 use crate::exit::Interrupted;
 use crate::interrupt::Graceful;
 use crate::model_source::Source;
+use crate::not_finite;
 use crate::output::{Out, note};
 use crate::sampling::SamplingArgs;
 use crate::stop_strings::StopStrings;
@@ -91,6 +92,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         note(format_args!("seed        {seed}"));
     }
     let mut session = model.session(context).with_chunk(arguments.chunk.prompt_chunk);
+    let ends = source.end_ids();
     // The tokens in the KV cache: each answer feeds only what is new.
     let mut fed: Vec<u32> = Vec::new();
     loop {
@@ -119,10 +121,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
                 session.truncate(known);
                 sampler.prime(&ids[known..]);
                 let transcript = Transcript::new(Some(tokenizer), true, StopStrings::new(&arguments.stop)?);
-                let limits = Limits {
-                    tokens: arguments.tokens.unwrap_or(usize::MAX),
-                    ends: &source.checkpoint.generation().eos_ids,
-                };
+                let limits = Limits { tokens: arguments.tokens.unwrap_or(usize::MAX), ends: &ends };
                 let answer = continue_text(
                     &mut session,
                     &ids[known..],
@@ -134,7 +133,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
                         Event::Text(text) => out.stream(text),
                         Event::Choice(_) => Ok(()),
                     },
-                )?;
+                )
+                .map_err(|error| not_finite::located(error, &model, &ids))?;
                 out.line("")?;
                 out.flush()?;
                 match answer.end {

@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     out.line(format_args!("level        {} (available: {})", report.level, report.levels.join(", ")))?;
     out.line(format_args!("threads      {} (logical cores: {})", report.threads, report.logical_cores))?;
     list("search path", &report.search_path, "neither GLASSBOX_MODELS, XDG_CACHE_HOME nor HOME is set", out)?;
-    list("models", &report.models, "none; scripts/fetch-smollm2.sh downloads a small one", out)
+    list("models", &report.models, &format!("none; {}", model_source::HOW_TO_GET_ONE), out)
 }
 
 /// Writes a line for each item; the first has the name in front.

@@ -18,6 +18,7 @@ use crate::continuation::{Continuation, End, Event, Limits, continue_text};
 use crate::exit::{Interrupted, Usage};
 use crate::interventions::InterventionArgs;
 use crate::model_source::Source;
+use crate::not_finite;
 use crate::output::{Out, note};
 use crate::prompt::{PromptArgs, special};
 use crate::sampling::SamplingArgs;
@@ -134,8 +135,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let (model, load_time) = source.load(&arguments.machine)?;
 
     sampler.prime(&prompt_ids);
-    let ends: &[u32] = if arguments.ignore_eos { &[] } else { &generation.eos_ids };
-    let request = Request { arguments, prompt_ids: &prompt_ids, context, ends, tokenizer };
+    let ends = if arguments.ignore_eos { Vec::new() } else { source.end_ids() };
+    let request = Request { arguments, prompt_ids: &prompt_ids, context, ends: &ends, tokenizer };
     let mut generated = Vec::new();
     let changed = planned.as_ref().map(|planned| planned.apply(&model));
     for (i, model) in std::iter::once(&model).chain(&changed).enumerate() {
@@ -208,7 +209,8 @@ impl Request<'_> {
         };
         let (prompt, explain) = (self.prompt_ids, arguments.explain);
         let continuation =
-            continue_text(&mut session, prompt, &limits, &mut sampler, transcript, explain, show)?;
+            continue_text(&mut session, prompt, &limits, &mut sampler, transcript, explain, show)
+                .map_err(|error| not_finite::located(error, model, prompt))?;
         Ok((continuation, records))
     }
 

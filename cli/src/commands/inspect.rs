@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 
-use self::survey::{FormatShare, Report, TensorRow};
+use self::survey::{EndToken, FormatShare, Report, TensorRow};
 use crate::args::{CacheArgs, CheckpointArgs};
 use crate::escape;
 use crate::model_source::Found;
@@ -109,6 +109,16 @@ fn write(report: &Report, out: &mut Out) -> anyhow::Result<()> {
         for warning in &part.warnings {
             out.line(format_args!("               {}: {}", out.paint(33, "warning"), clean(warning)))?;
         }
+    }
+    let ends = report.end_tokens.iter().map(|EndToken { id, token }| match token {
+        Some(token) => format!("{} ({id})", clean(token)),
+        None => id.to_string(),
+    });
+    let ends = ends.collect::<Vec<_>>().join(", ");
+    out.line(format_args!("{:<13}  {}", "end tokens", if ends.is_empty() { "none" } else { &ends }))?;
+    for warning in &report.warnings {
+        // Padded before it is painted, so that colours take no columns.
+        out.line(format_args!("{}  {}", out.paint(33, &format!("{:<13}", "warning")), clean(warning)))?;
     }
     for (i, part) in report.unsupported.iter().enumerate() {
         out.line(format_args!("{:<13}  {}", if i == 0 { "unsupported" } else { "" }, clean(part)))?;

@@ -13,6 +13,7 @@ use super::view::{TokenArgs, ViewArgs, check_layer, position_of_word, texts};
 use crate::args::positive;
 use crate::escape;
 use crate::interventions::InterventionArgs;
+use crate::not_finite;
 use crate::output::{Out, note};
 
 const EXAMPLES: &str = "Examples:\n\
@@ -136,6 +137,10 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         LensOptions { layer: arguments.layer, positions: Some(positions.clone()), top: arguments.top, token };
     let lens = |model: &Runtime| glass::lens(model, &ids, &options);
     let before = lens(&model)?;
+    let readings = before.iter().flat_map(|layer| layer.readings.iter());
+    let logits: Vec<f32> =
+        readings.flat_map(|reading| reading.iter().map(|candidate| candidate.logit)).collect();
+    not_finite::check(&logits, &model, &ids)?;
     let after = planned.as_ref().map(|planned| lens(&planned.apply(&model))).transpose()?;
     if arguments.json {
         let report = |layers: &[LensLayer]| Report {

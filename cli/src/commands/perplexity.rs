@@ -15,6 +15,7 @@ use crate::args::{ChunkArgs, Ids, MachineArgs, ModelArgs};
 use crate::exit::Usage;
 use crate::interventions::InterventionArgs;
 use crate::model_source::Source;
+use crate::not_finite;
 use crate::output::{Out, note};
 use crate::prompt::{read_file, read_stdin, special};
 
@@ -124,6 +125,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
                 window[0] = first;
             }
             let scores = score(&mut session, window)?;
+            not_finite::check(&scores, model, window)?;
             window_losses.push(scores.iter().sum::<f64>() / scores.len() as f64);
             losses.extend(scores);
             bar.set_message(format!("({:.4} so far)", mean(&losses).exp()));

@@ -10,6 +10,7 @@ use crate::escape;
 use crate::exit::Usage;
 use crate::interventions::InterventionArgs;
 use crate::model_source::Source;
+use crate::not_finite;
 use crate::output::Out;
 use crate::prompt::{PromptArgs, special};
 
@@ -89,6 +90,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let (model, _) = source.load(&arguments.machine)?;
     let mut session = model.session(context).with_chunk(arguments.chunk.prompt_chunk);
     let logits = session.feed(&ids)?;
+    not_finite::check(logits, &model, &ids)?;
     if let Some(planned) = planned {
         let mut changed = planned.apply(&model).session(context).with_chunk(arguments.chunk.prompt_chunk);
         let after = changed.feed(&ids)?;

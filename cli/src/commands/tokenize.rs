@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use glassbox_model::{Checkpoint, tokenizer_of_gguf};
-use glassbox_tensor::file::gguf::Gguf;
+use glassbox_model::{Checkpoint, open_gguf, tokenizer_of_gguf};
 use glassbox_tokenizer::{EncodeOptions, Special, TemplatePart, Tokenizer};
 use serde::Serialize;
 
@@ -145,7 +144,7 @@ fn of_model(model: &Found) -> anyhow::Result<Tokenizer> {
 
 /// The tokenizer of a GGUF. The model need not be supported.
 fn of_gguf(path: &Path) -> anyhow::Result<Tokenizer> {
-    tokenizer_of_gguf(&Gguf::open(path)?)?.ok_or_else(|| without(path))
+    tokenizer_of_gguf(&open_gguf(path)?)?.ok_or_else(|| without(path))
 }
 
 fn without(path: &Path) -> anyhow::Error {

@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         globs => Selection::matching(&model, globs)?,
     };
     let prompt_tokens = ids.len();
-    extend_greedily(&model, &mut ids, arguments.tokens, &source.checkpoint.generation().eos_ids)?;
+    extend_greedily(&model, &mut ids, arguments.tokens, &source.end_ids())?;
 
     let tokenizer = source.maybe_tokenizer();
     let tokens: Option<Vec<String>> =

@@ -1,10 +1,12 @@
 //! `watch`: how a model developed during training, from the snapshots of `train --watch`.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use glassbox_tensor::file::temporary::Temporary;
 use glassbox_train::plot::{self, COLOURS, Chart, Series};
 use glassbox_train::run::WATCH;
 use glassbox_train::watch::{Snapshot, read_snapshots};
@@ -135,7 +137,10 @@ fn escape(text: &str) -> String {
 
 /// Writes a figure atomically.
 fn write(path: &Path, svg: &str) -> anyhow::Result<()> {
-    let temporary = path.with_extension("tmp");
-    let written = fs::write(&temporary, svg).and_then(|()| fs::rename(&temporary, path));
+    let written = Temporary::beside(path).and_then(|(temporary, mut file)| {
+        file.write_all(svg.as_bytes())?;
+        drop(file);
+        temporary.rename(path)
+    });
     written.with_context(|| path.display().to_string())
 }

@@ -148,7 +148,7 @@ fn special_tokens_are_text_by_default() {
     assert!(!ids(&plain["prompt_ids"]).contains(&0));
     assert_eq!(ids(&special["prompt_ids"]).iter().filter(|&&id| id == 0).count(), 1);
     // A bias forces the special token; it is written only with --special.
-    let forced = ["-n", "2", "--logit-bias", "0=1000", "x"];
+    let forced = ["-n", "2", "--logit-bias", "0=1000", "--ignore-eos", "x"];
     assert_eq!(greedy("llama-text", &forced)["text"], "");
     let shown = greedy("llama-text", &[&["--special"], &forced[..]].concat());
     assert_eq!(shown["text"], "<|endoftext|><|endoftext|>");

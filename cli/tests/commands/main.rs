@@ -15,15 +15,18 @@ mod inspect;
 mod json_lines;
 mod machine;
 mod neighbors;
+mod not_finite;
 mod perplexity;
 mod predict;
 mod process;
 mod quantize;
 mod sampling;
 mod search_path;
+mod settings;
 mod system;
 #[cfg(target_os = "linux")]
 mod terminal;
 mod tokenize;
 mod train;
 mod usage;
+mod warnings;

@@ -99,12 +99,12 @@ fn settings_out_of_range_are_wrong_usage() {
         ("--min-p", "-0.1"),
         ("--typical", "2"),
         ("--repeat-penalty", "0"),
-        ("--top-k", "-1"),
+        ("--top-k", "-2"),
         ("--logit-bias", "1"),
         ("--logit-bias", "1=nan"),
         ("--samplers", "top_k;top_k"),
         ("--samplers", "magic"),
-        ("--seed", "-1"),
+        ("--seed", "-2"),
     ] {
         glassbox(["generate", "-m", &model, "x", flag, value]).fails(2, &[]);
     }

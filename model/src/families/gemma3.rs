@@ -86,12 +86,13 @@ fn from_hf(fields: &Fields) -> Result<Config, Error> {
         ..sizes
     };
     let window = fields.maybe_size(&["sliding_window"])?.unwrap_or(4096);
+    let keys = ["sliding_window_pattern", "_sliding_window_pattern"];
     let windows = match hf::windows_by_type(fields, sizes.n_layers, Some(window))? {
-        Some(windows) => windows,
-        None => {
-            let keys = ["sliding_window_pattern", "_sliding_window_pattern"];
-            windows(sizes.n_layers, fields.maybe_size(&keys)?.unwrap_or(PATTERN), window)
+        Some(windows) => {
+            fields.superseded(&keys);
+            windows
         }
+        None => windows(sizes.n_layers, fields.maybe_size(&keys)?.unwrap_or(PATTERN), window),
     };
     let [global, local] = ropes(fields, &sizes)?;
     let bias = fields.flag("attention_bias")?.unwrap_or(false);
@@ -112,6 +113,7 @@ fn from_hf(fields: &Fields) -> Result<Config, Error> {
 /// `rope_theta` and `rope_scaling` for the global and `rope_local_base_freq` for the local one.
 fn ropes(fields: &Fields, sizes: &Sizes) -> Result<[RopeConfig; 2], Error> {
     let (dims, context) = (sizes.head_dim, sizes.context_length as f32);
+    fields.superseded(&["rope_local_base_freq"]);
     let rope_fields = hf_rope::rope_fields(fields)?;
     let of_type = |layer_type: &str| match &rope_fields {
         Some(rope_fields) if rope_fields.has_objects() => rope_fields.object(layer_type),
@@ -141,7 +143,6 @@ fn ropes(fields: &Fields, sizes: &Sizes) -> Result<[RopeConfig; 2], Error> {
 }
 
 fn to_hf(config: &Config) -> Map<String, Value> {
-    let kind = |window: &Option<usize>| if window.is_some() { "sliding_attention" } else { "full_attention" };
     let parameters = |rope: usize| hf_rope::keys(&config.ropes[rope])["rope_parameters"].clone();
     hf::with(
         hf::size_keys(config),
@@ -152,7 +153,7 @@ fn to_hf(config: &Config) -> Map<String, Value> {
             "query_pre_attn_scalar": hf::tidy((config.score_divisor * config.score_divisor).round()),
             "attention_bias": config.qkv_bias,
             "sliding_window": config.windows.iter().copied().flatten().next(),
-            "layer_types": config.windows.iter().map(kind).collect::<Vec<_>>(),
+            "layer_types": hf::layer_types(config),
             "rope_parameters": { "full_attention": parameters(GLOBAL), "sliding_attention": parameters(LOCAL) },
         }),
     )
@@ -161,7 +162,10 @@ fn to_hf(config: &Config) -> Map<String, Value> {
 fn from_gguf(metadata: &Metadata<'_>) -> Result<Config, Error> {
     let config = llama::from_gguf_with(metadata, &FAMILY)?;
     let (n_layers, dims) = (config.n_layers, config.head_dim);
-    let windows = match (metadata.window()?, metadata.window_pattern(hf::listed(n_layers))?) {
+    let window = config.windows.iter().copied().flatten().next();
+    let by_layer = config.windows.iter().any(|each| *each != window);
+    let windows = match (window, metadata.window_pattern(hf::listed(n_layers))?) {
+        (Some(_), None) if by_layer => config.windows.clone(),
         (Some(window), Some(slides)) => slides.into_iter().map(|slides| slides.then_some(window)).collect(),
         (Some(window), None) => windows(n_layers, PATTERN, window),
         (None, _) => vec![None; hf::listed(n_layers)],

@@ -104,6 +104,7 @@ pub(super) fn windows_by_type(
     window: Option<usize>,
 ) -> Result<Option<Vec<Option<usize>>>, Error> {
     let Some(types) = fields.get("layer_types") else { return Ok(None) };
+    fields.superseded(&["sliding_window"]);
     let layers = listed(n_layers);
     let types = types.as_array().filter(|types| types.len() == layers).ok_or_else(|| {
         fields.wrong("layer_types", &format!("a list of {layers} types of attention"), &types.to_string())
@@ -119,6 +120,12 @@ pub(super) fn windows_by_type(
         _ => Err(fields.wrong("layer_types", "full_attention or sliding_attention", &kind.to_string())),
     };
     types.iter().map(window_of).collect::<Result<_, _>>().map(Some)
+}
+
+/// The type of each layer's attention, as in `layer_types`.
+pub(super) fn layer_types(config: &Config) -> Vec<&'static str> {
+    let kind = |window: &Option<usize>| if window.is_some() { "sliding_attention" } else { "full_attention" };
+    config.windows.iter().map(kind).collect()
 }
 
 /// The number of layers, limited for allocation. [`Config::contradictions`] reports numbers above the limit.

@@ -96,6 +96,7 @@ pub(super) fn read_told(
 
 /// `rope_scaling` if it is present and not empty, otherwise `rope_parameters`.
 pub(super) fn rope_fields(fields: &Fields) -> Result<Option<Fields>, Error> {
+    fields.superseded(&["rope_parameters"]);
     Ok(match fields.object("rope_scaling")? {
         Some(object) => Some(object),
         None => fields.object("rope_parameters")?,
@@ -169,6 +170,7 @@ fn theta(fields: &Fields, object: Option<&Fields>, default: f32) -> Result<f32, 
 
 /// YaRN's factor of cosines and sines, given by one number, by two, or by default.
 fn attention_factor(object: &Fields, factor: f32) -> Result<f32, Error> {
+    object.superseded(&["mscale", "mscale_all_dim"]);
     if let Some(said) = positive(object, "attention_factor")? {
         return Ok(said);
     }

@@ -139,7 +139,7 @@ pub(super) fn from_gguf_with(metadata: &Metadata<'_>, family: &Family) -> Result
         qkv_bias: metadata.has_tensor("blk.0.attn_q.bias"),
         attention_out_bias: metadata.has_tensor("blk.0.attn_output.bias"),
         mlp_bias: metadata.has_tensor("blk.0.ffn_down.bias"),
-        windows: vec![metadata.window()?; hf::listed(sizes.n_layers)],
+        windows: metadata.windows(hf::listed(sizes.n_layers))?,
         ropes: vec![metadata.rope(sizes.head_dim, sizes.context_length as f32)?],
         ..new(sizes)
     })

@@ -16,6 +16,7 @@ mod mistral;
 mod mixtral;
 mod qwen2;
 mod qwen3;
+mod unread;
 
 use glassbox_tensor::file::gguf::Gguf;
 use serde_json::{Map, Value};
@@ -25,6 +26,7 @@ use crate::error::Error;
 use crate::fields::Fields;
 use crate::metadata::{Metadata, MetadataWriter};
 use crate::names::Names;
+use crate::warning::Warning;
 
 /// All supported families.
 ///
@@ -122,7 +124,8 @@ pub fn to_hf(config: &Config) -> Map<String, Value> {
 /// Whether [`to_hf`] expresses a configuration completely, so that reading it back gives the same one.
 pub fn can_write_hf(config: &Config) -> bool {
     let read = || -> Result<Config, Error> {
-        from_hf(&Fields::of(std::path::Path::new("config.json"), Value::Object(to_hf(config)))?)
+        let path = std::path::Path::new("config.json");
+        from_hf(&Fields::of(path, Value::Object(to_hf(config)))?, &mut Vec::new())
     };
     read().is_ok_and(|read| read == *config)
 }
@@ -138,8 +141,8 @@ pub(crate) fn all_hf_names(config: &Config) -> impl Iterator<Item = &'static Nam
     std::iter::once(&family.hf).chain(family.hf_others)
 }
 
-/// Reads a model's `config.json`.
-pub(crate) fn from_hf(fields: &Fields) -> Result<Config, Error> {
+/// Reads a model's `config.json`. Keys that have no effect are a warning.
+pub(crate) fn from_hf(fields: &Fields, warnings: &mut Vec<Warning>) -> Result<Config, Error> {
     let name = fields.text("model_type")?;
     let name = name.ok_or_else(|| fields.wrong("model_type", "a model type", "nothing"))?;
     let Some(family) = ALL.iter().find(|family| family.model_type == name) else {
@@ -149,13 +152,15 @@ pub(crate) fn from_hf(fields: &Fields) -> Result<Config, Error> {
     if !parts.is_empty() {
         return Err(Error::Unsupported { path: fields.path.clone(), parts });
     }
-    checked((family.from_hf)(fields)?, &fields.path)
+    let config = (family.from_hf)(fields)?;
+    warnings.extend(unread::check(fields)?);
+    checked(config, &fields.path)
 }
 
-/// Reads a model's configuration from a GGUF.
-pub(crate) fn from_gguf(file: &Gguf) -> Result<Config, Error> {
+/// Reads a model's configuration from a GGUF. Keys that have no effect are a warning.
+pub(crate) fn from_gguf(file: &Gguf, warnings: &mut Vec<Warning>) -> Result<Config, Error> {
     let name = file.get_str("general.architecture")?;
-    let metadata = Metadata { file, architecture: name };
+    let metadata = Metadata::new(file, name);
     let of_name = |family: &&Family| family.architecture == name && (family.recognises)(&metadata);
     let Some(family) = ALL.iter().find(of_name) else {
         return Err(unknown(file.path(), name, |family| family.architecture));
@@ -164,7 +169,9 @@ pub(crate) fn from_gguf(file: &Gguf) -> Result<Config, Error> {
     if !parts.is_empty() {
         return Err(Error::Unsupported { path: file.path().into(), parts });
     }
-    checked((family.from_gguf)(&metadata)?, file.path())
+    let config = (family.from_gguf)(&metadata)?;
+    warnings.extend(metadata.check_unread()?);
+    checked(config, file.path())
 }
 
 /// The configuration as metadata of a GGUF, with a phrase for each part that they cannot express.

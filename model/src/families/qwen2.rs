@@ -36,6 +36,7 @@ fn from_hf(fields: &Fields) -> Result<Config, Error> {
 
 /// Layers from `max_window_layers` on have the window, if `use_sliding_window` is set; `layer_types` takes precedence.
 pub(super) fn windows(fields: &Fields, n_layers: usize) -> Result<Vec<Option<usize>>, Error> {
+    fields.superseded(&["sliding_window", "max_window_layers"]);
     let used = fields.flag("use_sliding_window")?.unwrap_or(false);
     let unsaid = if fields.has("sliding_window") { None } else { Some(4096) };
     let window = if used { fields.maybe_size(&["sliding_window"])?.or(unsaid) } else { None };
@@ -53,8 +54,7 @@ fn to_hf(config: &Config) -> Map<String, Value> {
 /// The keys for [`windows`].
 pub(super) fn window_keys(config: &Config) -> Value {
     let window = config.windows.iter().copied().flatten().next();
-    let kind = |window: &Option<usize>| if window.is_some() { "sliding_attention" } else { "full_attention" };
-    let types: Vec<&str> = config.windows.iter().map(kind).collect();
+    let types = hf::layer_types(config);
     json!({ "use_sliding_window": window.is_some(), "sliding_window": window, "layer_types": types })
 }
 

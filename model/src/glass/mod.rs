@@ -13,6 +13,7 @@
 //! - [`next_word`] and [`find_word`] read a word as a token.
 //! - [`Interventions`] change a run, [`Keep`] records values to patch into another. A [`Runtime`](crate::Runtime) with
 //!   interventions applies them in every view. [`ablate`] runs the model without each of many parts.
+//! - [`first_non_finite`] finds where a run goes wrong whose logits are NaN.
 
 mod ablate;
 mod attention;
@@ -26,6 +27,7 @@ mod keep;
 mod lens;
 mod models;
 mod names;
+mod non_finite;
 mod part;
 mod reference;
 mod spool;
@@ -49,6 +51,7 @@ pub use keep::{Keep, KeptRows};
 pub use lens::{Candidate, LensLayer, LensOptions, Reading, candidate, lens, likeliest};
 pub use models::{ModelComparison, compare_models};
 pub use names::{Name, Selection};
+pub use non_finite::{NonFinite, first_non_finite};
 pub use part::{ParsePartError, Part, PartKind};
 pub use reference::Reference;
 pub use summary::Summary;

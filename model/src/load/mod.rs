@@ -2,7 +2,9 @@
 
 mod assemble;
 mod container;
+mod generation;
 mod gguf_tokenizer;
+mod kind;
 mod stored;
 mod weights;
 
@@ -17,14 +19,19 @@ use glassbox_tokenizer::Tokenizer;
 
 use crate::chat::ChatTemplate;
 use crate::config::Config;
+use crate::ends;
 use crate::error::Error;
 use crate::families;
 use crate::fields::{self, Fields};
 use crate::model::Model;
 use crate::runtime::Runtime;
 use crate::spec::{self, Parameter};
+use crate::warning::Warning;
 pub(crate) use assemble::{Assembled, AssembledRows, assemble};
 use container::Container;
+pub use generation::GenerationConfig;
+pub(crate) use kind::check_split;
+pub use kind::open_gguf;
 use stored::Stored;
 pub(crate) use stored::vocabulary_matrix;
 
@@ -49,23 +56,7 @@ pub struct Checkpoint {
     container: Container,
     /// A Hugging Face checkpoint's directory.
     directory: Option<PathBuf>,
-}
-
-/// The generation settings that a checkpoint recommends.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct GenerationConfig {
-    /// End-of-sequence tokens.
-    pub eos_ids: Vec<u32>,
-    /// Whether to sample rather than decode greedily.
-    pub do_sample: Option<bool>,
-    /// The temperature.
-    pub temperature: Option<f32>,
-    /// Top-k: the number of most likely tokens to keep.
-    pub top_k: Option<usize>,
-    /// Top-p: the total probability of the tokens to keep.
-    pub top_p: Option<f32>,
-    /// The repetition penalty.
-    pub repetition_penalty: Option<f32>,
+    warnings: Vec<Warning>,
 }
 
 impl Checkpoint {
@@ -75,11 +66,7 @@ impl Checkpoint {
     /// If files are missing or invalid, or the model is not supported.
     pub fn open(path: impl AsRef<Path>) -> Result<Checkpoint, Error> {
         let path = path.as_ref();
-        if path.is_dir() {
-            Checkpoint::open_directory(path)
-        } else {
-            Checkpoint::open_gguf(Gguf::open(path)?)
-        }
+        if path.is_dir() { Checkpoint::open_directory(path) } else { Checkpoint::open_gguf(open_gguf(path)?) }
     }
 
     /// Creates a checkpoint from an open GGUF, such as one in memory.
@@ -87,37 +74,55 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::open`].
     pub fn open_gguf(file: Gguf) -> Result<Checkpoint, Error> {
-        let config = families::from_gguf(&file)?;
-        let generation = GenerationConfig { eos_ids: gguf_tokenizer::eos_ids(&file)?, ..Default::default() };
+        check_split(&file)?;
+        let mut warnings = gguf_tokenizer::warnings(&file);
+        let config = families::from_gguf(&file, &mut warnings)?;
+        let generation =
+            GenerationConfig { eos_ids: gguf_tokenizer::eos_ids(&file), ..GenerationConfig::default() };
         let path = file.path().to_path_buf();
-        Ok(Checkpoint { path, config, generation, container: Container::Gguf(file), directory: None })
+        Ok(Checkpoint::new(path, config, generation, Container::Gguf(file), None, warnings))
+    }
+
+    fn new(
+        path: PathBuf,
+        config: Config,
+        generation: GenerationConfig,
+        container: Container,
+        directory: Option<PathBuf>,
+        mut warnings: Vec<Warning>,
+    ) -> Checkpoint {
+        let tensors = Stored::new(&container, &config).unused();
+        if !tensors.is_empty() {
+            warnings.push(Warning::UnusedTensors { path: container.path().to_path_buf(), tensors });
+        }
+        Checkpoint { path, config, generation, container, directory, warnings }
     }
 
     /// Creates a checkpoint from a configuration and open tensors with Hugging Face's names, such as those of a model
     /// in training. It has no tokenizer.
     pub fn of_tensors(config: Config, tensors: SafeTensors) -> Checkpoint {
         let path = tensors.path().to_path_buf();
-        let generation = GenerationConfig::default();
-        Checkpoint { path, config, generation, container: Container::SafeTensors(tensors), directory: None }
+        let container = Container::SafeTensors(tensors);
+        Checkpoint::new(path, config, GenerationConfig::default(), container, None, Vec::new())
     }
 
     fn open_directory(path: &Path) -> Result<Checkpoint, Error> {
         let not_a_checkpoint = |missing| Error::NotACheckpoint { path: path.to_path_buf(), missing };
         let config_path = path.join("config.json");
         if !config_path.is_file() {
-            return Err(not_a_checkpoint("config.json is missing"));
+            return Err(not_a_checkpoint(kind::without_config(path)));
         }
-        let fields = Fields::open(&config_path)?;
-        let config = families::from_hf(&fields)?;
-        let generation = generation_config(path, &fields)?;
+        let fields = Fields::open(&config_path).map_err(|error| kind::explain(&config_path, error))?;
+        let mut warnings = Vec::new();
+        let config = families::from_hf(&fields, &mut warnings)?;
+        let generation = generation::read(path, &fields, config.vocab_size, &mut warnings)?;
         let weights = ["model.safetensors", "model.safetensors.index.json"].map(|name| path.join(name));
         let weights = weights.iter().find(|path| path.is_file());
-        let weights = weights.ok_or_else(|| {
-            not_a_checkpoint("model.safetensors and model.safetensors.index.json are missing")
-        })?;
-        let container = Container::SafeTensors(SafeTensors::open(weights)?);
+        let weights = weights.ok_or_else(|| not_a_checkpoint(kind::without_weights(path)))?;
+        let opened = SafeTensors::open(weights).map_err(Error::from);
+        let container = Container::SafeTensors(opened.map_err(|error| kind::explain(weights, error))?);
         let directory = Some(path.to_path_buf());
-        Ok(Checkpoint { path: path.to_path_buf(), config, generation, container, directory })
+        Ok(Checkpoint::new(path.to_path_buf(), config, generation, container, directory, warnings))
     }
 
     /// The path that was opened.
@@ -133,6 +138,20 @@ impl Checkpoint {
     /// The recommended generation settings.
     pub fn generation(&self) -> &GenerationConfig {
         &self.generation
+    }
+
+    /// What the files say that has no effect, or another effect than they say. The tokenizer has warnings of its own.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// The tokens that end a generation or a turn of a chat, in ascending order: those that the files name, and those
+    /// of the tokenizer that are known to end a turn by their text.
+    ///
+    /// Files often name only one of several, or the wrong one, and a chat model then goes on in the user's name.
+    /// llama.cpp finds these tokens in the same way (see its issue #9606).
+    pub fn end_ids(&self, tokenizer: Option<&Tokenizer>) -> Vec<u32> {
+        ends::of(&self.generation.eos_ids, tokenizer)
     }
 
     /// All tensors of the files.
@@ -254,45 +273,30 @@ fn tokenizer_of_directory(directory: &Path) -> Result<Option<Tokenizer>, Error> 
     let files = ["tokenizer.json", "vocab.json"].map(|name| directory.join(name));
     let Some(path) = files.into_iter().find(|path| path.is_file()) else { return Ok(None) };
     let loaded = Tokenizer::from_file(&path);
-    let mut tokenizer = loaded.map_err(|source| Error::Tokenizer { path, source })?;
+    let failed = |source| kind::explain(&path, Error::Tokenizer { path: path.clone(), source });
+    let mut tokenizer = loaded.map_err(failed)?;
 
     let fields_of = |name: &str| {
         let path = directory.join(name);
         path.is_file().then(|| Fields::open(&path)).transpose()
     };
     let (texts, ids) = (fields_of("tokenizer_config.json")?, fields_of("config.json")?);
-    let id_of = |kind: &str, tokenizer: &Tokenizer| -> Result<Option<u32>, Error> {
+    let id_of = |kind: &str, tokenizer: &Tokenizer| -> Option<u32> {
         let text = texts.as_ref().and_then(|texts| texts.get(&format!("{kind}_token")));
         let text = text.and_then(|text| text.as_str().or_else(|| text.get("content")?.as_str()));
         if let Some(id) = text.and_then(|text| tokenizer.token_to_id(text)) {
-            return Ok(Some(id));
+            return Some(id);
         }
-        let ids = ids.as_ref().map(|ids| ids.ids(&format!("{kind}_token_id"))).transpose()?.flatten();
-        Ok(ids.and_then(|ids| ids.first().copied()))
+        // `generation::read` warns about invalid ids.
+        let vocab_size = tokenizer.vocab_size();
+        let ids = ids.as_ref().and_then(|ids| ids.token_ids(&format!("{kind}_token_id"), vocab_size).0);
+        ids.and_then(|ids| ids.first().copied())
     };
     if tokenizer.bos_id().is_none() {
-        tokenizer.set_bos_id(id_of("bos", &tokenizer)?);
+        tokenizer.set_bos_id(id_of("bos", &tokenizer));
     }
     if tokenizer.eos_id().is_none() {
-        tokenizer.set_eos_id(id_of("eos", &tokenizer)?);
+        tokenizer.set_eos_id(id_of("eos", &tokenizer));
     }
     Ok(Some(tokenizer))
-}
-
-/// Reads `generation_config.json` if it exists; `config.json` supplies missing end-of-sequence tokens.
-fn generation_config(directory: &Path, config: &Fields) -> Result<GenerationConfig, Error> {
-    let path = directory.join("generation_config.json");
-    let settings = if path.is_file() { Some(Fields::open(&path)?) } else { None };
-    let Some(settings) = settings else {
-        let eos_ids = config.ids("eos_token_id")?.unwrap_or_default();
-        return Ok(GenerationConfig { eos_ids, ..Default::default() });
-    };
-    Ok(GenerationConfig {
-        eos_ids: settings.ids("eos_token_id")?.or(config.ids("eos_token_id")?).unwrap_or_default(),
-        do_sample: settings.flag("do_sample")?,
-        temperature: settings.number("temperature")?,
-        top_k: settings.maybe_count("top_k")?,
-        top_p: settings.number("top_p")?,
-        repetition_penalty: settings.number("repetition_penalty")?,
-    })
 }

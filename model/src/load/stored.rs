@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use glassbox_tensor::Tensor;
+use glassbox_tensor::file::TensorInfo;
 
 use super::container::Container;
 use crate::config::{Config, MlpKind};
@@ -72,6 +73,10 @@ impl<'a> Stored<'a> {
         };
         let source = self.source(parameter).ok_or_else(missing)?;
         let mut tensor = self.file.tensor(&source.name)?;
+        if tensor.shape().dims() != source.shape {
+            // The same sizes but for dimensions of 1, as `problem` has checked.
+            tensor = tensor.reshape(source.shape.clone())?;
+        }
         if source.transposed {
             tensor = tensor.transpose(0, 1)?;
         }
@@ -110,10 +115,20 @@ impl<'a> Stored<'a> {
     /// Checks names, shapes and formats: one sentence for each tensor that is missing, misshapen, unreadable or
     /// unexpected.
     pub(crate) fn problems(&self) -> Vec<String> {
+        self.survey().problems
+    }
+
+    /// The names of tensors that the model does without; [`Stored::problems`] has those that it cannot do without.
+    pub(crate) fn unused(&self) -> Vec<String> {
+        self.survey().unused
+    }
+
+    fn survey(&self) -> Survey {
+        let failed = |problem| Survey { problems: vec![problem], unused: Vec::new() };
         // Checked first, since the list of missing tensors grows with the claimed number of layers, not with the file.
         let (layers, tensors) = (self.config.n_layers, self.file.tensors().len());
         if layers > tensors {
-            return vec![format!("the file has {tensors} tensors, too few for {layers} layers")];
+            return failed(format!("the file has {tensors} tensors, too few for {layers} layers"));
         }
         if let MlpKind::Experts { count, .. } = self.config.mlp
             && layers.saturating_mul(count) > MANY_EXPERTS
@@ -121,9 +136,9 @@ impl<'a> Stored<'a> {
             let stored: usize = self.file.tensors().iter().map(|tensor| tensor.shape.elements()).sum();
             let expert = self.config.d_model.saturating_mul(self.config.d_ff);
             if layers.saturating_mul(count).saturating_mul(expert) > stored {
-                return vec![format!(
+                return failed(format!(
                     "the file has {stored} values, too few for {layers} layers of {count} experts"
-                )];
+                ));
             }
         }
         let mut parameters = spec::parameters(self.config);
@@ -141,25 +156,64 @@ impl<'a> Stored<'a> {
                 problems.extend(self.problem(&source));
             }
         }
+        let mut unused = Vec::new();
         for tensor in self.file.tensors() {
-            if !used.contains(&tensor.name) && !self.names.is_table(&tensor.name) {
+            if used.contains(&tensor.name) || self.names.is_table(&tensor.name) {
+                continue;
+            }
+            if self.is_dispensable(tensor) {
+                unused.push(tensor.name.clone());
+            } else {
                 let family = self.config.family;
                 problems
                     .push(format!("{}: unexpected tensor, this {family} has no such parameter", tensor.name));
             }
         }
-        problems
+        Survey { problems, unused }
+    }
+
+    /// Whether a tensor that no parameter uses leaves the decoder complete: masks and counters, and anything that is
+    /// neither inside a block nor beside a parameter. Transformers ignores those and others.
+    fn is_dispensable(&self, tensor: &TensorInfo) -> bool {
+        if tensor.element.is_integer() || tensor.shape.dims().is_empty() {
+            return true;
+        }
+        // With the usual prefix too, which files may omit.
+        let names = [tensor.name.clone(), format!("{}{}", self.names.prefix, tensor.name)];
+        let belongs = |(_, template): &(Role, &str)| {
+            names.iter().any(|name| match template.split_once("{layer}") {
+                Some((blocks, _)) => {
+                    let layer = name.strip_prefix(blocks);
+                    layer.is_some_and(|layer| layer.starts_with(|c: char| c.is_ascii_digit()))
+                }
+                None => name.rsplit_once('.').is_some_and(|(stem, _)| stem == *template),
+            })
+        };
+        !self.names.lists.iter().copied().flatten().any(belongs)
     }
 
     fn problem(&self, Source { name, shape, .. }: &Source) -> Option<String> {
         let Some(info) = self.file.info(name) else {
             return Some(format!("{name}: missing, expected shape {shape:?}"));
         };
-        if info.shape.dims() != shape {
+        if !self.fits(info.shape.dims(), shape) {
             return Some(format!("{name}: expected shape {shape:?}, found {:?}", info.shape.dims()));
         }
         let unreadable = info.element.format().is_none();
         unreadable.then(|| format!("{name}: unsupported number format {}", info.element.name()))
+    }
+
+    /// Whether a tensor has the shape `expected`. In a GGUF, where every tensor has four dimensions, leading ones do
+    /// not count.
+    fn fits(&self, found: &[usize], expected: &[usize]) -> bool {
+        let significant = |shape: &[usize]| {
+            let ones = shape.iter().take_while(|&&size| size == 1).count();
+            shape[ones..].to_vec()
+        };
+        match self.file {
+            Container::Gguf(_) => significant(found) == significant(expected),
+            Container::SafeTensors(_) => found == expected,
+        }
     }
 
     /// Checks that the file has all parameters and nothing else.
@@ -174,6 +228,12 @@ impl<'a> Stored<'a> {
             Err(Error::Tensors { path: self.file.path().into(), problems })
         }
     }
+}
+
+/// What is wrong with a file's list of tensors, and what is left over.
+struct Survey {
+    problems: Vec<String>,
+    unused: Vec<String>,
 }
 
 /// The naming scheme of a Hugging Face checkpoint: the one that finds its first MLP.

@@ -1,6 +1,10 @@
 //! A decoder's configuration in the metadata of a GGUF, with llama.cpp's keys: read here, written in `writer.rs`.
 
+mod unread;
 mod writer;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use glassbox_tensor::Format;
 use glassbox_tensor::file::gguf::{Gguf, Optional, Value};
@@ -15,18 +19,30 @@ pub(crate) use writer::MetadataWriter;
 pub(crate) struct Metadata<'a> {
     pub(crate) file: &'a Gguf,
     pub(crate) architecture: &'a str,
+    /// The full keys that were asked for.
+    asked: RefCell<BTreeSet<String>>,
+}
+
+impl<'a> Metadata<'a> {
+    /// The metadata of the architecture of that name.
+    pub(crate) fn new(file: &'a Gguf, architecture: &'a str) -> Metadata<'a> {
+        Metadata { file, architecture, asked: RefCell::default() }
+    }
 }
 
 impl Metadata<'_> {
+    /// The full name of a key, which counts as read from now on.
     fn key(&self, key: &str) -> String {
-        format!("{}.{key}", self.architecture)
+        let key = format!("{}.{key}", self.architecture);
+        self.asked.borrow_mut().insert(key.clone());
+        key
     }
 
     /// The sizes. `attention.key_length` defaults to `d_model / n_heads`, `attention.head_count_kv` to `n_heads`.
     pub(crate) fn sizes(&self) -> Result<Sizes, Error> {
         let d_model = self.size("embedding_length")?;
-        let n_heads = self.size("attention.head_count")?;
         let n_layers = self.size("block_count")?;
+        let n_heads = self.size("attention.head_count")?;
         let head_dim = self.maybe_size("attention.key_length")?.unwrap_or(d_model / n_heads);
         let context_length = self.size("context_length")?;
         Ok(Sizes {
@@ -57,21 +73,57 @@ impl Metadata<'_> {
         Ok(if self.file.value(&key).is_some() { Some(self.file.get_bool(&key)?) } else { None })
     }
 
+    /// A required size: one number, or a list with the same number for each layer.
     pub(crate) fn size(&self, key: &str) -> Result<usize, Error> {
-        match self.file.get_u32(&self.key(key))? {
+        let size = match self.per_layer(key)? {
+            None => self.file.get_u32(&self.key(key))?,
+            Some(sizes) => match sizes.iter().position(|size| *size != sizes[0]) {
+                None => sizes[0],
+                Some(layer) => {
+                    let (key, first, other) = (self.key(key), sizes[0], sizes[layer]);
+                    let part = format!(
+                        "{key} that differs between layers ({first} in layer 0, {other} in layer {layer})"
+                    );
+                    return Err(Error::Unsupported { path: self.file.path().into(), parts: vec![part] });
+                }
+            },
+        };
+        match size {
             0 => Err(self.wrong(key, "a positive integer", "0")),
             size => Ok(size as usize),
         }
+    }
+
+    /// The numbers of a list with one for each layer; `None` if the value is no list.
+    fn per_layer(&self, key: &str) -> Result<Option<Vec<u32>>, Error> {
+        let full = self.key(key);
+        let Some(Value::Array(_)) = self.file.value(&full) else { return Ok(None) };
+        let layers = match self.file.value(&self.key("block_count")) {
+            Some(Value::Array(_)) | None => 0,
+            Some(_) => self.size("block_count")?,
+        };
+        let numbers = self.file.get_i32_array(&full)?;
+        let expected = format!("a number, or one for each of {layers} layers");
+        if numbers.is_empty() || numbers.len() != layers {
+            return Err(self.wrong(key, &expected, &format!("a list of {}", numbers.len())));
+        }
+        let unsigned = numbers.iter().map(|&number| u32::try_from(number).map_err(|_| number));
+        let unsigned: Result<Vec<u32>, i32> = unsigned.collect();
+        unsigned.map(Some).map_err(|number| self.wrong(key, "numbers of at least 0", &number.to_string()))
     }
 
     pub(crate) fn maybe_size(&self, key: &str) -> Result<Option<usize>, Error> {
         if self.file.value(&self.key(key)).is_some() { self.size(key).map(Some) } else { Ok(None) }
     }
 
-    /// The attention window of all layers in positions; zero means none.
-    pub(crate) fn window(&self) -> Result<Option<usize>, Error> {
-        let key = self.key("attention.sliding_window");
-        Ok(self.file.get_u32(&key).optional()?.filter(|&window| window > 0).map(|window| window as usize))
+    /// The attention window of each layer in positions, given as one number for all or as a list; zero means none.
+    pub(crate) fn windows(&self, n_layers: usize) -> Result<Vec<Option<usize>>, Error> {
+        let key = "attention.sliding_window";
+        let windows = match self.per_layer(key)? {
+            Some(windows) => windows,
+            None => vec![self.file.get_u32(&self.key(key)).optional()?.unwrap_or(0); n_layers],
+        };
+        Ok(windows.into_iter().map(|window| (window > 0).then_some(window as usize)).collect())
     }
 
     /// Whether each layer has the window, if given: as a list, or as a period of layers of which the last has none.
@@ -153,7 +205,7 @@ impl Metadata<'_> {
     /// The size of the vocabulary, from the embedding; the metadata may omit it.
     fn vocab_size(&self) -> Result<usize, Error> {
         if let Some(info) = self.file.tensor_info("token_embd.weight") {
-            return Ok(info.shape.dims().first().copied().unwrap_or(0));
+            return Ok(info.shape.dims().iter().rev().nth(1).copied().unwrap_or(0));
         }
         self.size("vocab_size")
     }
@@ -216,7 +268,8 @@ impl Metadata<'_> {
     fn divisors(&self, dims: usize) -> Result<Option<RopeScaling>, Error> {
         let name = "rope_freqs.weight";
         let Some(info) = self.file.tensor_info(name) else { return Ok(None) };
-        if info.shape.dims() != [dims / 2] || info.element != ElementType::Format(Format::F32) {
+        let is_list = info.shape.dims().last() == Some(&(dims / 2)) && info.shape.elements() == dims / 2;
+        if !is_list || info.element != ElementType::Format(Format::F32) {
             let problem = format!("{name}: expected F32 [{}]", dims / 2);
             return Err(Error::Tensors { path: self.file.path().into(), problems: vec![problem] });
         }

@@ -5,6 +5,7 @@ use glassbox_tensor::file::gguf::Gguf;
 use super::mix::{self, Mix};
 use super::{Planned, Quantization, set_type};
 use crate::error::Error;
+use crate::load::check_split;
 
 pub(super) fn plan(file: &Gguf, mix: Mix) -> Result<Quantization, Error> {
     let unreadable: Vec<String> = file
@@ -16,10 +17,7 @@ pub(super) fn plan(file: &Gguf, mix: Mix) -> Result<Quantization, Error> {
     if !unreadable.is_empty() {
         return Err(Error::Tensors { path: file.path().into(), problems: unreadable });
     }
-    if file.get_u32("split.count").is_ok_and(|count| count > 1) {
-        let problem = "a split GGUF; join its parts first with `llama-gguf-split --merge`".to_owned();
-        return Err(Error::Tensors { path: file.path().into(), problems: vec![problem] });
-    }
+    check_split(file)?;
     let layer_of = |name: &str| name.strip_prefix("blk.")?.split('.').next()?.parse::<usize>().ok();
     let model = mix::Model {
         layers: file

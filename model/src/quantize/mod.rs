@@ -14,11 +14,11 @@ mod mix;
 
 use std::path::{Path, PathBuf};
 
-use glassbox_tensor::file::gguf::{self, Entry, Gguf, Value};
+use glassbox_tensor::file::gguf::{self, Entry, Value};
 use glassbox_tensor::{Format, Pool, Tensor};
 
 use crate::error::Error;
-use crate::load::{Assembled, Checkpoint};
+use crate::load::{Assembled, Checkpoint, open_gguf};
 pub use mix::{Mix, Reason};
 
 /// The plan of a new file: its contents and their sources.
@@ -56,9 +56,12 @@ impl Quantization {
     pub fn plan(path: impl AsRef<Path>, mix: Mix) -> Result<Quantization, Error> {
         let path = path.as_ref();
         if path.is_dir() {
-            from_hf::plan(&Checkpoint::open(path)?, mix)
+            let checkpoint = Checkpoint::open(path)?;
+            let mut plan = from_hf::plan(&checkpoint, mix)?;
+            plan.notes.extend(checkpoint.warnings().iter().map(ToString::to_string));
+            Ok(plan)
         } else {
-            from_gguf::plan(&Gguf::open(path)?, mix)
+            from_gguf::plan(&open_gguf(path)?, mix)
         }
     }
 

@@ -20,6 +20,7 @@ use crate::continuation::{End, rate};
 use crate::exit::{Interrupted, Usage};
 use crate::interrupt::Graceful;
 use crate::model_source::Source;
+use crate::not_finite;
 use crate::output::{Out, StdoutError, note};
 use crate::prompt::special;
 use crate::sampling::SamplingArgs;
@@ -56,14 +57,14 @@ pub(super) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let context = source.context(arguments.context)?;
     let (model, load_time) = source.load(&arguments.machine)?;
 
-    let setting = Setting { arguments, slots, source: &source, tokenizer, sampling };
+    let setting = Setting { arguments, slots, source: &source, model: &model, tokenizer, sampling };
     let mut sequences = Sequences {
         batch: model.batch(slots, context).with_chunk(arguments.chunk.prompt_chunk),
         running: Vec::new(),
         answers: Answers::default(),
         timings: Timings::default(),
     };
-    let interrupted = sequences.answer_all(&setting, &model, &mut lines, out)?;
+    let interrupted = sequences.answer_all(&setting, &mut lines, out)?;
     note(format_args!("load        {:.0} ms", load_time.as_secs_f64() * 1e3));
     let Timings { prompt, reused, generation } = sequences.timings;
     note(format_args!("prompt      {}, {reused} more reused", rate(prompt)));
@@ -86,6 +87,7 @@ struct Setting<'a> {
     /// Number of sequences generated together.
     slots: usize,
     source: &'a Source,
+    model: &'a Runtime,
     tokenizer: Option<&'a Tokenizer>,
     sampling: SamplingArgs,
 }
@@ -127,7 +129,6 @@ impl<'a> Sequences<'a> {
     fn answer_all(
         &mut self,
         setting: &Setting<'a>,
-        model: &Runtime,
         lines: &mut Lines,
         out: &mut Out,
     ) -> anyhow::Result<bool> {
@@ -147,7 +148,7 @@ impl<'a> Sequences<'a> {
                 }
             }
             let graceful = graceful.get_or_insert_with(Graceful::begin);
-            self.step(setting, model, out)?;
+            self.step(setting, out)?;
             if graceful.pressed() {
                 for (sequence, _) in std::mem::take(&mut self.running) {
                     self.finish(setting, sequence, End::Interrupted, out)?;
@@ -185,7 +186,7 @@ impl<'a> Sequences<'a> {
         let (mut sampler, _) = sampling.overridden(&request.sampling).sampler(generation)?;
         let prompt_ids = request.prompt.ids(source, special(arguments.special))?;
         sampler.prime(&prompt_ids);
-        let ends: &[u32] = if arguments.ignore_eos { &[] } else { &generation.eos_ids };
+        let ends = if arguments.ignore_eos { Vec::new() } else { source.end_ids() };
 
         let start = Instant::now();
         let added = self.batch.add(&prompt_ids)?;
@@ -200,20 +201,20 @@ impl<'a> Sequences<'a> {
             ids: Vec::new(),
             slot: added.slot,
             sampler,
-            state: GenerationState::new(request.tokens.unwrap_or(arguments.tokens), ends),
+            state: GenerationState::new(request.tokens.unwrap_or(arguments.tokens), &ends),
             transcript: Transcript::new(tokenizer, !arguments.special, stops),
         };
         if sequence.state.next_action(true) == NextAction::Pick
             && let Err(error) = sequence.pick(added.logits)
         {
             self.batch.end(sequence.slot)?;
-            return Err(error.into());
+            return Err(not_finite::located(error.into(), setting.model, &sequence.prompt_ids));
         }
         Ok(sequence)
     }
 
     /// Generates the next token of every sequence.
-    fn step(&mut self, setting: &Setting<'a>, model: &Runtime, out: &mut Out) -> anyhow::Result<()> {
+    fn step(&mut self, setting: &Setting<'a>, out: &mut Out) -> anyhow::Result<()> {
         let start = Instant::now();
         let next: Vec<_> =
             self.running.iter().map(|(sequence, id)| (sequence.slot, std::slice::from_ref(id))).collect();
@@ -221,7 +222,7 @@ impl<'a> Sequences<'a> {
         let sequences = self.running.drain(..).map(|(sequence, _)| sequence);
         let mut picks: Vec<_> =
             sequences.zip(logits).map(|(sequence, logits)| (sequence, logits, Ok(()))).collect();
-        model.pool.enter(|team| {
+        setting.model.pool.enter(|team| {
             team.run_on_pieces(&mut picks, 1, |_, pick| {
                 for (sequence, logits, outcome) in pick {
                     *outcome = sequence.pick(logits);
@@ -236,8 +237,9 @@ impl<'a> Sequences<'a> {
                 Ok(()) => self.advance(setting, sequence, out)?,
                 Err(error) => {
                     self.batch.end(sequence.slot)?;
-                    let Running { order, line, id, .. } = sequence;
-                    self.answers.fail(order, line, id.as_ref(), &error.into(), out)?;
+                    let Running { order, line, id, prompt_ids, .. } = sequence;
+                    let error = not_finite::located(error.into(), setting.model, &prompt_ids);
+                    self.answers.fail(order, line, id.as_ref(), &error, out)?;
                 }
             }
         }

@@ -1,8 +1,10 @@
 //! One line of `--json-lines`: a prompt and the settings that override the flags for it.
 
-use anyhow::{Context, bail};
+use std::str::FromStr;
+
+use anyhow::{Context, anyhow, bail};
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::prompt::Prompt;
 use crate::sampling::Overrides;
@@ -41,9 +43,9 @@ impl Request {
             tokens: take(&mut object, "tokens")?,
             stop: take(&mut object, "stop")?,
             sampling: Overrides {
-                seed: take(&mut object, "seed")?,
+                seed: take_number(&mut object, "seed")?,
                 temp: take(&mut object, "temp")?,
-                top_k: take(&mut object, "top_k")?,
+                top_k: take_number(&mut object, "top_k")?,
                 top_p: take(&mut object, "top_p")?,
                 min_p: take(&mut object, "min_p")?,
             },
@@ -61,6 +63,17 @@ fn take<T: DeserializeOwned>(
     key: &'static str,
 ) -> anyhow::Result<Option<T>> {
     serde_json::from_value(object.remove(key).unwrap_or_default()).context(key)
+}
+
+/// The number of a key, if there is one, read as on the command line.
+fn take_number<T: FromStr<Err = String>>(
+    object: &mut Map<String, Value>,
+    key: &'static str,
+) -> anyhow::Result<Option<T>> {
+    let number = take::<Number>(object, key)?;
+    number
+        .map(|number| number.to_string().parse().map_err(|error: String| anyhow!(error).context(key)))
+        .transpose()
 }
 
 #[cfg(test)]
@@ -84,10 +97,13 @@ mod tests {
             (Some("a".into()), Some(3), Some(vec!["x".to_owned()]))
         );
         let Overrides { seed, temp, top_k, top_p, min_p } = request.sampling;
-        assert_eq!((seed, temp, top_k, top_p, min_p), (Some(5), Some(0.5), Some(7), Some(0.25), Some(0.125)));
+        assert_eq!((seed, top_k), ("5".parse().ok(), "7".parse().ok()));
+        assert_eq!((temp, top_p, min_p), (Some(0.5), Some(0.25), Some(0.125)));
         let (request, id) = parse(r#"{"ids": [1, 2], "id": 7, "seed": null}"#).unwrap();
         assert!(matches!(request.prompt, Prompt::Ids(ids) if ids == [1, 2]));
         assert_eq!((id, request.sampling.seed), (Some(7.into()), None));
+        let (request, _) = parse(r#"{"ids": [1], "seed": -1, "top_k": -1}"#).unwrap();
+        assert_eq!((request.sampling.seed, request.sampling.top_k), ("-1".parse().ok(), "0".parse().ok()));
     }
 
     #[test]
@@ -100,6 +116,11 @@ mod tests {
             (r#"{"prompt": "x", "ids": [1]}"#, "prompt or ids, found both"),
             (r#"{"prompt": "x", "temperature": 1}"#, "unknown key \"temperature\""),
             (r#"{"prompt": 1}"#, "prompt: "),
+            (
+                r#"{"prompt": "x", "seed": -2}"#,
+                "seed: expected an integer from 0 to 18446744073709551615, or -1",
+            ),
+            (r#"{"prompt": "x", "top_k": "all"}"#, "top_k: "),
             (r#"{"ids": [-1]}"#, "ids: "),
             (r#"{"prompt": "x", "tokens": "many"}"#, "tokens: "),
             (r#"{"prompt": "x", "id": [1]}"#, "id: "),

@@ -27,6 +27,10 @@ pub(crate) struct Report {
     pub(crate) memory: Memory,
     pub(crate) tokenizer: Part,
     pub(crate) chat_template: Part,
+    /// The tokens that end a generation or a turn.
+    pub(crate) end_tokens: Vec<EndToken>,
+    /// What the files say that has no effect, or another effect than they say.
+    pub(crate) warnings: Vec<String>,
     pub(crate) unsupported: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tensors: Option<Vec<TensorRow>>,
@@ -63,6 +67,14 @@ pub(crate) struct Memory {
     pub(crate) cache_format: &'static str,
     pub(crate) cache_bytes_per_1024_tokens: Option<usize>,
     pub(crate) cache_bytes_full_context: Option<usize>,
+}
+
+/// A token that ends a generation or a turn.
+#[derive(Serialize)]
+pub(crate) struct EndToken {
+    pub(crate) id: u32,
+    /// Its text, if there is a tokenizer.
+    pub(crate) token: Option<String>,
 }
 
 /// A part other than the weights.
@@ -105,14 +117,20 @@ fn of_checkpoint(checkpoint: &Checkpoint, cache: CacheFormat) -> Report {
     report.sizes = Some(sizes(config));
     report.memory.cache_bytes_per_1024_tokens = Some(config.cache_bytes(cache, 1024));
     report.memory.cache_bytes_full_context = Some(config.cache_bytes(cache, config.context_length));
-    report.tokenizer = match checkpoint.tokenizer() {
+    report.warnings = checkpoint.warnings().iter().map(ToString::to_string).collect();
+    let tokenizer = checkpoint.tokenizer();
+    let usable = tokenizer.as_ref().ok().and_then(Option::as_ref);
+    let token = |id| usable.and_then(|tokenizer| tokenizer.id_to_token(id)).map(str::to_owned);
+    let ends = checkpoint.end_ids(usable).into_iter();
+    report.end_tokens = ends.map(|id| EndToken { id, token: token(id) }).collect();
+    report.tokenizer = match &tokenizer {
         Ok(Some(tokenizer)) => Part {
             status: "ok",
             detail: format!("{} tokens", tokenizer.vocab_size()),
             warnings: tokenizer.warnings().iter().map(ToString::to_string).collect(),
         },
         Ok(None) => Part::none("none; give token ids with --ids"),
-        Err(error) => Part::broken(&error),
+        Err(error) => Part::broken(error),
     };
     report.chat_template = match checkpoint.chat_template() {
         Ok(Some(template)) => Part { status: "ok", detail: template.name().to_owned(), warnings: Vec::new() },
@@ -203,6 +221,8 @@ fn of_tensors(path: &Path, container: &'static str, tensors: &[TensorInfo]) -> R
         formats,
         tokenizer: Part::none("not checked"),
         chat_template: Part::none("not checked"),
+        end_tokens: Vec::new(),
+        warnings: Vec::new(),
         unsupported,
         tensors: Some(tensors.iter().map(row).collect()),
     }

@@ -47,6 +47,8 @@ pub struct Gguf {
     alignment: u32,
     metadata: Vec<(String, Value)>,
     by_key: HashMap<String, usize>,
+    /// Keys that are not valid UTF-8, or whose string is not.
+    not_utf8: Vec<String>,
     tensors: TensorList,
     storage: Storage,
 }
@@ -89,6 +91,12 @@ impl Gguf {
     /// Keys and values in file order.
     pub fn metadata(&self) -> &[(String, Value)] {
         &self.metadata
+    }
+
+    /// The keys that are not valid UTF-8, or whose value is a string that is not. Each invalid part was replaced by
+    /// U+FFFD. Strings in arrays are not among them: [`Gguf::get_str_array`] checks those.
+    pub fn not_utf8(&self) -> &[String] {
+        &self.not_utf8
     }
 
     /// The value of a key, if it is there.

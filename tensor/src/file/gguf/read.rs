@@ -3,7 +3,8 @@
 //! Every count and length is compared with the bytes that are left before anything of that size is made, so that
 //! memory stays in proportion to the file.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, hash_map};
 use std::ops::Range;
 use std::path::Path;
 
@@ -48,6 +49,7 @@ pub(super) fn read(path: &Path, storage: Storage) -> Result<Gguf, Error> {
             continue;
         }
         let (end, arrays) = (cursor.at, cursor.arrays);
+        let not_utf8 = std::mem::take(&mut cursor.not_utf8);
         let Header { version, alignment, mut metadata, by_key, tensors } =
             header.map_err(|problem| problem.in_file(path))?;
         let header = match storage.in_memory() {
@@ -66,7 +68,7 @@ pub(super) fn read(path: &Path, storage: Storage) -> Result<Gguf, Error> {
             array.place(header.slice(range).expect("the header has all bytes that the cursor passed"));
         }
         let path = path.to_owned();
-        return Ok(Gguf { path, version, alignment, metadata, by_key, tensors, storage });
+        return Ok(Gguf { path, version, alignment, metadata, by_key, not_utf8, tensors, storage });
     }
 }
 
@@ -116,11 +118,17 @@ fn read_metadata(cursor: &mut Cursor<'_>, count: usize) -> Result<Metadata, File
     let mut metadata = Vec::new();
     let mut by_key = HashMap::new();
     for index in 0..count {
-        let key = cursor.text("a metadata key")?;
+        let (key, is_utf8) = lossy(cursor.string("a metadata key")?);
+        if !is_utf8 {
+            cursor.not_utf8.push(key.clone());
+        }
         let type_id = cursor.u32("the type of a metadata value")?;
         let value = cursor.value(&key, type_id)?;
-        if by_key.insert(key.clone(), index).is_some() {
-            return Err(FileProblem::DuplicateKey { key });
+        match by_key.entry(key.clone()) {
+            hash_map::Entry::Vacant(place) => drop(place.insert(index)),
+            // Different keys that are not UTF-8 can become the same; the first is found by it.
+            hash_map::Entry::Occupied(_) if !is_utf8 => {}
+            hash_map::Entry::Occupied(_) => return Err(FileProblem::DuplicateKey { key }),
         }
         metadata.push((key, value));
     }
@@ -232,6 +240,8 @@ pub(super) struct Cursor<'a> {
     missing: Option<usize>,
     /// Where the elements of each array in the metadata are, if arrays are not slices of `storage`.
     arrays: Vec<Range<usize>>,
+    /// Keys that are not valid UTF-8, or whose string is not.
+    not_utf8: Vec<String>,
 }
 
 impl<'a> Cursor<'a> {
@@ -243,7 +253,7 @@ impl<'a> Cursor<'a> {
 
     /// Over the first bytes of a file of `len` bytes. Its arrays are empty until they are placed.
     fn of_header(bytes: &'a [u8], len: usize) -> Cursor<'a> {
-        Cursor { storage: None, bytes, len, at: 0, missing: None, arrays: Vec::new() }
+        Cursor { storage: None, bytes, len, at: 0, missing: None, arrays: Vec::new(), not_utf8: Vec::new() }
     }
 
     fn remaining(&self) -> usize {
@@ -308,11 +318,11 @@ impl<'a> Cursor<'a> {
     fn value(&mut self, key: &str, type_id: u32) -> Result<Value, FileProblem> {
         match value_type(key, type_id)? {
             ValueType::String => {
-                let bytes = self.string(key)?;
-                let text = std::str::from_utf8(bytes);
-                text.map(|text| Value::String(text.to_owned())).map_err(|_| FileProblem::NotUtf8 {
-                    what: format!("the value of metadata key \"{key}\""),
-                })
+                let (text, is_utf8) = lossy(self.string(key)?);
+                if !is_utf8 && self.not_utf8.last().is_none_or(|last| last != key) {
+                    self.not_utf8.push(key.to_owned());
+                }
+                Ok(Value::String(text))
             }
             ValueType::Array => self.checked_array(key, 1).map(Value::Array),
             ValueType::Bool => match self.array::<1>(key)? {
@@ -369,6 +379,14 @@ impl<'a> Cursor<'a> {
             ValueType::Array => self.checked_array("", 1).ok().map(Value::Array),
             scalar => Value::scalar(scalar, self.take(scalar.size()? as u64, "").ok()?),
         }
+    }
+}
+
+/// Text with U+FFFD for what is not valid UTF-8, and whether all of it is.
+fn lossy(bytes: &[u8]) -> (String, bool) {
+    match String::from_utf8_lossy(bytes) {
+        Cow::Borrowed(text) => (text.to_owned(), true),
+        Cow::Owned(text) => (text, false),
     }
 }
 
