@@ -32,7 +32,7 @@ pub(crate) struct LoraBranch {
 
 impl LoraBranch {
     /// `out += (x · downᵀ) · upᵀ`: `x` is `[rows, inputs]`, `out` is `[rows, outputs]`.
-    fn add(&self, team: &Team<'_>, x: &[f32], out: &mut [f32]) {
+    pub(crate) fn add(&self, team: &Team<'_>, x: &[f32], out: &mut [f32]) {
         let rows = x.len() / self.down.inputs().max(1);
         let mut low_rank = vec![0.0; rows * self.up.inputs()];
         ops::matmul(team, x, &self.down, &mut low_rank);
@@ -45,6 +45,11 @@ impl LoraBranch {
 impl Adapter {
     pub(crate) fn new(branches: HashMap<Site, LoraBranch>) -> Adapter {
         Adapter { branches }
+    }
+
+    /// The branch beside the linear layer at `site`, if there is one.
+    pub(crate) fn branch(&self, site: Site) -> Option<&LoraBranch> {
+        self.branches.get(&site)
     }
 }
 
@@ -79,7 +84,7 @@ impl<'a> AdapterRows<'a> {
         for &(rows, adapter) in &self.0 {
             let (own_x, rest_of_x) = x.split_at(rows * inputs);
             let (own_out, rest_of_out) = out.split_at_mut(rows * outputs);
-            if let Some(branch) = adapter.and_then(|adapter| adapter.branches.get(&site))
+            if let Some(branch) = adapter.and_then(|adapter| adapter.branch(site))
                 && rows > 0
             {
                 branch.add(team, own_x, own_out);

@@ -4,11 +4,11 @@
 //! norm held constant, a logit is a dot product with that sum, so it is a sum of contributions too. Elhage et al., "A
 //! mathematical framework for transformer circuits" (2021).
 
+use super::direction::{self, WeightRows, dot};
 use super::keep::Keep;
 use super::lens::likeliest;
 use super::view_error::{ViewError, check};
 use crate::hooks::HookPoint;
-use crate::linear::Linear;
 use crate::norm::Norm;
 use crate::runtime::Runtime;
 
@@ -161,12 +161,10 @@ impl Run<'_> {
 
     fn attribute(&self, token: u32) -> Attribution {
         let config = &self.model.config;
-        let mut unembedding = vec![0.0; config.d_model];
-        self.model.vocabulary().unembedding().row(token as usize, &mut unembedding);
-        let unembedding: Vec<f64> = unembedding.into_iter().map(f64::from).collect();
         let final_norm = &self.model.decoder.final_norm;
         let stream = self.vector(HookPoint::ResidPost, config.n_layers.checked_sub(1));
-        let (direction, final_bias) = final_norm.linearised(stream, &unembedding);
+        let direction = direction::of_logit(self.model, stream, token);
+        let final_bias = direction::bias_of_logit(self.model, token);
 
         let mut contributions = Vec::new();
         let mut add = |part, logit| contributions.push(Contribution { part, logit });
@@ -201,12 +199,12 @@ impl Run<'_> {
     fn heads(&self, layer: usize, direction: &[f64], add: &mut impl FnMut(Component, f64)) {
         let attention = &self.model.decoder.blocks[layer].attention;
         // The direction after attention's output projection: back through the post norm, if there is one.
-        let (direction_out, norm_bias) = match &attention.post {
-            Some(norm) => norm.linearised(self.vector(HookPoint::AttentionResult, Some(layer)), direction),
-            None => (direction.to_vec(), 0.0),
-        };
+        let post = attention.post.as_ref();
+        let output = self.vector(HookPoint::AttentionResult, Some(layer));
+        let direction_out = direction::before_post_norm(post, output, direction);
+        let norm_bias = post.map_or(0.0, |norm| dot(direction, norm.bias()));
         let projection = &attention.layer.out;
-        let by_head = through(projection, &direction_out);
+        let by_head = WeightRows::of(self.model, projection).transposed(&direction_out);
         let head_dim = self.model.config.head_dim;
         let z = self.vector(HookPoint::Z, Some(layer));
         let heads = by_head.chunks_exact(head_dim).zip(z.chunks_exact(head_dim));
@@ -218,19 +216,4 @@ impl Run<'_> {
             add(Component::AttentionBias { layer }, bias + norm_bias);
         }
     }
-}
-
-/// Maps a direction in the outputs of `projection` to its inputs: `Wᵀ · direction`.
-fn through(projection: &Linear, direction: &[f64]) -> Vec<f64> {
-    let mut inputs = vec![0.0; projection.weight.inputs()];
-    let mut row = vec![0.0; inputs.len()];
-    for (output, direction) in direction.iter().enumerate() {
-        projection.weight.row(output, &mut row);
-        inputs.iter_mut().zip(&row).for_each(|(sum, &weight)| *sum += direction * f64::from(weight));
-    }
-    inputs
-}
-
-fn dot(direction: &[f64], x: &[f32]) -> f64 {
-    direction.iter().zip(x).map(|(d, &x)| d * f64::from(x)).sum()
 }
