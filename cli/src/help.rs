@@ -51,6 +51,7 @@ const PURPOSES: [(&str, &[&str]); 6] = [
             "compare",
             "lens",
             "attention",
+            "neurons",
             "attribute",
             "ablate",
             "trace",
@@ -58,7 +59,7 @@ const PURPOSES: [(&str, &[&str]); 6] = [
     ),
     ("Train", &["train", "watch", "finetune", "merge"]),
     ("Model files", &["inspect", "quantize"]),
-    ("Measure and check", &["perplexity", "compare-models", "verify", "bench", "doctor"]),
+    ("Measure and check", &["perplexity", "compare-models", "verify", "matmuls", "bench", "doctor"]),
     ("Shell", &["completions", "man", "help"]),
 ];
 

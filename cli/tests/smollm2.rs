@@ -90,7 +90,9 @@ fn a_chat_is_rendered_as_by_the_reference() {
 fn neighbours_are_the_references() {
     let Some((model, golden)) = golden() else { return };
     for word in golden["neighbours"].as_array().unwrap() {
-        let report = glassbox(["neighbors", "-m", &model, word["text"].as_str().unwrap(), "--json"]).json();
+        let report =
+            glassbox(["neighbors", "-m", &model, word["text"].as_str().unwrap(), "--all-forms", "--json"])
+                .json();
         assert_eq!(report["id"], word["id"]);
         let found = report["neighbors"].as_array().unwrap();
         for (found, expected) in found.iter().zip(word["nearest"].as_array().unwrap()) {

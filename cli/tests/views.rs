@@ -26,11 +26,13 @@ fn list(value: &Value) -> &Vec<Value> {
 
 #[test]
 fn every_view_has_help() {
-    for view in ["lens", "attention", "attribute", "compare", "neighbors"] {
+    for view in ["lens", "attention", "neurons", "attribute", "compare", "neighbors", "matmuls"] {
         let help = glassbox([view, "--help"]).text();
         for words in ["Usage: glassbox", "Examples:", "--json", "--threads"] {
             assert!(help.contains(words), "{view}: {words}");
         }
+        // Its own options come before those of the machine.
+        assert!(help.find("--json") < help.find("Machine:"), "{view}");
         glassbox([view, "--no-such-flag"]).fails(2, &["--no-such-flag"]);
     }
 }
@@ -61,7 +63,7 @@ fn the_lens_ends_with_the_prediction() {
 #[test]
 fn a_pattern_and_the_strongest_edges_agree() {
     for model in MODELS {
-        let edges = json("attention", model, &[PROMPT, "--top", "12", "--skip-first"]);
+        let edges = json("attention", model, &[PROMPT, "--top", "12", "--by", "weight"]);
         let found = list(&edges["edges"]);
         assert_eq!(found.len(), 12);
         let weights: Vec<f64> = found.iter().map(|edge| edge["weight"].as_f64().unwrap()).collect();
@@ -70,7 +72,7 @@ fn a_pattern_and_the_strongest_edges_agree() {
             let [layer, head] = ["layer", "head"].map(|name| edge[name].to_string());
             let head = json("attention", model, &[PROMPT, "--layer", &layer, "--head", &head]);
             let [query, key] = ["query", "key"].map(|name| edge[name].as_u64().unwrap() as usize);
-            assert!(key > 0);
+            assert!(0 < key && key < query);
             let rows = list(&head["pattern"]);
             assert_eq!(rows[query][key], edge["weight"]);
             assert!(rows.iter().enumerate().all(|(i, row)| list(row).len() == i + 1));
@@ -80,7 +82,7 @@ fn a_pattern_and_the_strongest_edges_agree() {
         let whole = list(&json("attention", model, &[PROMPT, "--layer", "1"])["edges"]).clone();
         assert!(whole.len() == 20 && whole.iter().all(|edge| edge["layer"] == 1));
         let lines = text("attention", model, &[PROMPT, "--top", "4"]);
-        assert!(lines.lines().count() == 5 && lines.matches('←').count() == 5);
+        assert!(lines.starts_with("Which tokens attend to which?") && lines.matches('←').count() == 5);
     }
 }
 
@@ -153,16 +155,19 @@ fn a_word_is_the_token_with_a_space_and_it_is_said() {
 fn a_token_is_compared_with_itself_elsewhere() {
     for model in MODELS {
         let same = json("compare", model, &[PROMPT, PROMPT]);
-        assert!(list(&same["layers"]).iter().all(|cosine| (cosine.as_f64().unwrap() - 1.0).abs() < 1e-9));
+        let cosine = |value: &Value| value["cosine"].as_f64().unwrap();
+        assert!(list(&same["layers"]).iter().all(|layer| (cosine(layer) - 1.0).abs() < 1e-9));
         let report = json("compare", model, &["a king saw the", PROMPT, "--token", "the"]);
         assert_eq!((&report["a"]["token"], &report["b"]["token"]), (&" the".into(), &" the".into()));
-        let other: Vec<f64> = serde_json::from_value(report["layers"].clone()).unwrap();
+        let other: Vec<f64> = list(&report["layers"]).iter().map(cosine).collect();
         assert!(other.len() == 2 && other.iter().all(|cosine| cosine.abs() < 1.0 - 1e-6));
-        let before = report["before"].as_f64().unwrap();
+        let before = cosine(&report["before"]);
         assert_eq!((before - 1.0).abs() < 1e-9, !model.contains("gpt2"));
         let shared = json("compare", model, &["--ids", "70,71,72", "--ids", "80,71,90,71,91"]);
         assert_eq!((&shared["a"]["position"], &shared["b"]["position"]), (&1.into(), &3.into()));
-        assert_eq!(text("compare", model, &[PROMPT, "the king"]).lines().count(), 1 + 1 + 2);
+        let table = text("compare", model, &[PROMPT, "the king"]);
+        let rows = table.lines().skip_while(|line| !line.starts_with(" layer"));
+        assert_eq!(rows.count(), 1 + 1 + 2, "{table}");
     }
 }
 
@@ -181,11 +186,13 @@ fn neighbours_in_context_follow_the_layers() {
         let one = json("neighbors", model, &flags);
         assert_eq!(one["layers"][0], layers[1]);
         let lines = text("neighbors", model, &flags);
-        assert_eq!(lines.lines().count(), 1 + 4);
-        assert!(lines.lines().nth(1).unwrap().ends_with(&layers[1]["neighbors"][0]["id"].to_string()));
+        let rows: Vec<&str> = lines.lines().skip_while(|line| !line.starts_with("token  ")).collect();
+        assert_eq!(rows.len(), 1 + 4);
+        assert!(rows[1].ends_with(&layers[1]["neighbors"][0]["id"].to_string()));
         let last = json("neighbors", model, &["--context", PROMPT]);
         assert_eq!(last["position"].as_u64().unwrap() as usize + 1, list(&last["ids"]).len());
-        assert_eq!(text("neighbors", model, &["--context", PROMPT]).lines().count(), 3);
+        let table = text("neighbors", model, &["--context", PROMPT]);
+        assert_eq!(table.lines().skip_while(|line| !line.starts_with("layer")).count(), 3, "{table}");
     }
 }
 
@@ -195,9 +202,9 @@ fn one_token_is_a_prompt() {
     assert_eq!(call(&["lens"]).text().lines().count(), 3);
     let pattern = call(&["attention", "--layer", "0", "--head", "0", "--json"]).json();
     assert_eq!(pattern["pattern"], serde_json::json!([[1.0]]));
-    let none = call(&["attention", "--skip-first"]).run();
-    assert!(none.code == 0 && none.out.is_empty() && none.err.contains("one token"), "{}", none.err);
-    assert_eq!(list(&call(&["attention", "--json"]).json()["edges"]).len(), 8);
+    assert!(call(&["attention"]).text().contains("nothing else to attend to"));
+    assert_eq!(list(&call(&["attention", "--with-first", "--json"]).json()["edges"]).len(), 8);
+    assert!(call(&["neurons", "--top", "2"]).text().contains("at position 0"));
     assert!(call(&["attribute"]).text().contains("sum"));
 }
 
@@ -206,6 +213,7 @@ fn the_result_does_not_depend_on_the_machine() {
     for command in [
         &["lens", PROMPT, "--top", "2"][..],
         &["attention", PROMPT],
+        &["neurons", PROMPT],
         &["attribute", PROMPT],
         &["neighbors", "--context", PROMPT],
         &["compare", PROMPT, "the king"],
@@ -232,7 +240,7 @@ fn wrong_usage_and_missing_parts_are_named() {
     call(&["attention", "x", "--layer", "0", "--head", "4"]).fails(1, &["head 4", "0 to 3"]);
     call(&["attention", "x", "--head", "1"]).fails(2, &["--layer"]);
     call(&["attention", "x", "--layer", "0", "--head", "1", "--top", "3"]).fails(2, &["--top"]);
-    call(&["attention", "x", "--layer", "0", "--head", "1", "--skip-first"]).fails(2, &["--skip-first"]);
+    call(&["attention", "x", "--layer", "0", "--head", "1", "--with-first"]).fails(2, &["--with-first"]);
     call(&["attribute", "x", "--token", ""]).fails(2, &["empty"]);
     call(&["attribute", "x", "--token-id", "288"]).fails(1, &["288"]);
     call(&["attribute", "x", "--token-id", "1", "--token", "x"]).fails(2, &["cannot be used with"]);

@@ -1,5 +1,7 @@
 //! A model's parameters with the adapter's changes, for the views that read parameters instead of running the model.
 
+use std::ops::Deref;
+
 use glassbox_tensor::{PackedMatrix, Tensor};
 
 use crate::error::Error;
@@ -7,6 +9,25 @@ use crate::linear::Linear;
 use crate::norm::Norm;
 use crate::runtime::Runtime;
 use crate::spec::{Role, Site};
+
+/// A matrix of a model: its own, or one with an adapter's changes.
+pub enum MatrixOf<'m> {
+    /// The model's own.
+    Model(&'m PackedMatrix),
+    /// With the adapter's changes.
+    Adapted(PackedMatrix),
+}
+
+impl Deref for MatrixOf<'_> {
+    type Target = PackedMatrix;
+
+    fn deref(&self) -> &PackedMatrix {
+        match self {
+            MatrixOf::Model(matrix) => matrix,
+            MatrixOf::Adapted(matrix) => matrix,
+        }
+    }
+}
 
 impl Runtime {
     /// The norm at `site`, which in the model is `norm`.
@@ -25,11 +46,11 @@ impl Runtime {
         change.and_then(|change| change.bias.as_deref()).or(linear.bias.as_deref())
     }
 
-    /// Embedding or unembedding with the adapter's changes, `[vocab_size, d_model]`; `None` if it has none.
+    /// Embedding or unembedding with the adapter's changes, `[vocab_size, d_model]`.
     ///
     /// # Errors
     /// If the matrix cannot be packed.
-    pub fn adapted_vocabulary(&self, role: Role) -> Result<Option<PackedMatrix>, Error> {
+    pub fn adapted_vocabulary(&self, role: Role) -> Result<MatrixOf<'_>, Error> {
         let vocabulary = self.vocabulary();
         let change = self.adapter.as_ref().and_then(|adapter| adapter.embeddings.get(&role));
         match change {
@@ -37,23 +58,22 @@ impl Runtime {
                 change.row(&vocabulary.embedding, index, out);
             }),
             None if role == Role::Unembedding => self.adapted_weight(role.into(), vocabulary.unembedding()),
-            None => Ok(None),
+            None => Ok(MatrixOf::Model(&vocabulary.embedding)),
         }
     }
 
-    /// The weight of the linear layer at `site`, which in the model is `weight`, with the adapter's changes; `None` if it
-    /// has none.
+    /// The weight of the linear layer at `site`, which in the model is `weight`, with the adapter's changes.
     ///
     /// # Errors
     /// If the matrix cannot be packed.
-    pub(crate) fn adapted_weight(
-        &self,
+    pub(crate) fn adapted_weight<'m>(
+        &'m self,
         site: Site,
-        weight: &PackedMatrix,
-    ) -> Result<Option<PackedMatrix>, Error> {
+        weight: &'m PackedMatrix,
+    ) -> Result<MatrixOf<'m>, Error> {
         let change = self.adapter.as_ref().and_then(|adapter| adapter.linears.get(&site));
         let Some(change) = change.filter(|change| change.weight.is_some() || change.branch.is_some()) else {
-            return Ok(None);
+            return Ok(MatrixOf::Model(weight));
         };
         let weight = change.weight.as_ref().unwrap_or(weight);
         let branch = change.branch.as_ref();
@@ -76,10 +96,10 @@ impl Runtime {
         &self,
         like: &PackedMatrix,
         row: impl Fn(usize, &mut [f32]),
-    ) -> Result<Option<PackedMatrix>, Error> {
+    ) -> Result<MatrixOf<'static>, Error> {
         let mut values = vec![0.0; like.outputs() * like.inputs()];
         values.chunks_exact_mut(like.inputs()).enumerate().for_each(|(index, out)| row(index, out));
         let matrix = Tensor::from_f32([like.outputs(), like.inputs()], values)?;
-        Ok(Some(self.pool.enter(|team| PackedMatrix::pack(team, &matrix))?))
+        Ok(MatrixOf::Adapted(self.pool.enter(|team| PackedMatrix::pack(team, &matrix))?))
     }
 }

@@ -36,27 +36,68 @@ impl Norm {
         }
     }
 
-    /// Linearises the norm at `x` with its scale held constant: returns the direction `d'` and the number `b` such that
-    /// `direction · norm(y) = d' · y + b` for every `y`, if the scale of `x` is used. All vectors are `[d]`.
-    pub fn linearised(&self, x: &[f32], direction: &[f64]) -> (Vec<f64>, f64) {
+    /// The norm at `x`, `[d]`, with its scale held constant: a linear map (without the bias, which is
+    /// [`Norm::bias`]).
+    pub fn frozen(&self, x: &[f32]) -> FrozenNorm<'_> {
         let count = x.len() as f64;
-        let weighted = |weight: &[f32], scale: f64| -> Vec<f64> {
-            direction.iter().zip(weight).map(|(d, &weight)| d * f64::from(weight) * scale).collect()
-        };
         let mean_square = |mean: f64| x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / count;
         match self {
             Norm::Rms { weight, epsilon } => {
-                (weighted(weight, 1.0 / (mean_square(0.0) + f64::from(*epsilon)).sqrt()), 0.0)
+                let scale = 1.0 / (mean_square(0.0) + f64::from(*epsilon)).sqrt();
+                FrozenNorm { weight, scale, centred: false }
             }
-            Norm::Layer { weight, bias, epsilon } => {
+            Norm::Layer { weight, epsilon, .. } => {
                 let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
                 let scale = 1.0 / (mean_square(mean) + f64::from(*epsilon)).sqrt();
-                let mut direction_in = weighted(weight, scale);
-                // d · (y − mean(y)) = (d − mean(d)) · y
-                let mean = direction_in.iter().sum::<f64>() / count;
-                direction_in.iter_mut().for_each(|d| *d -= mean);
-                (direction_in, direction.iter().zip(bias).map(|(d, &bias)| d * f64::from(bias)).sum())
+                FrozenNorm { weight, scale, centred: true }
             }
         }
     }
+
+    /// The bias, `[d]`; empty if the norm has none.
+    pub fn bias(&self) -> &[f32] {
+        match self {
+            Norm::Rms { .. } => &[],
+            Norm::Layer { bias, .. } => bias,
+        }
+    }
+}
+
+/// A norm whose scale is held constant: `y ↦ scale · w · (y − mean(y))`, without the mean for an RMS norm.
+///
+/// It is linear, so it can be applied to each part of a vector: the parts' results add up to the norm of the whole,
+/// without the bias.
+#[derive(Clone, Copy, Debug)]
+pub struct FrozenNorm<'a> {
+    /// `[d]`
+    weight: &'a [f32],
+    /// The reciprocal of the size of the whole vector.
+    pub scale: f64,
+    /// Whether the mean is subtracted.
+    centred: bool,
+}
+
+impl FrozenNorm<'_> {
+    /// The norm's output for the part `y`, `[d]`.
+    pub fn apply(&self, y: &[f64]) -> Vec<f64> {
+        let mean = if self.centred { mean(y) } else { 0.0 };
+        y.iter().zip(self.weight).map(|(y, &weight)| self.scale * f64::from(weight) * (y - mean)).collect()
+    }
+
+    /// The direction `d'` with `direction · apply(y) = d' · y` for every `y`, all `[d]`.
+    pub fn transposed(&self, direction: &[f64]) -> Vec<f64> {
+        let weighted =
+            direction.iter().zip(self.weight).map(|(d, &weight)| d * f64::from(weight) * self.scale);
+        let mut weighted: Vec<f64> = weighted.collect();
+        if self.centred {
+            // d · (y − mean(y)) = (d − mean(d)) · y
+            let mean = mean(&weighted);
+            weighted.iter_mut().for_each(|d| *d -= mean);
+        }
+        weighted
+    }
+}
+
+fn mean(x: &[f64]) -> f64 {
+    x.iter().sum::<f64>() / x.len().max(1) as f64
 }

@@ -1,49 +1,18 @@
 //! Views equal a plain computation; interventions equal a changed checkpoint.
 
-use std::path::{Path, PathBuf};
+mod tiny;
 
+use glassbox_model::Runtime;
 use glassbox_model::config::{NormKind, Residual};
 use glassbox_model::glass::{
-    AttentionPattern, Component, EdgeOptions, Intervention, Interventions, Keep, LensOptions, Part, Then,
-    ViewError, attribute, compare_in_context, lens, likeliest, neighbors_in_context, strongest_edges,
+    AttentionPattern, Baseline, Component, EdgeMeasure, EdgeOptions, Intervention, Interventions, Keep,
+    LensOptions, NeighborOptions, Part, Then, ViewError, attribute, compare_in_context, lens, likeliest,
+    neighbors_in_context, strongest_edges,
 };
 use glassbox_model::hooks::{HookPoint, Observed, Observer};
-use glassbox_model::{Checkpoint, Runtime};
 use glassbox_tensor::file::safetensors::{self, SafeTensors};
-use glassbox_tensor::{Engine, Level, Pool, Tensor, reference};
-
-const IDS: [u32; 13] = [1, 57, 3, 40, 40, 9, 12, 57, 33, 2, 60, 5, 17];
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny")
-}
-
-fn load(path: &Path) -> Runtime {
-    let checkpoint = Checkpoint::open(path).unwrap_or_else(|error| panic!("{error}"));
-    let pool = Pool::new(2, Engine::Kernels(Level::detect())).unwrap();
-    checkpoint.run_on(pool).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// All tiny checkpoints, directories and GGUFs.
-fn models() -> Vec<(String, Runtime)> {
-    let mut paths = Vec::new();
-    for folder in [fixtures(), fixtures().join("gguf")] {
-        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        paths.extend(
-            entries.filter(|path| {
-                path.join("config.json").is_file() || path.extension() == Some("gguf".as_ref())
-            }),
-        );
-    }
-    assert!(paths.len() >= 30);
-    paths.sort();
-    paths.iter().map(|path| (path.display().to_string(), load(path))).collect()
-}
-
-/// Ids that are in every vocabulary here.
-fn ids(model: &Runtime) -> Vec<u32> {
-    IDS.iter().map(|id| id % model.config.vocab_size as u32).collect()
-}
+use glassbox_tensor::{Tensor, reference};
+use tiny::{IDS, fixtures, ids, load, models};
 
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
@@ -195,58 +164,16 @@ fn patterns_and_edges_are_those_of_the_run() {
             }
         }
         edges.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2, a.3, a.4).cmp(&(b.1, b.2, b.3, b.4))));
-        for (layer, skip_first) in [(None, false), (None, true), (Some(config.n_layers - 1), true)] {
-            let options = EdgeOptions { layer, top: 20, skip_first };
-            let found = strongest_edges(&model, &ids, &options).unwrap();
+        for (layer, include_first) in [(None, true), (None, false), (Some(config.n_layers - 1), false)] {
+            let by = EdgeMeasure::Weight;
+            let options =
+                EdgeOptions { layer, by, include_first, include_self: true, ..EdgeOptions::default() };
+            let found = strongest_edges(&model, &ids, &options).unwrap().edges;
             let found: Vec<_> = found.iter().map(|e| (e.weight, e.layer, e.head, e.query, e.key)).collect();
             let expected =
-                edges.iter().filter(|e| layer.is_none_or(|l| l == e.1) && !(skip_first && e.4 == 0));
+                edges.iter().filter(|e| layer.is_none_or(|l| l == e.1) && (include_first || e.4 > 0));
             assert_eq!(found, expected.take(20).copied().collect::<Vec<_>>(), "{name}");
         }
-    }
-}
-
-#[test]
-fn neighbours_in_context_are_the_nearest_by_cosine() {
-    for name in ["llama-text", "gpt2-text", "qwen3-plain"] {
-        let model = load(&fixtures().join(name));
-        let (ids, position) = (ids(&model), 8);
-        let layers = neighbors_in_context(&model, &ids, position, None, 5).unwrap();
-        assert_eq!(layers.len(), model.config.n_layers);
-        let last = layers.last().unwrap();
-        // After the last layer the cosines are logits divided by norms.
-        let mut keep = Keep::new([(HookPoint::FinalNorm, None)]).unwrap();
-        let logits = model.session(usize::MAX).feed_observed(&ids[..=position], &mut keep).unwrap().to_vec();
-        let x = keep.rows(HookPoint::FinalNorm, None).unwrap().at(position).unwrap().to_vec();
-        let vocabulary = model.vocabulary();
-        let length = |x: &[f32]| x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
-        let cosine = |id: usize| {
-            let mut row = vec![0.0; x.len()];
-            vocabulary.unembedding.as_ref().unwrap_or(&vocabulary.embedding).row(id, &mut row);
-            f64::from(logits[id]) / (length(&row) * length(&x))
-        };
-        let mut order: Vec<usize> = (0..logits.len()).collect();
-        order.sort_by(|&a, &b| cosine(b).total_cmp(&cosine(a)));
-        for (found, &expected) in last.neighbors.iter().zip(&order) {
-            assert_eq!(found.id as usize, expected);
-            assert!((found.cosine - cosine(expected)).abs() < 1e-9 && found.cosine <= 1.0);
-        }
-        let one = neighbors_in_context(&model, &ids, position, Some(0), 5).unwrap();
-        assert_eq!(one, layers[..1]);
-    }
-}
-
-#[test]
-fn a_token_has_cosine_one_in_the_same_context_only() {
-    for (name, model) in models() {
-        let ids = ids(&model);
-        let same = compare_in_context(&model, (&ids, 7), (&ids, 7)).unwrap();
-        assert_eq!(same.after.len(), model.config.n_layers);
-        assert!([same.before].iter().chain(&same.after).all(|cosine| (cosine - 1.0).abs() < 1e-9), "{name}");
-        // Token 57 at positions 1 and 7; without learned positions it starts as the same vector.
-        let other = compare_in_context(&model, (&ids, 1), (&ids, 7)).unwrap();
-        assert!(other.after.iter().all(|cosine| (-1.0..1.0 - 1e-9).contains(cosine)), "{name}: {other:?}");
-        assert_eq!((other.before - 1.0).abs() < 1e-9, model.config.family != "gpt2", "{name}");
     }
 }
 
@@ -536,17 +463,23 @@ fn out_of_range_requests_are_errors() {
     assert!(lens(&model, &ids, &nowhere).unwrap().iter().all(|layer| layer.readings.is_empty()));
     assert!(shown(AttentionPattern::of(&model, &ids, 0, 4).unwrap_err()).contains("head 4"));
     assert!(shown(AttentionPattern::of(&model, &ids, 2, 0).unwrap_err()).contains("layer 2"));
-    let edges = EdgeOptions { layer: Some(2), top: 1, skip_first: false };
+    let edges = EdgeOptions { layer: Some(2), ..EdgeOptions::default() };
     assert!(shown(strongest_edges(&model, &ids, &edges).unwrap_err()).contains("layer 2"));
     assert!(shown(attribute(&model, &ids, Some(288)).unwrap_err()).contains("token 288"));
-    assert!(shown(neighbors_in_context(&model, &ids, 3, None, 1).unwrap_err()).contains("position 3"));
-    assert!(shown(neighbors_in_context(&model, &ids, 0, Some(2), 1).unwrap_err()).contains("layer 2"));
-    assert!(shown(compare_in_context(&model, (&ids, 0), (&ids, 9)).unwrap_err()).contains("position 9"));
+    let baseline = Baseline::of(&model, &[1, 2, 3, 4]).unwrap();
+    let near = |position, layer| {
+        let options = NeighborOptions { position, layer, top: 1 };
+        shown(neighbors_in_context(&model, &ids, &options, &baseline).unwrap_err())
+    };
+    assert!(near(3, None).contains("position 3") && near(0, Some(2)).contains("layer 2"));
+    let compared = compare_in_context(&model, (&ids, 0), (&ids, 9), 1, &baseline);
+    assert!(shown(compared.unwrap_err()).contains("position 9"));
+    assert!(shown(Baseline::of(&model, &[1, 2]).unwrap_err()).contains("baseline"));
     for error in [
         lens(&model, &[], &LensOptions::default()).unwrap_err(),
         attribute(&model, &[], None).unwrap_err(),
         AttentionPattern::of(&model, &[], 0, 0).unwrap_err(),
-        strongest_edges(&model, &[], &EdgeOptions { layer: None, top: 1, skip_first: true }).unwrap_err(),
+        strongest_edges(&model, &[], &EdgeOptions::default()).unwrap_err(),
     ] {
         assert!(matches!(error, ViewError::Model(glassbox_model::Error::NoTokens)), "{error}");
     }

@@ -1,13 +1,14 @@
 //! Owned handles: sequences in threads of their own, slots that outlive their sequences, adapters side by side.
 
+mod tiny;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
 use glassbox_model::hooks::{HookPoint, Observed, Observer};
-use glassbox_model::{Adapter, Checkpoint, Error, Lora, Runtime, Session, Slot};
-use glassbox_tensor::file::safetensors;
-use glassbox_tensor::{Level, Pool, Tensor};
+use glassbox_model::{Adapter, Checkpoint, Error, Runtime, Session, Slot};
+use glassbox_tensor::{Level, Pool};
 
 fn load(name: &str) -> Runtime {
     let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny").join(name);
@@ -82,26 +83,9 @@ fn a_step_of_several_tokens_has_the_bits_of_single_ones() {
     }
 }
 
-/// An adapter of rank 2 beside some of the linear layers of `llama-gqa`.
+/// An adapter beside some of the linear layers of `llama-gqa`.
 fn adapter(runtime: &Runtime, seed: f32) -> Arc<Adapter> {
-    let folder = tempfile::tempdir().unwrap();
-    let config = r#"{"peft_type": "LORA", "r": 2, "lora_alpha": 4}"#;
-    std::fs::write(folder.path().join("adapter_config.json"), config).unwrap();
-    let d = runtime.config.d_model;
-    let numbers = |len: usize, by: f32| (0..len).map(|i| ((i as f32 + seed) * by).sin()).collect::<Vec<_>>();
-    let mut tensors = std::collections::BTreeMap::new();
-    for (module, inputs, outputs) in [
-        ("self_attn.q_proj", d, runtime.config.n_heads * runtime.config.head_dim),
-        ("mlp.down_proj", runtime.config.d_ff, d),
-    ] {
-        let name = |kind: &str| format!("base_model.model.model.layers.1.{module}.lora_{kind}.weight");
-        tensors.insert(name("A"), Tensor::from_f32([2, inputs], numbers(2 * inputs, 0.7)).unwrap());
-        tensors.insert(name("B"), Tensor::from_f32([outputs, 2], numbers(2 * outputs, 0.3)).unwrap());
-    }
-    safetensors::write(folder.path().join("adapter_model.safetensors"), &Default::default(), &tensors)
-        .unwrap();
-    let lora = Lora::open(folder.path()).unwrap();
-    Arc::new(Adapter::load(runtime, &lora, &runtime.pool).unwrap())
+    tiny::adapter(runtime, seed, &["self_attn.q_proj", "mlp.down_proj"])
 }
 
 #[test]

@@ -1,66 +1,94 @@
 //! `attention`: which tokens attend to which.
 
-use clap::Args;
-use glassbox_model::glass::{AttentionPattern, Edge, EdgeOptions, strongest_edges};
+mod report;
+
+use std::ffi::OsString;
+
+use clap::{Args, ValueEnum};
+use glassbox_model::glass::{AttentionPattern, EdgeMeasure, EdgeOptions, strongest_edges};
 use glassbox_tokenizer::Tokenizer;
 use serde::Serialize;
 
-use super::predict::{shown, text};
+use super::position;
+use super::predict::shown;
 use super::view::{ViewArgs, check, check_layer, texts};
+use super::words::AnswerArgs;
 use crate::args::positive;
 use crate::escape;
 use crate::output::{Out, note};
 
+pub(super) use self::report::JsonAnswer;
+
 const EXAMPLES: &str = "Examples:\n\
-\x20 glassbox attention \"When Mary met John, John gave Mary a book\" --skip-first\n\
+\x20 glassbox attention \"The cat sat down because its\" --from its --to cat\n\
+\x20 glassbox attention \"The capital of France is\" --by logit\n\
+\x20 glassbox attention \"one two three one two three\" --from three --to two#1 --by weight\n\
 \x20 glassbox attention \"one two three one two three\" --layer 3 --head 5";
 
 /// Show which tokens attend to which
 ///
-/// In each head of each layer, each token spreads a total weight of 1 over itself and the tokens before it. By default
-/// the largest weights are listed, each as an edge: layer, head, token ← token it attends to, weight. With --head, the
-/// whole attention pattern of one head is shown as a matrix: a row for each query token, a column for each key token.
-/// On a terminal, only the last tokens that fit are shown.
+/// In each head of each layer, each token spreads a total weight of 1 over itself and the tokens before it. An edge is
+/// one such weight: layer.head, token ← token it attends to. The strongest edges are listed; with --from and --to,
+/// those of one token or one pair of tokens, so that the list shows which heads attend from one to the other.
+///
+/// A large weight matters little if it rests on a token whose value is nearly zero. So edges are ranked by the length
+/// of the vector that they add to the residual stream (weight × value through the head's output projection), or
+/// with --by weight or --by logit by the weight itself or by what they add to the logit of an answer.
+///
+/// With --head, the whole attention pattern of one head is shown as a matrix: a row for each query token, a column for
+/// each key token. On a terminal, only the last tokens that fit are shown.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
+    /// Only from this token: the one that attends. WORD#2 is the second occurrence, otherwise it is the last
+    #[arg(long, value_name = "WORD", conflicts_with = "head")]
+    from: Option<OsString>,
+    /// Only to this token: the one that is attended to
+    #[arg(long, value_name = "WORD", conflicts_with = "head")]
+    to: Option<OsString>,
+    /// Only from the token at this position, counted from 0
+    #[arg(long, value_name = "POSITION", conflicts_with_all = ["head", "from"])]
+    from_position: Option<usize>,
+    /// Only to the token at this position
+    #[arg(long, value_name = "POSITION", conflicts_with_all = ["head", "to"])]
+    to_position: Option<usize>,
+    /// The order of the edges
+    #[arg(long, value_name = "MEASURE", value_enum, default_value_t = By::Value, conflicts_with = "head")]
+    by: By,
+    #[command(flatten)]
+    answer: AnswerArgs,
+    /// Include attention to the first token, where many heads put the weight they do not use
+    #[arg(long, conflicts_with = "head")]
+    with_first: bool,
+    /// Include attention of a token to itself
+    #[arg(long, conflicts_with = "head")]
+    with_self: bool,
     /// Only this layer, counted from 0
     #[arg(long, value_name = "LAYER")]
     layer: Option<usize>,
     /// Show the whole pattern of this head, counted from 0; needs --layer
-    #[arg(long, value_name = "HEAD", requires = "layer")]
+    #[arg(long, value_name = "HEAD", requires = "layer", conflicts_with_all = ["answer", "answer_id"])]
     head: Option<usize>,
     /// Number of edges to show
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = positive, conflicts_with = "head")]
     top: usize,
-    /// Leave out attention to the first token, where many heads put the weight they do not use
-    #[arg(long, conflicts_with = "head")]
-    skip_first: bool,
-    /// Write one JSON object: ids, tokens, and edges (layer, head, query, key, weight);
-    /// with --head, layer, head and pattern instead of edges
+    /// Write one JSON object: ids, tokens, by, from, to, first_share, self_share, answer, and edges (layer, head,
+    /// query, key, weight, value, logit); with --head: ids, tokens, layer, head and pattern
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     view: ViewArgs,
 }
 
-/// What `--json` writes for the edges.
-#[derive(Serialize)]
-struct EdgeReport<'a> {
-    ids: &'a [u32],
-    tokens: Vec<String>,
-    edges: Vec<JsonEdge>,
-}
-
-#[derive(Serialize)]
-struct JsonEdge {
-    layer: usize,
-    head: usize,
-    query: usize,
-    query_token: String,
-    key: usize,
-    key_token: String,
-    weight: f32,
+/// The measure by which edges are ranked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum By {
+    /// The attention weight
+    Weight,
+    /// The length of the vector that the edge adds: weight × value through the head's output
+    Value,
+    /// What that vector adds to the logit of the answer after the attending token
+    Logit,
 }
 
 /// What `--json` writes for a head: row `i` of the pattern has the weights of the tokens 0 to `i`.
@@ -77,6 +105,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let (source, ids) = arguments.view.open()?;
     check_layer(arguments.layer, &source)?;
     check("head", arguments.head, source.checkpoint.config().n_heads)?;
+    let from = position::given(arguments.from.as_ref(), arguments.from_position, &source, &ids)?;
+    let to = position::given(arguments.to.as_ref(), arguments.to_position, &source, &ids)?;
+    let answer = arguments.answer.id_after(&source, &ids)?;
     let tokenizer = source.maybe_tokenizer();
     let model = arguments.view.load(&source)?;
     if let (Some(layer), Some(head)) = (arguments.layer, arguments.head) {
@@ -88,47 +119,23 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         }
         return matrix(&pattern, &ids, tokenizer, out);
     }
-    let options =
-        EdgeOptions { layer: arguments.layer, top: arguments.top, skip_first: arguments.skip_first };
-    let edges = strongest_edges(&model, &ids, &options)?;
-    if arguments.json {
-        let edge = |edge: &Edge| JsonEdge {
-            layer: edge.layer,
-            head: edge.head,
-            query: edge.query,
-            query_token: text(tokenizer, ids[edge.query]),
-            key: edge.key,
-            key_token: text(tokenizer, ids[edge.key]),
-            weight: edge.weight,
-        };
-        let edges = edges.iter().map(edge).collect();
-        return out.json(&EdgeReport { ids: &ids, tokens: texts(tokenizer, &ids), edges });
-    }
-    if edges.is_empty() {
-        note("a prompt of one token has no attention weights except to the first token");
-        return Ok(());
-    }
-    list(&edges, &ids, tokenizer, out)
-}
-
-/// Writes a line for each edge: `layer.head`, query token ← key token, weight.
-fn list(edges: &[Edge], ids: &[u32], tokenizer: Option<&Tokenizer>, out: &mut Out) -> anyhow::Result<()> {
-    let name = |position: usize| format!("{position:>4} {}", shown(tokenizer, ids[position]));
-    let longest = |of: fn(&Edge) -> usize| {
-        let widths = edges.iter().map(|edge| escape::width(&name(of(edge))));
-        let available = out.width().map_or(usize::MAX, |width| (width.saturating_sub(22) / 2).max(9));
-        widths.max().unwrap_or(0).clamp(9, available)
+    let options = EdgeOptions {
+        layer: arguments.layer,
+        from: from.map(|place| place.position),
+        to: to.map(|place| place.position),
+        by: match arguments.by {
+            By::Weight => EdgeMeasure::Weight,
+            By::Value => EdgeMeasure::Value,
+            By::Logit => EdgeMeasure::Logit,
+        },
+        answer,
+        include_first: arguments.with_first,
+        include_self: arguments.with_self,
+        top: arguments.top,
     };
-    let (query, key) = (longest(|edge| edge.query), longest(|edge| edge.key));
-    let heading =
-        format!("{:<7}  {}  ← {}  weight", "head", escape::fit("token", query), escape::fit("token", key));
-    out.line(out.paint(2, &heading))?;
-    for edge in edges {
-        let head = format!("{}.{}", edge.layer, edge.head);
-        let (from, to) = (escape::fit(&name(edge.query), query), escape::fit(&name(edge.key), key));
-        out.line(format_args!("{head:<7}  {from}  ← {to}  {:.4}", edge.weight))?;
-    }
-    Ok(())
+    let edges = strongest_edges(&model, &ids, &options)?;
+    let report = report::EdgeView { ids: &ids, source: &source, from, to, options: &options, edges: &edges };
+    if arguments.json { report.json(out) } else { report.write(&model.config, out) }
 }
 
 /// Width in columns of a row label of the matrix, gap included.

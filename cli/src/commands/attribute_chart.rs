@@ -97,7 +97,7 @@ pub(super) fn parts(part: Component) -> (&'static str, Option<usize>, Option<usi
 
 /// A bar that fills the fraction `share` of `half` columns, to the right of the middle or, if negative, to the left; in
 /// steps of half a column.
-fn signed_bar(share: f64, half: usize) -> String {
+pub(super) fn signed_bar(share: f64, half: usize) -> String {
     let halves = (share.abs().min(1.0) * half as f64 * 2.0).round() as usize;
     let (full, odd) = ("█".repeat(halves / 2), halves % 2 == 1);
     if share < 0.0 {

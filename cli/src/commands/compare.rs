@@ -1,19 +1,24 @@
 //! `compare`: the similarity of a token's vectors in two texts, layer by layer.
 
+mod report;
+
 use std::ffi::OsString;
 
 use anyhow::anyhow;
 use clap::Args;
-use glassbox_model::glass::compare_in_context;
+use glassbox_model::glass::{Baseline, LayerComparison, RandomCosines, Similarity, compare_in_context};
 use glassbox_tokenizer::Tokenizer;
 use serde::Serialize;
 
+use super::explained::paragraph;
+use super::neurons::JsonEffect;
+use super::position::Place;
 use super::predict::{shown, text};
 use super::view::{TokenArgs, ids, texts};
 use crate::args::{Ids, MachineArgs, ModelArgs, argument_bytes};
 use crate::exit::Usage;
 use crate::model_source::Source;
-use crate::output::{Out, note};
+use crate::output::Out;
 use crate::prompt::{Prompt, special};
 
 const EXAMPLES: &str = "Examples:\n\
@@ -23,8 +28,10 @@ const EXAMPLES: &str = "Examples:\n\
 /// Compare a token's vectors in two texts, layer by layer
 ///
 /// A token has the same embedding in every text; each layer adds information from the tokens before it. The cosine of
-/// the token's two vectors shows how far they have diverged: 1 is the same direction. The token is the last one that
-/// both texts have in common, or the one given.
+/// the token's two vectors shows how far they have diverged: 1 is the same direction. All tokens share a large part of
+/// their vectors, so the mean over some ordinary text and both given texts is taken off first. The column "random" has
+/// the cosine of two unrelated tokens, measured in the same way. The token is the last one that both texts have in
+/// common, or the one given.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -41,8 +48,11 @@ pub(crate) struct Arguments {
     /// Parse special tokens in the texts, which are plain text otherwise
     #[arg(long)]
     special: bool,
-    /// Write one JSON object: a and b (ids, tokens, position, token), and the cosine before the first layer and after
-    /// each
+    /// Number of tokens that tell the two vectors apart, on each side
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    tokens: usize,
+    /// Write one JSON object: a and b (ids, tokens, position, token), and before the first layer and after each the
+    /// cosine, raw cosine and random (mean, high), with only_a and only_b (id, token, logit)
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -51,16 +61,45 @@ pub(crate) struct Arguments {
 
 /// What `--json` writes.
 #[derive(Serialize)]
-struct Report<'a> {
-    a: Side<'a>,
-    b: Side<'a>,
-    before: f64,
-    layers: &'a [f64],
+struct Report {
+    a: Side,
+    b: Side,
+    before: JsonSimilarity,
+    layers: Vec<JsonLayer>,
 }
 
 #[derive(Serialize)]
-struct Side<'a> {
-    ids: &'a [u32],
+struct JsonSimilarity {
+    cosine: f64,
+    raw: f64,
+    random: JsonRandom,
+}
+
+/// The cosines of random pairs: their mean, and a number that 95 % of them are below.
+#[derive(Serialize)]
+pub(in crate::commands) struct JsonRandom {
+    mean: f64,
+    high: f64,
+}
+
+impl From<RandomCosines> for JsonRandom {
+    fn from(RandomCosines { mean, high }: RandomCosines) -> JsonRandom {
+        JsonRandom { mean, high }
+    }
+}
+
+#[derive(Serialize)]
+struct JsonLayer {
+    layer: usize,
+    #[serde(flatten)]
+    similarity: JsonSimilarity,
+    only_a: Vec<JsonEffect>,
+    only_b: Vec<JsonEffect>,
+}
+
+#[derive(Serialize)]
+struct Side {
+    ids: Vec<u32>,
     tokens: Vec<String>,
     position: usize,
     token: String,
@@ -78,46 +117,57 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let (a, b) = (a?, b?);
     let tokenizer = source.maybe_tokenizer();
     let named = |ids: &[u32], which: &str| {
-        arguments.token.position(&source, ids).map_err(|error| anyhow!("the {which} prompt: {error}"))
+        arguments.token.place(&source, ids).map_err(|error| anyhow!("the {which} prompt: {error}"))
     };
-    let (a_position, b_position) = if arguments.token.is_given() {
-        (named(&a, "first")?.unwrap_or(0), named(&b, "second")?.unwrap_or(0))
-    } else {
-        last_shared(&a, &b, tokenizer)
-            .ok_or_else(|| anyhow!("the prompts have no token in common; give one with --token"))?
+    let (a_place, b_place) = match (named(&a, "first")?, named(&b, "second")?) {
+        (Some(a), Some(b)) => (a, b),
+        _ => last_shared(&a, &b, tokenizer)
+            .ok_or_else(|| anyhow!("the prompts have no token in common; give one with --token"))?,
     };
     let (model, _) = source.load(&arguments.machine)?;
-    let similarities = compare_in_context(&model, (&a, a_position), (&b, b_position))?;
+    let baseline = Baseline::of_ordinary_text(&model, tokenizer)?;
+    let sides = ((&a[..], a_place.position), (&b[..], b_place.position));
+    let comparison = compare_in_context(&model, sides.0, sides.1, arguments.tokens, &baseline)?;
     if arguments.json {
-        let side = |ids, position| {
-            let token = text(tokenizer, <[u32]>::get(ids, position).copied().unwrap_or(0));
-            Side { ids, tokens: texts(tokenizer, ids), position, token }
+        let side = |(ids, position): (&'_ [u32], usize)| Side {
+            ids: ids.to_vec(),
+            tokens: texts(tokenizer, ids),
+            position,
+            token: text(tokenizer, ids[position]),
         };
-        let (a, b) = (side(&a, a_position), side(&b, b_position));
-        return out.json(&Report { a, b, before: similarities.before, layers: &similarities.after });
+        let similarity = |similarity: &Similarity| JsonSimilarity {
+            cosine: similarity.cosine,
+            raw: similarity.raw,
+            random: similarity.random.into(),
+        };
+        let layer = |layer: &LayerComparison| JsonLayer {
+            layer: layer.layer,
+            similarity: similarity(&layer.similarity),
+            only_a: JsonEffect::all(&layer.only_a, &source),
+            only_b: JsonEffect::all(&layer.only_b, &source),
+        };
+        let layers = comparison.after.iter().map(layer).collect();
+        let before = similarity(&comparison.before);
+        return out.json(&Report { a: side(sides.0), b: side(sides.1), before, layers });
     }
-    for (ids, position) in [(&a, a_position), (&b, b_position)] {
+    let marked = |(ids, position): (&[u32], usize)| {
         let tokens = ids.iter().enumerate().map(|(i, &id)| {
             let token = shown(tokenizer, id);
             if i == position { format!("[{token}]") } else { token }
         });
-        note(tokens.collect::<Vec<_>>().join(" · "));
-    }
-    out.line(out.paint(2, "layer   cosine"))?;
-    let layers = similarities.after.iter().enumerate().map(|(layer, cosine)| (layer.to_string(), cosine));
-    for (layer, &cosine) in std::iter::once(("before".to_owned(), &similarities.before)).chain(layers) {
-        let line = format!("{layer:>6}  {cosine:>+7.4}");
-        let columns = out.width().map_or(0, |width| width.saturating_sub(line.len() + 3).min(50));
-        let bar = "█".repeat((cosine.clamp(0.0, 1.0) * columns as f64).round() as usize);
-        out.line(format!("{line}  {}", out.paint(36, &bar)).trim_end())?;
-    }
-    Ok(())
+        tokens.collect::<Vec<_>>().join(" · ")
+    };
+    paragraph(out, &format!("How do two vectors of {} part ways?", shown(tokenizer, a[a_place.position])))?;
+    paragraph(out, &format!("first:  {}", marked(sides.0)))?;
+    paragraph(out, &format!("second: {}", marked(sides.1)))?;
+    report::write(&comparison, baseline.tokens(), tokenizer, out)
 }
 
-/// The last token of `a` that also occurs in `b`: its last positions in both. Special tokens are skipped, since they
+/// The last token of `a` that also occurs in `b`: its last places in both. Special tokens are skipped, since they
 /// occur in every text.
-fn last_shared(a: &[u32], b: &[u32], tokenizer: Option<&Tokenizer>) -> Option<(usize, usize)> {
+fn last_shared(a: &[u32], b: &[u32], tokenizer: Option<&Tokenizer>) -> Option<(Place, Place)> {
     let counts = |id: u32| !tokenizer.is_some_and(|tokenizer| tokenizer.is_special(id));
     let in_b = |id: u32| b.iter().rposition(|&other| other == id);
-    (0..a.len()).rev().filter(|&i| counts(a[i])).find_map(|i| Some((i, in_b(a[i])?)))
+    let found = (0..a.len()).rev().filter(|&i| counts(a[i])).find_map(|i| Some((i, in_b(a[i])?)));
+    found.map(|(a, b)| (Place::at(a), Place::at(b)))
 }

@@ -11,16 +11,20 @@ mod compare_models;
 mod completions;
 mod detokenize;
 mod doctor;
+mod explained;
 mod finetune;
 mod generate;
 mod inspect;
 mod lens;
 mod lens_token;
 mod man;
+mod matmuls;
 mod merge;
 mod neighbors;
 mod neighbors_in_context;
+mod neurons;
 mod perplexity;
+mod position;
 mod predict;
 mod quantize;
 mod side_by_side;
@@ -30,6 +34,7 @@ mod train;
 mod verify;
 mod view;
 mod watch;
+mod words;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -75,6 +80,7 @@ pub(crate) enum Command {
     Neighbors(neighbors::Arguments),
     Lens(lens::Arguments),
     Attention(attention::Arguments),
+    Neurons(neurons::Arguments),
     Attribute(attribute::Arguments),
     Ablate(ablate::Arguments),
     Compare(compare::Arguments),
@@ -88,6 +94,7 @@ pub(crate) enum Command {
     Watch(watch::Arguments),
     Finetune(finetune::Arguments),
     Merge(merge::Arguments),
+    Matmuls(matmuls::Arguments),
     Bench(bench::Arguments),
     Doctor(doctor::Arguments),
     Completions(completions::Arguments),
@@ -106,6 +113,7 @@ impl Command {
             Command::Neighbors(arguments) => neighbors::run(arguments, out),
             Command::Lens(arguments) => lens::run(arguments, out),
             Command::Attention(arguments) => attention::run(arguments, out),
+            Command::Neurons(arguments) => neurons::run(arguments, out),
             Command::Attribute(arguments) => attribute::run(arguments, out),
             Command::Ablate(arguments) => ablate::run(arguments, out),
             Command::Compare(arguments) => compare::run(arguments, out),
@@ -119,6 +127,7 @@ impl Command {
             Command::Watch(arguments) => watch::run(arguments, out),
             Command::Finetune(arguments) => finetune::run(arguments, out),
             Command::Merge(arguments) => merge::run(arguments, out),
+            Command::Matmuls(arguments) => matmuls::run(arguments, out),
             Command::Bench(arguments) => bench::run(arguments, out),
             Command::Doctor(arguments) => doctor::run(arguments, out),
             Command::Completions(arguments) => completions::run(arguments, out),

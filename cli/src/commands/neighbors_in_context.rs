@@ -1,15 +1,18 @@
 //! `neighbors --context`: the tokens nearest to a token's residual vector, layer by layer.
 
-use glassbox_model::glass::{self, LayerNeighbors, neighbors_in_context};
+use glassbox_model::glass::{self, Baseline, LayerNeighbors, NeighborOptions, neighbors_in_context};
 use glassbox_tokenizer::{Special, Tokenizer};
 use serde::Serialize;
 
+use super::compare::JsonRandom;
+use super::explained::{columns, fitting, paragraph, widest};
+use super::position::Place;
 use super::predict::{shown, text};
 use super::view::{TokenArgs, check_layer, ids, texts};
 use crate::args::MachineArgs;
 use crate::escape;
 use crate::model_source::Source;
-use crate::output::{Out, note};
+use crate::output::Out;
 use crate::prompt::Prompt;
 
 /// The arguments.
@@ -39,6 +42,7 @@ struct Report<'a> {
 #[derive(Serialize)]
 struct Layer {
     layer: usize,
+    random: JsonRandom,
     neighbors: Vec<Neighbor>,
 }
 
@@ -47,6 +51,7 @@ struct Neighbor {
     id: u32,
     token: String,
     cosine: f64,
+    raw: f64,
 }
 
 pub(super) fn run(
@@ -57,44 +62,59 @@ pub(super) fn run(
 ) -> anyhow::Result<()> {
     check_layer(question.layer, source)?;
     let ids = ids(question.context, source, Special::AsText)?;
-    let position = question.token.position(source, &ids)?.unwrap_or(ids.len() - 1);
+    let place = question.token.place(source, &ids)?.unwrap_or(Place::at(ids.len() - 1));
+    let position = place.position;
     let tokenizer = source.maybe_tokenizer();
     let (model, _) = source.load(machine)?;
-    let layers = neighbors_in_context(&model, &ids, position, question.layer, question.top)?;
+    let baseline = Baseline::of_ordinary_text(&model, tokenizer)?;
+    let options = NeighborOptions { position, layer: question.layer, top: question.top };
+    let layers = neighbors_in_context(&model, &ids, &options, &baseline)?;
     if question.json {
         let layers = layers.iter().map(|layer| report(layer, tokenizer)).collect();
         let (tokens, token) = (texts(tokenizer, &ids), text(tokenizer, ids[position]));
         return out.json(&Report { ids: &ids, tokens, position, token, layers });
     }
-    note(format_args!("neighbours of {} at position {position}", shown(tokenizer, ids[position])));
+    paragraph(
+        out,
+        &format!(
+            "What does {} mean in its context? The tokens whose directions in the unembedding are nearest to its \
+             vector. What all tokens share, the mean of {} tokens of ordinary text, is taken off.",
+            place.named(source, &ids),
+            baseline.tokens()
+        ),
+    )?;
     if let [only] = &layers[..] {
         return column(only, tokenizer, out);
     }
-    out.line(out.paint(2, "layer  nearest tokens, cosine"))?;
-    for LayerNeighbors { layer, neighbors } in &layers {
-        let mut line = format!("{layer:>5}");
-        for neighbor in neighbors {
-            let cell = format!("  {} {:.3}", shown(tokenizer, neighbor.id), neighbor.cosine);
-            let width = escape::width(&line) + escape::width(&cell);
-            // The nearest one is always shown.
-            if line.len() > 5 && out.width().is_some_and(|columns| width > columns) {
-                break;
-            }
-            line.push_str(&cell);
-        }
-        out.line(line)?;
+    paragraph(out, "cosine: 1 is the same direction, 0 unrelated. random: 95 % of all tokens are below.")?;
+    out.line(out.paint(2, "layer  random  nearest tokens, cosine"))?;
+    for LayerNeighbors { layer, neighbors, random } in &layers {
+        let line = format!("{layer:>5}  {:>6.3}  ", random.high);
+        let cells = neighbors
+            .iter()
+            .map(|neighbor| format!("{} {:.3}", shown(tokenizer, neighbor.id), neighbor.cosine));
+        let room = columns(out).saturating_sub(line.len());
+        out.line(format_args!("{line}{}", fitting(cells, room)))?;
     }
     Ok(())
 }
 
 /// Writes a line for each neighbour.
 fn column(layer: &LayerNeighbors, tokenizer: Option<&Tokenizer>, out: &mut Out) -> anyhow::Result<()> {
+    paragraph(
+        out,
+        &format!(
+            "After layer {}. cosine: 1 is the same direction, 0 unrelated; 95 % of all tokens are below {:.3}. raw: \
+             without taking off the mean.",
+            layer.layer, layer.random.high
+        ),
+    )?;
     let names: Vec<String> = layer.neighbors.iter().map(|neighbor| shown(tokenizer, neighbor.id)).collect();
-    let widest = names.iter().map(|name| escape::width(name)).max().unwrap_or(0);
-    let width = widest.clamp(5, out.width().map_or(usize::MAX, |width| width.saturating_sub(19).max(5)));
-    out.line(out.paint(2, &format!("{}  {:>6}  {:>7}", escape::fit("token", width), "cosine", "id")))?;
+    let width = widest(names.iter().map(String::as_str), 5, columns(out).saturating_sub(28));
+    out.line(out.paint(2, &format!("{}  cosine     raw       id", escape::fit("token", width))))?;
     for (name, neighbor) in names.iter().zip(&layer.neighbors) {
-        out.line(format_args!("{}  {:>6.4}  {:>7}", escape::fit(name, width), neighbor.cosine, neighbor.id))?;
+        let glass::Neighbor { id, cosine, raw } = neighbor;
+        out.line(format_args!("{}  {cosine:>6.4}  {raw:>6.4}  {id:>7}", escape::fit(name, width)))?;
     }
     Ok(())
 }
@@ -104,6 +124,8 @@ fn report(layer: &LayerNeighbors, tokenizer: Option<&Tokenizer>) -> Layer {
         id: neighbor.id,
         token: text(tokenizer, neighbor.id),
         cosine: neighbor.cosine,
+        raw: neighbor.raw,
     };
-    Layer { layer: layer.layer, neighbors: layer.neighbors.iter().map(neighbor).collect() }
+    let random = layer.random.into();
+    Layer { layer: layer.layer, random, neighbors: layer.neighbors.iter().map(neighbor).collect() }
 }

@@ -193,7 +193,7 @@ fn chart(rows: &[Row], out: &mut Out) -> anyhow::Result<()> {
 }
 
 /// A bar that fills the fraction `share` of `columns`, in steps of an eighth of a column.
-fn bar(share: f64, columns: usize) -> String {
+pub(super) fn bar(share: f64, columns: usize) -> String {
     let eighths = (share.clamp(0.0, 1.0) * columns as f64 * 8.0).round() as usize;
     let mut bar = "█".repeat(eighths / 8);
     bar.extend(" ▏▎▍▌▋▊▉".chars().nth(eighths % 8).filter(|_| !eighths.is_multiple_of(8)));

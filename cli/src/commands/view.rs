@@ -5,9 +5,10 @@ use std::ffi::OsString;
 use anyhow::{anyhow, bail};
 use clap::Args;
 use glassbox_model::Runtime;
-use glassbox_model::glass::{find_word, next_word};
+use glassbox_model::glass::next_word;
 use glassbox_tokenizer::{Special, Tokenizer};
 
+use super::position::{self, Place};
 use super::predict::{shown, text};
 use crate::args::{MachineArgs, ModelArgs, argument_bytes};
 use crate::exit::Usage;
@@ -101,13 +102,12 @@ impl TokenArgs {
         token_id(self.token.as_ref(), self.token_id, source, prompt)
     }
 
-    /// The last position of the given token in `ids`; `None` if none is given. For a word of several tokens it is the
-    /// position of its last token, which attends to the others; a note says so.
-    pub(super) fn position(&self, source: &Source, ids: &[u32]) -> anyhow::Result<Option<usize>> {
+    /// The place of the given token in `ids`, the last one if it occurs several times; `None` if none is given.
+    pub(super) fn place(&self, source: &Source, ids: &[u32]) -> anyhow::Result<Option<Place>> {
         match (&self.token, self.token_id) {
-            (Some(word), _) => position_of_word(source, &argument_bytes(word), ids).map(Some),
+            (Some(word), _) => position::find(&argument_bytes(word), source, ids).map(Some),
             (None, Some(id)) => match ids.iter().rposition(|&other| other == id) {
-                Some(position) => Ok(Some(position)),
+                Some(position) => Ok(Some(Place::at(position))),
                 None => Err(not_in_prompt(&format!("token {id}"), source, ids)),
             },
             (None, None) => Ok(None),
@@ -159,34 +159,22 @@ pub(super) fn word_after(tokenizer: &Tokenizer, word: &[u8], prompt: &[u32]) -> 
     Ok(id)
 }
 
-/// The position of the last token of the last occurrence of `word` in `ids`.
+/// The position of `word` in `ids`, as [`position::find`] finds it.
 pub(crate) fn position_of_word(source: &Source, word: &[u8], ids: &[u32]) -> anyhow::Result<usize> {
-    let tokenizer = source.tokenizer().map_err(by_id)?;
-    if word.is_empty() {
-        return Err(empty_token());
-    }
-    let Some(range) = find_word(tokenizer, word, ids)? else {
-        return Err(not_in_prompt(&quoted(word), source, ids));
-    };
-    let last = range.end - 1;
-    if range.len() > 1 {
-        let (name, parts) = (quoted(word), join(tokenizer, &ids[range.clone()]));
-        note(format_args!("{name} is {} tokens: {parts}; the last is used, at position {last}", range.len()));
-    }
-    Ok(last)
+    Ok(position::find(word, source, ids)?.position)
 }
 
-fn not_in_prompt(name: &str, source: &Source, ids: &[u32]) -> anyhow::Error {
+pub(super) fn not_in_prompt(name: &str, source: &Source, ids: &[u32]) -> anyhow::Error {
     let tokenizer = source.tokenizer().ok();
     let shown: Vec<String> = ids.iter().map(|&id| shown(tokenizer, id)).collect();
     anyhow!("{name} is not in the prompt, whose tokens are {}", shown.join(" · "))
 }
 
-fn empty_token() -> anyhow::Error {
+pub(super) fn empty_token() -> anyhow::Error {
     Usage("the token is empty".into()).into()
 }
 
-fn quoted(word: &[u8]) -> String {
+pub(super) fn quoted(word: &[u8]) -> String {
     format!("{:?}", String::from_utf8_lossy(word))
 }
 
@@ -200,6 +188,6 @@ pub(super) fn join(tokenizer: &Tokenizer, ids: &[u32]) -> String {
     ids.iter().map(|&id| shown(Some(tokenizer), id)).collect::<Vec<_>>().join(" · ")
 }
 
-fn by_id(error: anyhow::Error) -> anyhow::Error {
+pub(super) fn by_id(error: anyhow::Error) -> anyhow::Error {
     anyhow!("{error}; give the token with --token-id")
 }

@@ -27,7 +27,7 @@ fn it_generates_without_any_file() {
 }
 
 /// A call of each command that takes `-m`, without it. `FILE` is a text, and `OUT` a folder to write.
-const CALLS: [&[&str]; 18] = [
+const CALLS: [&[&str]; 20] = [
     &["generate", "Once upon a time", "-n", "8"],
     &["predict", "Once upon a"],
     &["tokenize", "Once upon a time"],
@@ -36,7 +36,9 @@ const CALLS: [&[&str]; 18] = [
     &["neighbors", "--context", "the old king"],
     &["lens", "Once upon a"],
     &["attention", "Once upon a"],
+    &["neurons", "Once upon a"],
     &["attribute", "Once upon a"],
+    &["matmuls", "Once upon a"],
     &["ablate", "Once upon a", "--mlps"],
     &["compare", "he wanted to be king", "the old king"],
     &["trace", "Once upon a", "--summary"],

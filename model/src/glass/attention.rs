@@ -1,12 +1,9 @@
-//! Attention patterns: one head's matrix, or the strongest edges of many heads.
+//! Attention patterns: the matrix of one head, and the rows of all heads for other views.
 //!
 //! For each head, attention is a weighted graph over the tokens, with an edge from each token to itself and to each
 //! earlier token. The weights of a token's edges sum to 1. Vig, "A multiscale visualization of attention in the
 //! transformer model" (2019).
 
-use std::cmp::Ordering;
-
-use super::top_k::TopK;
 use super::view_error::{ViewError, check};
 use crate::hooks::{HookPoint, Observed, Observer};
 use crate::runtime::Runtime;
@@ -57,66 +54,11 @@ impl AttentionPattern {
     }
 }
 
-/// One token attends to another.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Edge {
-    /// The layer.
-    pub layer: usize,
-    /// The head.
-    pub head: usize,
-    /// The query's position.
-    pub query: usize,
-    /// The key's position.
-    pub key: usize,
-    /// The attention weight, from 0 to 1.
-    pub weight: f32,
-}
-
-/// Selects edges.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EdgeOptions {
-    /// Only this layer.
-    pub layer: Option<usize>,
-    /// Maximum number of edges.
-    pub top: usize,
-    /// Whether to skip edges to the first token, an attention sink of many heads: Xiao et al., "Efficient
-    /// streaming language models with attention sinks" (2023).
-    pub skip_first: bool,
-}
-
-/// The strongest edges over all heads, the strongest first.
-///
-/// # Errors
-/// [`ViewError::OutOfRange`] for a layer, or errors of [`Session::feed`](crate::Session::feed).
-pub fn strongest_edges(model: &Runtime, ids: &[u32], options: &EdgeOptions) -> Result<Vec<Edge>, ViewError> {
-    options.layer.map_or(Ok(()), |layer| check("layer", layer, model.config.n_layers))?;
-    let mut most = TopK::new(options.top);
-    let first_key = usize::from(options.skip_first);
-    let mut rows = PatternRows {
-        layer: options.layer,
-        each: |layer, head, query, row: &[f32]| {
-            for (key, &weight) in row.iter().enumerate().skip(first_key) {
-                most.offer(Edge { layer, head, query, key, weight }, Edge::compare);
-            }
-        },
-    };
-    model.session(usize::MAX).feed_observed(ids, &mut rows)?;
-    Ok(most.sorted(Edge::compare))
-}
-
-impl Edge {
-    /// The stronger one first; ties in order of computation.
-    fn compare(&self, other: &Edge) -> Ordering {
-        let point = |edge: &Edge| (edge.layer, edge.head, edge.query, edge.key);
-        other.weight.total_cmp(&self.weight).then_with(|| point(self).cmp(&point(other)))
-    }
-}
-
 /// Calls `each(layer, head, query, row)` for every row of every pattern, of one layer or of all; a row ends with the
 /// token itself.
-struct PatternRows<F> {
-    layer: Option<usize>,
-    each: F,
+pub(super) struct PatternRows<F> {
+    pub(super) layer: Option<usize>,
+    pub(super) each: F,
 }
 
 impl<F: FnMut(usize, usize, usize, &[f32]) + Send> Observer for PatternRows<F> {

@@ -4,15 +4,14 @@
 //! norm held constant, a logit is a dot product with that sum, so it is a sum of contributions too. Elhage et al., "A
 //! mathematical framework for transformer circuits" (2021).
 
-use glassbox_tensor::PackedMatrix;
-
+use super::direction::{self, WeightRows, dot};
 use super::keep::Keep;
 use super::lens::likeliest;
 use super::view_error::{ViewError, check};
 use crate::hooks::HookPoint;
 use crate::norm::Norm;
 use crate::runtime::Runtime;
-use crate::spec::{Role, Site};
+use crate::spec::Role;
 
 /// A component of the model that adds to the residual stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -163,14 +162,10 @@ impl Run<'_> {
 
     fn attribute(&self, token: u32) -> Result<Attribution, ViewError> {
         let config = &self.model.config;
-        let mut unembedding = vec![0.0; config.d_model];
-        let adapted = self.model.adapted_vocabulary(Role::Unembedding)?;
-        let matrix = adapted.as_ref().unwrap_or(self.model.vocabulary().unembedding());
-        matrix.row(token as usize, &mut unembedding);
-        let unembedding: Vec<f64> = unembedding.into_iter().map(f64::from).collect();
         let final_norm = self.model.adapted_final_norm();
         let stream = self.vector(HookPoint::ResidPost, config.n_layers.checked_sub(1));
-        let (direction, final_bias) = final_norm.linearised(stream, &unembedding);
+        let direction = direction::of_logit(self.model, stream, token)?;
+        let final_bias = direction::bias_of_logit(self.model, token)?;
 
         let mut contributions = Vec::new();
         let mut add = |part, logit| contributions.push(Contribution { part, logit });
@@ -210,16 +205,12 @@ impl Run<'_> {
     ) -> Result<(), ViewError> {
         let attention = &self.model.decoder.blocks[layer].attention;
         // The direction after attention's output projection: back through the post norm, if there is one.
-        let (direction_out, norm_bias) = match &attention.post {
-            Some(norm) => {
-                let norm = self.model.adapted_norm(Site::inside(Role::AttentionPostNorm, layer), norm);
-                norm.linearised(self.vector(HookPoint::AttentionResult, Some(layer)), direction)
-            }
-            None => (direction.to_vec(), 0.0),
-        };
+        let post = direction::post_norm(self.model, Role::AttentionPostNorm, layer, attention.post.as_ref());
+        let output = self.vector(HookPoint::AttentionResult, Some(layer));
+        let direction_out = direction::before_post_norm(post, output, direction);
+        let norm_bias = post.map_or(0.0, |norm| dot(direction, norm.bias()));
         let projection = &attention.layer.out;
-        let weight = self.model.adapted_weight(projection.site, &projection.weight)?;
-        let by_head = through(weight.as_ref().unwrap_or(&projection.weight), &direction_out);
+        let by_head = WeightRows::of(self.model, projection)?.transposed(&direction_out);
         let head_dim = self.model.config.head_dim;
         let z = self.vector(HookPoint::Z, Some(layer));
         let heads = by_head.chunks_exact(head_dim).zip(z.chunks_exact(head_dim));
@@ -233,19 +224,4 @@ impl Run<'_> {
         }
         Ok(())
     }
-}
-
-/// Maps a direction in the outputs of a linear layer to its inputs: `Wᵀ · direction`.
-fn through(weight: &PackedMatrix, direction: &[f64]) -> Vec<f64> {
-    let mut inputs = vec![0.0; weight.inputs()];
-    let mut row = vec![0.0; inputs.len()];
-    for (output, direction) in direction.iter().enumerate() {
-        weight.row(output, &mut row);
-        inputs.iter_mut().zip(&row).for_each(|(sum, &x)| *sum += direction * f64::from(x));
-    }
-    inputs
-}
-
-fn dot(direction: &[f64], x: &[f32]) -> f64 {
-    direction.iter().zip(x).map(|(d, &x)| d * f64::from(x)).sum()
 }

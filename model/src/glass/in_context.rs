@@ -1,14 +1,18 @@
 //! Tokens in context: the nearest vocabulary directions of a token's vector, and its similarity to another occurrence.
 //!
-//! A token has the same embedding everywhere; each layer adds information from its context.
-//! Ethayarajh, "How contextual are contextualized word representations?" (2019).
+//! A token has the same embedding everywhere; each layer adds information from its context. Ethayarajh, "How contextual
+//! are contextualized word representations?" (2019).
+//!
+//! The residual streams of all tokens share a large part, so the cosine of any two is near 1. It says something about
+//! two tokens only after the [`Baseline`]'s mean is subtracted from both. Mu and Viswanath, "All-but-the-top: simple
+//! and effective postprocessing for word representations" (2018).
 
-use glassbox_tensor::ops;
+use glassbox_tensor::{PackedMatrix, ops};
 
-use super::keep::Keep;
+use super::baseline::{Baseline, RandomCosines, all_streams, centred, cosine, length};
+use super::neurons::{TokenEffect, raised_and_lowered};
 use super::top_k::most;
 use super::view_error::{ViewError, check};
-use crate::hooks::HookPoint;
 use crate::runtime::Runtime;
 use crate::spec::Role;
 
@@ -19,6 +23,8 @@ pub struct LayerNeighbors {
     pub layer: usize,
     /// The neighbours, nearest first.
     pub neighbors: Vec<Neighbor>,
+    /// The cosines of the vector and all vocabulary directions.
+    pub random: RandomCosines,
 }
 
 /// A token of the vocabulary near a vector.
@@ -26,67 +32,127 @@ pub struct LayerNeighbors {
 pub struct Neighbor {
     /// The token.
     pub id: u32,
-    /// The cosine of its direction and the vector.
+    /// The cosine of its direction and the vector, both without their mean.
     pub cosine: f64,
+    /// The cosine of the two as they are.
+    pub raw: f64,
 }
 
-/// The `top` vocabulary directions nearest to the token at `position` of `ids`, after each layer or after `layer`.
+/// Selects a token in a context, and its neighbours.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NeighborOptions {
+    /// The token's position.
+    pub position: usize,
+    /// Only after this layer; `None`: after every layer.
+    pub layer: Option<usize>,
+    /// Number of neighbours.
+    pub top: usize,
+}
+
+/// The vocabulary directions nearest to the token at `options.position` of `ids`, after each layer.
 ///
-/// The vector is the residual stream leaving the layer ([`HookPoint::ResidPost`]) after the final norm; the directions
-/// are the rows of the unembedding. This is the logit lens by angle, independent of the rows' norms.
+/// The vector is the residual stream leaving the layer ([`ResidPost`](crate::hooks::HookPoint::ResidPost)) after the
+/// final norm, minus the mean of the same over `baseline`. The directions are the rows of the unembedding minus their
+/// mean. This is the logit lens by angle, independent of the rows' lengths and of what all tokens share.
 ///
 /// # Errors
 /// [`ViewError::OutOfRange`] for a layer or position, or errors of [`Session::feed`](crate::Session::feed).
 pub fn neighbors_in_context(
     model: &Runtime,
     ids: &[u32],
-    position: usize,
-    layer: Option<usize>,
-    top: usize,
+    options: &NeighborOptions,
+    baseline: &Baseline,
 ) -> Result<Vec<LayerNeighbors>, ViewError> {
-    layer.map_or(Ok(()), |layer| check("layer", layer, model.config.n_layers))?;
-    let layers = layer.map_or(0..model.config.n_layers, |layer| layer..layer + 1);
-    let streams = streams(model, ids, position)?;
     let (d_model, vocab_size) = (model.config.d_model, model.config.vocab_size);
-    let x = &streams[(layers.start + 1) * d_model..(layers.end + 1) * d_model];
+    check("position", options.position, ids.len())?;
+    options.layer.map_or(Ok(()), |layer| check("layer", layer, model.config.n_layers))?;
+    let layers = options.layer.map_or(0..model.config.n_layers, |layer| layer..layer + 1);
+    let streams = all_streams(model, &ids[..=options.position], options.position..options.position + 1)?;
 
-    let changed = model.adapted_vocabulary(Role::Unembedding)?;
-    let directions = changed.as_ref().unwrap_or(model.vocabulary().unembedding());
-    let mut normed = vec![0.0; x.len()];
-    let mut dots = vec![0.0; layers.len() * vocab_size];
-    model.pool.enter(|team| {
-        model.adapted_final_norm().forward(team, x, &mut normed);
-        ops::matmul(team, &normed, directions, &mut dots);
-    });
-    let mut row = vec![0.0; d_model];
-    let lengths: Vec<f64> = (0..vocab_size)
+    let directions = model.adapted_vocabulary(Role::Unembedding)?;
+    let mut rows = vec![0.0; d_model];
+    let mut mean_row = vec![0.0; d_model];
+    for id in 0..vocab_size {
+        directions.row(id, &mut rows);
+        mean_row.iter_mut().zip(&rows).for_each(|(sum, &x)| *sum += f64::from(x) / vocab_size as f64);
+    }
+    let lengths: Vec<[f64; 2]> = (0..vocab_size)
         .map(|id| {
-            directions.row(id, &mut row);
-            length(&row)
+            directions.row(id, &mut rows);
+            [length(&centred(&rows, &mean_row)), length(&centred(&rows, &[]))]
         })
         .collect();
-    let of_layer = |((layer, x), dots): ((usize, &[f32]), &[f32])| {
-        let own = length(x);
-        let neighbors = dots.iter().zip(&lengths).zip(0..).map(|((&dot, &length), id)| {
-            let product = own * length;
-            Neighbor { id, cosine: if product > 0.0 { f64::from(dot) / product } else { 0.0 } }
+
+    let mut shown = Vec::new();
+    for layer in layers {
+        let mut normed = vec![0.0; d_model];
+        let mut dots = vec![0.0; vocab_size];
+        model.pool.enter(|team| {
+            model.adapted_final_norm().forward(team, &streams[layer + 1], &mut normed);
+            ops::matmul(team, &normed, &directions, &mut dots);
         });
-        let neighbors = most(neighbors, top, |a, b| b.cosine.total_cmp(&a.cosine).then(a.id.cmp(&b.id)));
-        LayerNeighbors { layer, neighbors }
-    };
-    Ok(layers.zip(normed.chunks_exact(d_model)).zip(dots.chunks_exact(vocab_size)).map(of_layer).collect())
+        let mean = baseline.normed_mean(model, layer);
+        let mut mean_dots = vec![0.0; vocab_size];
+        let narrow: Vec<f32> = mean.iter().map(|&x| x as f32).collect();
+        model.pool.enter(|team| ops::matmul(team, &narrow, &directions, &mut mean_dots));
+        let own = centred(&normed, &mean);
+        let own_by_mean: f64 = own.iter().zip(&mean_row).map(|(a, b)| a * b).sum();
+        let (own, raw) = (length(&own), length(&centred(&normed, &[])));
+        let ratio = |dot: f64, product: f64| if product > 0.0 { dot / product } else { 0.0 };
+        let neighbors: Vec<Neighbor> = (0..vocab_size)
+            .map(|id| {
+                // (x − mean) · (row − mean_row)
+                let dot = f64::from(dots[id]) - f64::from(mean_dots[id]) - own_by_mean;
+                let cosine = ratio(dot, own * lengths[id][0]);
+                Neighbor { id: id as u32, cosine, raw: ratio(f64::from(dots[id]), raw * lengths[id][1]) }
+            })
+            .collect();
+        let random = RandomCosines::of(neighbors.iter().map(|neighbor| neighbor.cosine).collect());
+        let order = |a: &Neighbor, b: &Neighbor| b.cosine.total_cmp(&a.cosine).then(a.id.cmp(&b.id));
+        shown.push(LayerNeighbors { layer, neighbors: most(neighbors, options.top, order), random });
+    }
+    Ok(shown)
 }
 
-/// The similarity of two tokens in two contexts.
+/// Two tokens in two contexts.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Similarities {
-    /// The cosine before the first layer.
-    pub before: f64,
-    /// The cosine after each layer.
-    pub after: Vec<f64>,
+pub struct ContextComparison {
+    /// The similarity before the first layer.
+    pub before: Similarity,
+    /// The similarity after each layer.
+    pub after: Vec<LayerComparison>,
 }
 
-/// The cosines of the residual streams of two tokens, each given by ids and a position, after each layer.
+/// The similarity of two vectors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Similarity {
+    /// The cosine of the two vectors without what all tokens share at this place.
+    pub cosine: f64,
+    /// The cosine of the two vectors as they are.
+    pub raw: f64,
+    /// The cosines of pairs of tokens of the baseline, without the mean too.
+    pub random: RandomCosines,
+}
+
+/// The comparison after one layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerComparison {
+    /// The layer, counted from 0.
+    pub layer: usize,
+    /// The similarity of the two vectors.
+    pub similarity: Similarity,
+    /// What the first vector has that the second lacks: the tokens whose lens logits are larger by the most.
+    pub only_a: Vec<TokenEffect>,
+    /// What the second has that the first lacks; the differences are negative.
+    pub only_b: Vec<TokenEffect>,
+}
+
+/// Compares the residual streams of two tokens, each given by ids and a position, before the first layer and after
+/// each.
+///
+/// The mean is taken over the tokens of `baseline` and of both contexts, without the first of each, which is often an
+/// attention sink with a stream far from all others. The lens logits are those of [`lens`](super::lens): final norm
+/// and unembedding. `tokens` is the number of tokens on each side.
 ///
 /// # Errors
 /// [`ViewError::OutOfRange`] for a position, or errors of [`Session::feed`](crate::Session::feed).
@@ -94,36 +160,48 @@ pub fn compare_in_context(
     model: &Runtime,
     (a, a_position): (&[u32], usize),
     (b, b_position): (&[u32], usize),
-) -> Result<Similarities, ViewError> {
-    let (a, b) = (streams(model, a, a_position)?, streams(model, b, b_position)?);
+    tokens: usize,
+    baseline: &Baseline,
+) -> Result<ContextComparison, ViewError> {
+    check("position", a_position, a.len())?;
+    check("position", b_position, b.len())?;
     let d_model = model.config.d_model;
-    let mut cosines = a.chunks_exact(d_model).zip(b.chunks_exact(d_model)).map(|(a, b)| cosine(a, b));
-    Ok(Similarities { before: cosines.next().unwrap_or(0.0), after: cosines.collect() })
-}
-
-/// The residual stream of one token before the first layer and after each, `[n_layers + 1, d_model]`. Later tokens do
-/// not affect it and are not computed.
-fn streams(model: &Runtime, ids: &[u32], position: usize) -> Result<Vec<f32>, ViewError> {
-    check("position", position, ids.len())?;
-    let n_layers = model.config.n_layers;
-    let points = (0..n_layers).map(|layer| (HookPoint::ResidPost, Some(layer)));
-    let mut keep = Keep::new(points.chain([(HookPoint::ResidPre, Some(0))]))?;
-    let mut session = model.session(usize::MAX);
-    if position > 0 {
-        session.feed(&ids[..position])?;
+    let (a, b) = (all_streams(model, a, 0..a.len())?, all_streams(model, b, 0..b.len())?);
+    let unembedding = model.adapted_vocabulary(Role::Unembedding)?;
+    let mut before = None;
+    let mut after = Vec::new();
+    for (place, (a, b)) in a.iter().zip(&b).enumerate() {
+        let mean = baseline.mean_with(place, &[a, b]);
+        let row = |x: &[f32], position: usize| x[position * d_model..][..d_model].to_vec();
+        let (a, b) = (row(a, a_position), row(b, b_position));
+        let similarity = Similarity {
+            cosine: cosine(&centred(&a, &mean), &centred(&b, &mean)),
+            raw: cosine(&centred(&a, &[]), &centred(&b, &[])),
+            random: baseline.random_cosines(place, &mean),
+        };
+        if place == 0 {
+            before = Some(similarity);
+            continue;
+        }
+        let [only_a, only_b] = if tokens > 0 {
+            raised_and_lowered(&lens_difference(model, &unembedding, &a, &b), tokens)
+        } else {
+            [Vec::new(), Vec::new()]
+        };
+        after.push(LayerComparison { layer: place - 1, similarity, only_a, only_b });
     }
-    session.feed_observed(&ids[position..=position], &mut keep)?;
-    let before = keep.rows(HookPoint::ResidPre, Some(0)).into_iter();
-    let after = (0..n_layers).filter_map(|layer| keep.rows(HookPoint::ResidPost, Some(layer)));
-    Ok(before.chain(after).flat_map(|rows| rows.values.iter().copied()).collect())
+    Ok(ContextComparison { before: before.ok_or(crate::Error::NoTokens)?, after })
 }
 
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot: f64 = a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
-    let product = length(a) * length(b);
-    if product > 0.0 { dot / product } else { 0.0 }
-}
-
-fn length(x: &[f32]) -> f64 {
-    x.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt()
+/// The lens logits of `a` minus those of `b`, `[vocab_size]`.
+fn lens_difference(model: &Runtime, unembedding: &PackedMatrix, a: &[f32], b: &[f32]) -> Vec<f32> {
+    let (mut a_normed, mut b_normed) = (vec![0.0; a.len()], vec![0.0; b.len()]);
+    let mut logits = vec![0.0; model.config.vocab_size];
+    model.pool.enter(|team| {
+        model.adapted_final_norm().forward(team, a, &mut a_normed);
+        model.adapted_final_norm().forward(team, b, &mut b_normed);
+        a_normed.iter_mut().zip(&b_normed).for_each(|(a, b)| *a -= b);
+        ops::matmul(team, &a_normed, unembedding, &mut logits);
+    });
+    logits
 }

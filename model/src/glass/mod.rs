@@ -7,8 +7,10 @@
 //! - [`Name`] and [`Selection`]: the values of a model, and a selection of them.
 //! - [`record`] writes them to a safetensors file, [`summarise`] computes shape, mean, standard deviation and norm.
 //! - [`verify`] compares them with a [`Reference`], and finds the first that differs.
-//! - [`lens`], [`AttentionPattern`], [`strongest_edges`], [`attribute`], [`neighbors_in_context`],
-//!   [`compare_in_context`]: the views.
+//! - [`lens`], [`attribute`], [`AttentionPattern`], [`strongest_edges`], [`neurons`]: what a prediction consists of.
+//! - [`neighbors_in_context`], [`compare_in_context`]: tokens in context, against a [`Baseline`];
+//!   [`nearest_embeddings`], [`mutual_cosines`]: the vocabulary.
+//! - [`matmuls`]: the work and the time of a pass by kind of matrix product.
 //! - [`compare_models`] measures the error of quantisation, layer by layer and in the predictions.
 //! - [`next_word`] and [`find_word`] read a word as a token.
 //! - [`Interventions`] change a run, [`Keep`] records values to patch into another. A [`Runtime`](crate::Runtime) with
@@ -18,15 +20,21 @@
 mod ablate;
 mod attention;
 mod attribution;
+mod baseline;
 mod compare;
+mod direction;
+mod edges;
 mod error;
 mod glob;
 mod in_context;
 mod intervene;
 mod keep;
 mod lens;
+mod matmuls;
 mod models;
 mod names;
+mod nearby;
+mod neurons;
 mod non_finite;
 mod part;
 mod reference;
@@ -36,21 +44,30 @@ mod top_k;
 mod trace;
 mod verify;
 mod view_error;
+mod word_forms;
 mod words;
 
 pub use ablate::{Ablation, Ablations, ablate};
-pub use attention::{AttentionPattern, Edge, EdgeOptions, strongest_edges};
+pub use attention::AttentionPattern;
 pub use attribution::{Attribution, Component, Contribution, attribute, attribute_each};
+pub use baseline::{Baseline, RandomCosines};
 pub use compare::{Comparison, LogitComparison};
+pub use edges::{Answer, Edge, EdgeMeasure, EdgeOptions, Edges, strongest_edges};
 pub use error::Error;
 pub use glob::{Glob, GlobError};
-pub use in_context::{LayerNeighbors, Neighbor, Similarities, compare_in_context, neighbors_in_context};
+pub use in_context::{
+    ContextComparison, LayerComparison, LayerNeighbors, Neighbor, NeighborOptions, Similarity,
+    compare_in_context, neighbors_in_context,
+};
 pub(crate) use intervene::Intervened;
 pub use intervene::{Intervention, Interventions, Then};
 pub use keep::{Keep, KeptRows};
 pub use lens::{Candidate, LensLayer, LensOptions, Reading, candidate, lens, likeliest};
+pub use matmuls::{MatmulOptions, Matmuls, TimedProduct, matmuls};
 pub use models::{ModelComparison, compare_models};
 pub use names::{Name, Selection};
+pub use nearby::{Nearby, NearbyOptions, Term, mutual_cosines, nearest_embeddings, random_embedding_cosines};
+pub use neurons::{Neuron, NeuronMeasure, NeuronOptions, Neurons, TokenEffect, neurons};
 pub use non_finite::{NonFinite, first_non_finite};
 pub use part::{ParsePartError, Part, PartKind};
 pub use reference::Reference;
@@ -58,4 +75,5 @@ pub use summary::Summary;
 pub use trace::{record, summarise};
 pub use verify::{Verdict, verify};
 pub use view_error::ViewError;
+pub use word_forms::{are_forms_of_one_word, is_whole_word};
 pub use words::{WordTokens, find_word, next_word};

@@ -32,7 +32,7 @@ impl<T> TopK<T> {
             return;
         }
         self.items.push(item);
-        if self.items.len() >= 2 * self.count {
+        if self.items.len() >= self.count.saturating_mul(2) {
             self.items.sort_by(compare);
             self.items.truncate(self.count);
             self.full = true;

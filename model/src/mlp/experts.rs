@@ -64,14 +64,20 @@ impl Experts {
 impl GatedMlp {
     /// The output for `x`, both `[rows, d_model]`.
     fn forward(&self, team: &Team<'_>, adapters: &AdapterRows<'_>, x: &[f32]) -> Vec<f32> {
+        let hidden = self.hidden(team, adapters, x);
+        let mut out = vec![0.0; hidden.len() / self.down.weight.inputs().max(1) * self.down.weight.outputs()];
+        forward_each(team, adapters, &hidden, [(&self.down, &mut out)]);
+        out
+    }
+
+    /// The hidden vectors for `x`, `[rows, d_model]`: `[rows, d_ff]`.
+    pub(crate) fn hidden(&self, team: &Team<'_>, adapters: &AdapterRows<'_>, x: &[f32]) -> Vec<f32> {
         let rows = x.len() / self.up.weight.inputs();
         let mut hidden = vec![0.0; rows * self.up.weight.outputs()];
         let mut gated = vec![0.0; hidden.len()];
         forward_each(team, adapters, x, [(&self.gate, &mut hidden), (&self.up, &mut gated)]);
         ops::gate(team, self.activation, &mut hidden, &gated);
-        let mut out = vec![0.0; rows * self.down.weight.outputs()];
-        forward_each(team, adapters, &hidden, [(&self.down, &mut out)]);
-        out
+        hidden
     }
 }
 
