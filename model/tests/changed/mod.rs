@@ -1,5 +1,4 @@
-//! Copies of the tiny checkpoints, to be changed. No test uses all of this.
-#![allow(dead_code)]
+//! Copies of the tiny checkpoints, to be changed.
 
 use std::collections::BTreeMap;
 use std::fs;
