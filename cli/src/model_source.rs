@@ -207,6 +207,6 @@ pub(crate) fn find(name: &Path) -> anyhow::Result<PathBuf> {
             format!("; models in the search path: {}", names.collect::<Vec<_>>().join(", "))
         }
     };
-    let without = "; without -m, the built-in model is used";
+    let without = " (see `glassbox doctor`); without -m, the built-in model is used";
     Err(anyhow!("model {}: {error}{}{known}{without}", name.display(), searched.collect::<String>()))
 }

@@ -1,5 +1,6 @@
 //! Files that are something else than a checkpoint, and checkpoints that are stored in an unusual way.
 
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod changed;
 
 use std::fs;

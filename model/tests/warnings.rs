@@ -1,6 +1,7 @@
 //! What a checkpoint's files say that is not used: a warning that names the key as the file spells it, or an error if
 //! it would change the results.
 
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod changed;
 
 use changed::{Changed, changed_gguf};

@@ -37,8 +37,8 @@ impl Observer for First {
     fn see(&mut self, observed: Observed<'_>) {
         let [_, heads, len] = observed.shape;
         // A logit of −∞ bans its token.
-        let is_bad =
-            |x: &f32| !x.is_finite() && !(observed.point == HookPoint::Logits && *x == f32::NEG_INFINITY);
+        let is_ban = |x: f32| observed.point == HookPoint::Logits && x == f32::NEG_INFINITY;
+        let is_bad = |x: &f32| !x.is_finite() && !is_ban(*x);
         if self.0.is_none()
             && let Some(index) = observed.values.iter().position(is_bad)
         {
