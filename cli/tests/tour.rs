@@ -51,7 +51,7 @@ fn words(command: &str) -> Vec<String> {
     words.map(str::to_owned).collect()
 }
 
-/// Whether `found` matches `expected`, in which "…" stands for any number of lines.
+/// Whether `found` matches `expected`, in which a line "…" stands for any number of lines.
 fn matches(expected: &[String], found: &[&str]) -> bool {
     match expected.split_first() {
         None => found.is_empty(),
@@ -59,13 +59,27 @@ fn matches(expected: &[String], found: &[&str]) -> bool {
             (0..=found.len()).any(|skipped| matches(rest, &found[skipped..]))
         }
         Some((line, rest)) => {
-            found.first().is_some_and(|first| first.trim_end() == line) && matches(rest, &found[1..])
+            found.first().is_some_and(|first| line_matches(line, first.trim_end()))
+                && matches(rest, &found[1..])
         }
     }
 }
 
+/// Whether `found` matches the line `expected`, in which "…" stands for any characters.
+fn line_matches(expected: &str, found: &str) -> bool {
+    let Some((start, rest)) = expected.split_once('…') else { return expected == found };
+    let Some(mut found) = found.strip_prefix(start) else { return false };
+    let mut parts: Vec<&str> = rest.split('…').collect();
+    let end = parts.pop().unwrap_or_default();
+    for part in parts {
+        let Some(at) = found.find(part) else { return false };
+        found = &found[at + part.len()..];
+    }
+    found.ends_with(end)
+}
+
 #[test]
-fn an_ellipsis_matches_any_lines_and_nothing_else_does() {
+fn an_ellipsis_matches_any_lines_or_characters_and_nothing_else_does() {
     let expected = |lines: &[&str]| lines.iter().map(|line| line.to_string()).collect::<Vec<_>>();
     for (page, found, expected_match) in [
         (&["a", "…", "c"][..], &["a", "b", "b", "c"][..], true),
@@ -73,6 +87,12 @@ fn an_ellipsis_matches_any_lines_and_nothing_else_does() {
         (&["a", "…"], &["a"], true),
         (&["a", "…", "c"], &["a", "b"], false),
         (&["a"], &["a", "b"], false),
+        (&["a … c", "d"], &["a b c", "d"], true),
+        (&["a … c"], &["a b d"], false),
+        (&["a … c"], &["b a  c"], false),
+        (&["a … c …"], &["a b c d"], true),
+        (&["a … c …"], &["a b d"], false),
+        (&["a …"], &["a", "b"], false),
         (&["a", "b"], &["a"], false),
         (&[], &["a"], false),
     ] {
