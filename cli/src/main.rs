@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bars;
 mod chat_prompt;
 mod commands;
 mod continuation;
@@ -17,6 +18,7 @@ mod output;
 mod prompt;
 mod sampling;
 mod stop_strings;
+mod table;
 mod transcript;
 
 use std::process::ExitCode;

@@ -8,8 +8,10 @@ use serde::Serialize;
 use super::predict::{shown, text};
 use super::view::{ViewArgs, check, check_layer, texts};
 use crate::args::positive;
+use crate::bars::Scale;
 use crate::escape;
 use crate::output::{Out, note};
+use crate::table::{Cell, Column, Table};
 
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox attention \"When Mary met John, John gave Mary a book\" --skip-first\n\
@@ -114,20 +116,22 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
 /// Writes a line for each edge: `layer.head`, query token ← key token, weight.
 fn list(edges: &[Edge], ids: &[u32], tokenizer: Option<&Tokenizer>, out: &mut Out) -> anyhow::Result<()> {
     let name = |position: usize| format!("{position:>4} {}", shown(tokenizer, ids[position]));
-    let longest = |of: fn(&Edge) -> usize| {
-        let widths = edges.iter().map(|edge| escape::width(&name(of(edge))));
-        let available = out.width().map_or(usize::MAX, |width| (width.saturating_sub(22) / 2).max(9));
-        widths.max().unwrap_or(0).clamp(9, available)
-    };
-    let (query, key) = (longest(|edge| edge.query), longest(|edge| edge.key));
-    let heading =
-        format!("{:<7}  {}  ← {}  weight", "head", escape::fit("token", query), escape::fit("token", key));
-    out.line(out.paint(2, &heading))?;
+    let tokens = ["token", "← token"].map(|heading| Column::left(heading).shrinks_to(9));
+    let [query, key] = tokens;
+    let scale = Scale::up_to(1.0, "1");
+    let mut table = Table::new([
+        Column::left("head").exactly(7),
+        query,
+        key,
+        Column::right("weight"),
+        Column::bar(scale),
+    ]);
     for edge in edges {
-        let head = format!("{}.{}", edge.layer, edge.head);
-        let (from, to) = (escape::fit(&name(edge.query), query), escape::fit(&name(edge.key), key));
-        out.line(format_args!("{head:<7}  {from}  ← {to}  {:.4}", edge.weight))?;
+        let (head, key) = (format!("{}.{}", edge.layer, edge.head), format!("← {}", name(edge.key)));
+        let (weight, bar) = (format!("{:.4}", edge.weight), Cell::value(f64::from(edge.weight)));
+        table.row([head.into(), name(edge.query).into(), key.into(), weight.into(), bar]);
     }
+    table.print(out)?.note("--json has all");
     Ok(())
 }
 

@@ -25,3 +25,5 @@ mod terminal;
 mod tokenize;
 mod train;
 mod usage;
+#[cfg(target_os = "linux")]
+mod wide;
