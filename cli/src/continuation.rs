@@ -18,6 +18,8 @@ pub(crate) struct Continuation {
     pub(crate) text: String,
     /// Why generation stopped.
     pub(crate) end: End,
+    /// The last token chosen, which may be an end-of-text token.
+    pub(crate) last: Option<u32>,
     timings: Timings,
 }
 
@@ -79,6 +81,7 @@ pub(crate) fn continue_text(
     mut show: impl FnMut(Event<'_>) -> Result<(), StdoutError>,
 ) -> anyhow::Result<Continuation> {
     let mut picks: usize = 0;
+    let mut last = None;
     let choice = RefCell::new(None);
     let pick = |logits: &[f32]| {
         picks += 1;
@@ -89,6 +92,7 @@ pub(crate) fn continue_text(
             sampler.sample(logits)?
         };
         sampler.accept(id);
+        last = Some(id);
         Ok::<u32, glassbox_sampler::Error>(id)
     };
     let start = Instant::now();
@@ -121,6 +125,7 @@ pub(crate) fn continue_text(
         ids,
         text: transcript.text,
         end,
+        last,
         // The first token is sampled from the prompt's logits; every further one takes a forward pass.
         timings: Timings {
             prompt: (prompt.len(), prompt_time),

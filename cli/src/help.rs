@@ -13,7 +13,7 @@ use clap::{Arg, Args, Command};
 use crate::args::{
     CacheArgs, CheckpointArgs, ChunkArgs, KernelArgs, MachineArgs, ModelArgs, TrainMachineArgs,
 };
-use crate::sampling::SamplingArgs;
+use crate::sampling::{FilterArgs, SamplingArgs};
 
 /// Heading of the options that choose how tokens are sampled.
 const SAMPLING: &str = "Sampling (flags override the checkpoint's generation_config)";
@@ -76,9 +76,10 @@ type Group = (&'static str, BTreeSet<String>);
 
 /// The option groups: a heading and the ids of the options. A command has a group if it has all of its options, so an
 /// option of its own may share a name with one of them.
-fn groups() -> [Group; 8] {
+fn groups() -> [Group; 9] {
     [
         (SAMPLING, ids::<SamplingArgs>()),
+        (SAMPLING, ids::<FilterArgs>()),
         (MODEL, ids::<CheckpointArgs>()),
         (MODEL, ids::<ModelArgs>()),
         (MACHINE, ids::<MachineArgs>()),
@@ -210,7 +211,7 @@ mod tests {
         for (command, id, expected) in [
             ("lens", "layer", None),
             ("attention", "top", None),
-            ("predict", "temp", None),
+            ("predict", "temp", Some(SAMPLING)),
             ("predict", "kv", Some(MACHINE)),
             ("train", "seed", None),
             ("train", "threads", Some(MACHINE)),

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bars;
 mod chat_prompt;
 mod commands;
 mod continuation;
@@ -19,6 +20,7 @@ mod prompt;
 mod sampling;
 mod settings;
 mod stop_strings;
+mod table;
 mod transcript;
 
 use std::process::ExitCode;

@@ -51,6 +51,12 @@ impl Out {
         if self.terminal { Some(size.unwrap_or(80).max(20)) } else { None }
     }
 
+    /// Height of the terminal in lines; `None` if stdout is not a terminal.
+    pub(crate) fn height(&self) -> Option<usize> {
+        let size = terminal_size::terminal_size().map(|(_, height)| usize::from(height.0));
+        if self.terminal { Some(size.unwrap_or(24)) } else { None }
+    }
+
     /// `text` in an SGR colour (`36` is cyan) if colours are enabled.
     pub(crate) fn paint(&self, sgr: u8, text: &str) -> String {
         if self.colour { format!("\x1b[{sgr}m{text}\x1b[0m") } else { text.to_owned() }

@@ -15,6 +15,16 @@ use crate::exit::Usage;
 /// greedy); the remaining defaults are llama.cpp's.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SamplingArgs {
+    #[command(flatten)]
+    filters: FilterArgs,
+    /// Random seed; the same seed gives the same tokens, and -1 is a random one [default: a random one]
+    #[arg(long, value_name = "N")]
+    seed: Option<Seed>,
+}
+
+/// What the tokens are chosen from.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FilterArgs {
     /// Temperature: divide the logits by T; below 1 sharpens, above 1 flattens, 0 is greedy [default: 0.8]
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     temp: Option<f32>,
@@ -51,9 +61,6 @@ pub(crate) struct SamplingArgs {
     /// The default order is logit_bias; penalties; top_k; typical; top_p; min_p; temperature.
     #[arg(long, value_name = "ORDER", value_parser = Order::from_str)]
     samplers: Option<Order>,
-    /// Random seed; the same seed gives the same tokens, and -1 is a random one [default: a random one]
-    #[arg(long, value_name = "N")]
-    seed: Option<Seed>,
 }
 
 /// A seed; `-1` stands for a random one, as in llama.cpp.
@@ -118,14 +125,14 @@ impl SamplingArgs {
 
     /// These settings with overrides applied.
     pub(crate) fn overridden(&self, by: &Overrides) -> SamplingArgs {
-        SamplingArgs {
-            seed: by.seed.or(self.seed),
-            temp: by.temp.or(self.temp),
-            top_k: by.top_k.or(self.top_k),
-            top_p: by.top_p.or(self.top_p),
-            min_p: by.min_p.or(self.min_p),
-            ..self.clone()
-        }
+        let filters = FilterArgs {
+            temp: by.temp.or(self.filters.temp),
+            top_k: by.top_k.or(self.filters.top_k),
+            top_p: by.top_p.or(self.filters.top_p),
+            min_p: by.min_p.or(self.filters.min_p),
+            ..self.filters.clone()
+        };
+        SamplingArgs { filters, seed: by.seed.or(self.seed) }
     }
 
     /// The sampler, and its seed if it needs one.
@@ -136,13 +143,36 @@ impl SamplingArgs {
     }
 
     fn config(&self, checkpoint: &GenerationConfig) -> SamplerConfig {
+        SamplerConfig { seed: self.seed(), ..self.filters.config(checkpoint) }
+    }
+}
+
+impl FilterArgs {
+    /// A sampler to ask for probabilities, not for tokens: its seed is always the same.
+    pub(crate) fn sampler(&self, checkpoint: &GenerationConfig) -> anyhow::Result<Sampler> {
+        Sampler::new(self.config(checkpoint)).map_err(|error| Usage(error.to_string()).into())
+    }
+
+    /// Whether a flag sets a filter.
+    pub(crate) fn is_given(&self) -> bool {
+        let FilterArgs { temp, top_k, top_p, min_p, typical, repeat_penalty, .. } = self;
+        let FilterArgs { frequency_penalty, presence_penalty, repeat_last_n, logit_bias, samplers, .. } =
+            self;
+        let floats = [temp, top_p, min_p, typical, repeat_penalty, frequency_penalty, presence_penalty];
+        floats.iter().any(|flag| flag.is_some())
+            || top_k.is_some()
+            || repeat_last_n.is_some()
+            || samplers.is_some()
+            || !logit_bias.is_empty()
+    }
+
+    fn config(&self, checkpoint: &GenerationConfig) -> SamplerConfig {
         let default = SamplerConfig::default();
         let greedy = (checkpoint.do_sample == Some(false)).then_some(0.0);
         // Hugging Face's penalty covers the whole text, llama.cpp's only its last tokens.
         let whole_text =
             (self.repeat_penalty.is_none() && checkpoint.repetition_penalty.is_some()).then_some(-1);
         SamplerConfig {
-            seed: self.seed(),
             temperature: self.temp.or(greedy).or(checkpoint.temperature).unwrap_or(default.temperature),
             top_k: self.top_k.map(|k| k.0).or(checkpoint.top_k).unwrap_or(default.top_k),
             top_p: self.top_p.or(checkpoint.top_p).unwrap_or(default.top_p),

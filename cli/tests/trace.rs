@@ -98,3 +98,51 @@ fn errors_name_their_cause() {
         assert!(stderr.contains(expected) && output.stdout.is_empty(), "{more:?}: {stderr}");
     }
 }
+
+#[test]
+fn a_trace_in_half_precision_is_the_rounded_trace_in_any_chunks() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        let call = ["The river runs through it", "--out", out.to_str().unwrap()];
+        stdout(glassbox("trace", "gpt2-text", &[&call[..], more].concat()));
+        fs::read(out).unwrap()
+    };
+    let half = write("a", &["--dtype", "f16"]);
+    assert_eq!(write("b", &["--dtype", "F16", "--prompt-chunk", "3"]), half);
+    write("c", &[]);
+    write("d", &["--dtype", "bf16"]);
+    let [half, full, brain] =
+        ["a", "c", "d"].map(|name| SafeTensors::open(folder.path().join(name)).unwrap());
+    let size = |file: &SafeTensors| file.tensors().iter().map(|info| info.bytes.len()).sum::<usize>();
+    assert_eq!((size(&half), size(&brain)), (size(&full) / 2, size(&full) / 2));
+    let logits = |file: &SafeTensors| file.tensor("logits").unwrap().to_f32();
+    for (half, full) in logits(&half).iter().zip(logits(&full)) {
+        assert!((half - full).abs() <= full.abs() / 2048.0 + 1e-7, "{half} {full}");
+    }
+    let q8 = glassbox("trace", "gpt2-text", &["x", "--out", "x", "--dtype", "q8_0"]);
+    assert_eq!(q8.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&q8.stderr).contains("f32, f16 or bf16"));
+}
+
+/// Writing fails in the middle as on a full disk: the shell limits the size of files, and the signal that would end the
+/// program is ignored.
+#[cfg(unix)]
+#[test]
+fn a_trace_that_cannot_be_written_says_so_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("trace.safetensors");
+    fs::write(&out, "as it was").unwrap();
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 16; exec '{}' trace -m '{}' 'The river runs through it' --out '{}'",
+        env!("CARGO_BIN_EXE_glassbox"),
+        fixture("gpt2-text").display(),
+        out.display()
+    );
+    let ran = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let error = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{error}");
+    assert!(error.contains("cannot write") && error.contains("trace.safetensors"), "{error}");
+    assert_eq!(fs::read(&out).unwrap(), b"as it was");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "the temporary file stayed");
+}

@@ -5,11 +5,11 @@ use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use glassbox_model::glass::{self, Error, Glob, Name, Selection};
+use glassbox_model::glass::{self, Error, Glob, Name, Selection, TraceOptions};
 use glassbox_model::hooks::{HookPoint, Observed};
 use glassbox_model::{Checkpoint, Generation, Runtime};
 use glassbox_tensor::file::safetensors::SafeTensors;
-use glassbox_tensor::{Engine, Level, Pool};
+use glassbox_tensor::{Engine, Format, Level, Pool, quant};
 
 const PROMPT: [u32; 7] = [5, 17, 3, 99, 42, 8, 23];
 
@@ -42,9 +42,9 @@ fn record(model: &Runtime, ids: &[u32], globs: &[&str]) -> SafeTensors {
             Selection::matching(model, &globs).unwrap()
         }
     };
-    glass::record(model, ids, &selection, &out, &BTreeMap::new()).unwrap();
+    glass::record(model, ids, &selection, &out, &BTreeMap::new(), &TraceOptions::default()).unwrap();
     let left: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["trace.safetensors"], "the spool stayed");
+    assert_eq!(left, ["trace.safetensors"], "a temporary file stayed");
     SafeTensors::open(&out).unwrap()
 }
 
@@ -146,7 +146,15 @@ fn both_engines_write_the_same_bytes() {
             .map(|engine| {
                 let model = load(checkpoint, engine);
                 let out = folder.path().join("trace.safetensors");
-                glass::record(&model, &PROMPT, &Selection::all(&model), &out, &BTreeMap::new()).unwrap();
+                glass::record(
+                    &model,
+                    &PROMPT,
+                    &Selection::all(&model),
+                    &out,
+                    &BTreeMap::new(),
+                    &TraceOptions::default(),
+                )
+                .unwrap();
                 fs::read(out).unwrap()
             })
             .collect();
@@ -174,12 +182,68 @@ fn a_selection_is_written_with_the_same_values() {
     assert_eq!(record(&model, &ids, &["*.attn.pattern"]).tensors().len(), 2);
 }
 
+/// A prompt is fed in chunks, and a chunk has only some rows of each value; scores and patterns of later chunks have
+/// more positions.
+#[test]
+fn chunks_of_a_prompt_give_the_same_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("trace.safetensors");
+    let ids: Vec<u32> = (0..50).map(|i| i * 7 % 101).collect();
+    for checkpoint in checkpoints() {
+        let model = load(&checkpoint, Level::detect());
+        let all = Selection::all(&model);
+        let write = |chunk: usize| {
+            let options = TraceOptions { chunk, ..TraceOptions::default() };
+            glass::record(&model, &ids, &all, &out, &BTreeMap::new(), &options).unwrap();
+            fs::read(&out).unwrap()
+        };
+        let (whole, summaries) = (write(50), glass::summarise(&model, &ids, &all, 50).unwrap());
+        for chunk in [1, 7, 25, 49] {
+            assert!(write(chunk) == whole, "{checkpoint}, chunks of {chunk}");
+            let pieces = glass::summarise(&model, &ids, &all, chunk).unwrap();
+            assert_eq!(pieces.len(), summaries.len());
+            for (pieces, whole) in pieces.iter().zip(&summaries) {
+                assert_eq!((pieces.name, pieces.min, pieces.max), (whole.name, whole.min, whole.max));
+                assert_eq!(pieces.not_finite, whole.not_finite, "{checkpoint}: {}", whole.name);
+                assert!(
+                    (pieces.norm - whole.norm).abs() <= 1e-9 * whole.norm,
+                    "{checkpoint}: {}",
+                    whole.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn half_precision_takes_half_the_space_and_rounds_each_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = load("llama-gqa", Level::detect());
+    let all = Selection::all(&model);
+    let exact = record(&model, &PROMPT, &[]);
+    for format in [Format::F16, Format::BF16] {
+        let out = folder.path().join("trace.safetensors");
+        let options = TraceOptions { format, ..TraceOptions::default() };
+        let overflowed = glass::record(&model, &PROMPT, &all, &out, &BTreeMap::new(), &options).unwrap();
+        assert_eq!(overflowed, 0);
+        let trace = SafeTensors::open(&out).unwrap();
+        assert_eq!(trace.tensors().len(), exact.tensors().len());
+        for info in exact.tensors() {
+            let values = exact.tensor(&info.name).unwrap().to_f32();
+            let rounded = quant::quantize(format, &values).unwrap();
+            let found = trace.tensor(&info.name).unwrap();
+            assert_eq!((found.format(), found.shape().dims()), (format, info.shape.dims()));
+            assert!(found.bytes().unwrap()[..] == rounded[..], "{format}: {}", info.name);
+        }
+    }
+}
+
 #[test]
 fn summaries_are_of_the_values_written() {
     let model = load("llama-gqa", Level::detect());
     let ids: Vec<u32> = (0..50).map(|i| i * 7 % 101).collect();
     let (trace, all) = (record(&model, &ids, &[]), Selection::all(&model));
-    let summaries = glass::summarise(&model, &ids, &all).unwrap();
+    let summaries = glass::summarise(&model, &ids, &all, ids.len()).unwrap();
     assert_eq!(summaries.len(), trace.tensors().len());
     for (summary, info) in summaries.iter().zip(trace.tensors()) {
         assert_eq!((summary.name.to_string(), &summary.shape[..]), (info.name.clone(), info.shape.dims()));
@@ -204,7 +268,9 @@ fn errors_are_reported_and_leave_no_files() {
     let model = load("gpt2-plain", Level::detect());
     let all = Selection::all(&model);
     let folder = tempfile::tempdir().unwrap();
-    let record = |ids: &[u32], out: &Path| glass::record(&model, ids, &all, out, &BTreeMap::new());
+    let record = |ids: &[u32], out: &Path| {
+        glass::record(&model, ids, &all, out, &BTreeMap::new(), &TraceOptions::default())
+    };
     let out = folder.path().join("trace.safetensors");
 
     let glob: Glob = "blocks.99.*".parse().unwrap();
@@ -217,7 +283,7 @@ fn errors_are_reported_and_leave_no_files() {
         let error = record(ids, &out).unwrap_err();
         assert!(matches!(error, Error::Model(_)) && error.to_string().contains(expected), "{error}");
         assert_eq!(fs::read(&out).unwrap(), b"as it was");
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "the spool stayed");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "a temporary file stayed");
     }
     for out in [folder.path().join("no/such/folder/trace.safetensors"), folder.path().to_owned(), "/".into()]
     {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use glassbox_model::glass::{self, Error, Reference, Selection, Verdict, verify};
+use glassbox_model::glass::{self, Error, Reference, Selection, TraceOptions, Verdict, verify};
 use glassbox_model::{Checkpoint, Runtime};
 use glassbox_tensor::file::safetensors::{self, SafeTensors};
 use glassbox_tensor::{Engine, Level, Pool, Tensor};
@@ -56,7 +56,8 @@ fn both_engines_agree_with_transformers() {
 fn trace(name: &str, folder: &TempDir) -> Reference {
     let model = load(&fixture(name), Level::detect());
     let out = folder.path().join("reference.safetensors");
-    glass::record(&model, &IDS, &Selection::all(&model), &out, &BTreeMap::new()).unwrap();
+    glass::record(&model, &IDS, &Selection::all(&model), &out, &BTreeMap::new(), &TraceOptions::default())
+        .unwrap();
     Reference::open(out).unwrap()
 }
 

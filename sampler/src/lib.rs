@@ -106,7 +106,7 @@ pub use min_p::MinP;
 pub use mirostat::Mirostat;
 pub use order::{FilterName, Order};
 pub use penalties::Penalties;
-pub use record::{Change, LISTED, Reason, Record, Step, Token};
+pub use record::{Change, LISTED, Reason, Record, Step, Token, probabilities};
 pub use rng::Rng;
 pub use sampler::Sampler;
 pub use temperature::Temperature;

@@ -3,6 +3,8 @@
 //! The recorder is a type parameter of the sampler's inner function. With [`NoRecorder`] its calls compile to nothing.
 //! With a recorder, they inspect the candidates between the filters and never change the choice.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use crate::candidates::{Candidate, Candidates, Scratch};
@@ -34,6 +36,9 @@ pub struct Record {
     pub left: usize,
     /// The entropy of the model's own distribution, in nats.
     pub entropy: f64,
+    /// The most likely tokens of the model's own distribution, at most [`LISTED`].
+    #[serde(default)]
+    pub model: Vec<Token>,
     /// The random draw.
     pub draw: Draw,
     /// The number of logits.
@@ -69,6 +74,9 @@ pub struct Step {
     pub changed: usize,
     /// The changed candidates with the largest new logits, in descending order, at most [`LISTED`].
     pub strongest_changed: Vec<Change>,
+    /// The most likely kept candidates, as they are after the filter, at most [`LISTED`]; none if the filter is off.
+    #[serde(default)]
+    pub strongest_kept: Vec<Token>,
     /// The entropy of the kept candidates, in nats.
     pub entropy: f64,
 }
@@ -82,6 +90,13 @@ pub struct Token {
     pub logit: f64,
     /// Its probability.
     pub probability: f64,
+}
+
+impl Token {
+    /// The order with the more likely token first, and among equals the lower id.
+    pub(crate) fn best_first(&self, other: &Token) -> Ordering {
+        other.logit.partial_cmp(&self.logit).unwrap_or(Ordering::Equal).then(self.id.cmp(&other.id))
+    }
 }
 
 /// A changed logit.
@@ -186,6 +201,7 @@ pub(crate) fn record(
     let rng_before = rng.clone();
     let mut recording = Recording { candidates: snapshot(candidates), steps: Vec::new() };
     let entropy = entropy(&recording.candidates);
+    let model = most_likely(&recording.candidates, LISTED);
     chain.run(candidates, state, &mut recording)?;
     let draw = draw(candidates, rng);
     let mut left = with_probabilities(candidates);
@@ -196,6 +212,7 @@ pub(crate) fn record(
         candidates: left,
         left: candidates.count(),
         entropy,
+        model,
         draw,
         vocab_size: candidates.vocab_size(),
         fingerprint,
@@ -254,6 +271,7 @@ impl Recorder for Recording {
         removed.truncate(LISTED);
         changed.sort_by(|a, b| b.after.total_cmp(&a.after).then(a.id.cmp(&b.id)));
         changed.truncate(LISTED);
+        let listed = if reason == Reason::Off { 0 } else { LISTED };
         self.steps.push(Step {
             filter,
             reason,
@@ -263,6 +281,7 @@ impl Recorder for Recording {
             strongest_removed: removed,
             changed: changed_count,
             strongest_changed: changed,
+            strongest_kept: most_likely(&self.candidates, listed),
             entropy: entropy(&self.candidates),
         });
     }
@@ -282,6 +301,30 @@ pub(crate) fn with_probabilities(candidates: &mut Candidates<'_>) -> Vec<Token> 
     let token =
         |(c, weight): (&Candidate, &f64)| Token { id: c.id, logit: c.logit, probability: weight / total };
     list.iter().zip(weights).map(token).collect()
+}
+
+/// The model's own distribution, most likely first: the softmax of the logits, without any filter. The probabilities
+/// are those of [`Record::model`], bit for bit.
+///
+/// # Errors
+/// As [`Sampler::sample`](crate::Sampler::sample).
+pub fn probabilities(logits: &[f32]) -> Result<Vec<Token>, Error> {
+    let all = snapshot(&Candidates::new(logits, &mut Scratch::default())?);
+    Ok(most_likely(&all, all.len()))
+}
+
+/// The `listed` most likely of `candidates`, which are sorted by ascending id, with their probabilities among all.
+fn most_likely(candidates: &[Candidate], listed: usize) -> Vec<Token> {
+    let best = best_logit(candidates);
+    let total: f64 = candidates.iter().map(|c| exp(c.logit - best)).sum();
+    let mut order: Vec<Candidate> = candidates.to_vec();
+    if listed < order.len() {
+        order.select_nth_unstable_by(listed, Candidate::best_first);
+        order.truncate(listed);
+    }
+    order.sort_unstable_by(Candidate::best_first);
+    let token = |c: &Candidate| Token { id: c.id, logit: c.logit, probability: exp(c.logit - best) / total };
+    order.iter().map(token).collect()
 }
 
 fn best_logit(candidates: &[Candidate]) -> f64 {

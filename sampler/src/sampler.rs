@@ -70,13 +70,16 @@ impl Sampler {
         record
     }
 
-    /// The candidates that the filters keep, most likely first, with their probabilities. Nothing is drawn.
+    /// The candidates that the filters keep, most likely first, with their probabilities: those of
+    /// [`Record::candidates`], bit for bit. Nothing is drawn.
     pub fn distribution(&mut self, logits: &[f32]) -> Result<Vec<Token>, Error> {
         let mut candidates = Candidates::new(logits, &mut self.scratch)?;
         let state = State { history: &self.history, ceiling: self.ceiling };
         let result = self.chain.run(&mut candidates, state, &mut NoRecorder).map(|()| {
-            candidates.sort();
-            with_probabilities(&mut candidates)
+            // Added up in the order of the draw.
+            let mut tokens = with_probabilities(&mut candidates);
+            tokens.sort_unstable_by(Token::best_first);
+            tokens
         });
         candidates.recycle(&mut self.scratch);
         result

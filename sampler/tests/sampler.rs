@@ -2,7 +2,7 @@
 
 use glassbox_sampler::{
     Bias, Chain, Error, Filter, FilterName, Mirostat, Order, Record, Rng, Sampler, SamplerConfig,
-    Temperature, TopK,
+    Temperature, TopK, probabilities,
 };
 
 #[test]
@@ -254,4 +254,40 @@ fn extreme_temperatures_neither_overflow_nor_tie() {
     assert_eq!(sample(1e-45, &[f32::MAX, 0.0, 3.0]), Ok(0));
     assert_eq!(sample(1e-45, &[1.0, 1.000_001, 1.0]), Ok(1));
     assert!(sample(f32::MAX, &[f32::MAX, f32::MIN, 0.0]).is_ok());
+}
+
+/// The same number has the same bits in every place that shows it. They differed in the last digit, because one place
+/// added the weights up by id, the other by logit.
+#[test]
+fn probabilities_are_the_same_bits_in_a_record_and_in_a_distribution() {
+    let mut rng = Rng::new(5);
+    let logits: Vec<f32> = (0..300).map(|_| (rng.next_unit() * 9.0) as f32).collect();
+    for config in [
+        SamplerConfig::unfiltered(1),
+        SamplerConfig::default(),
+        SamplerConfig { top_k: 0, top_p: 1.0, min_p: 0.01, ..SamplerConfig::default() },
+        SamplerConfig { typical_p: 0.7, temperature: 2.0, ..SamplerConfig::default() },
+        SamplerConfig { logit_bias: vec![Bias { id: 3, bias: 2.0 }], ..SamplerConfig::unfiltered(1) },
+    ] {
+        let mut sampler = Sampler::new(config).unwrap();
+        let distribution = sampler.distribution(&logits).unwrap();
+        let record = sampler.sample_recorded(&logits).unwrap();
+        assert_eq!(distribution.len(), record.left);
+        assert!(!record.candidates.is_empty());
+        for token in &record.candidates {
+            assert!(distribution.contains(token), "{token:?}");
+        }
+        assert!(distribution.is_sorted_by(|a, b| a.logit >= b.logit));
+        let model = probabilities(&logits).unwrap();
+        assert_eq!(model.len(), 300);
+        assert_eq!(record.model[..], model[..64]);
+        for step in &record.steps {
+            let off = step.reason == glassbox_sampler::Reason::Off;
+            assert_eq!(step.strongest_kept.len(), if off { 0 } else { step.kept.min(64) });
+        }
+        let last = record.steps.iter().rfind(|step| !step.strongest_kept.is_empty());
+        for (kept, token) in last.iter().flat_map(|step| &step.strongest_kept).zip(&distribution) {
+            assert_eq!((kept.id, kept.logit), (token.id, token.logit));
+        }
+    }
 }

@@ -130,7 +130,7 @@ pub struct ReportRecipe {
     pub prompt: String,
     /// Tokens per sample.
     pub sample_tokens: usize,
-    /// Steps between snapshots of the model ([`mod@crate::watch`]). 0: none.
+    /// Steps between snapshots of the model ([`mod@crate::watch`]), which come more often before that. 0: none.
     pub watch_every: u64,
     /// The layer of the head whose attention pattern a snapshot records.
     pub watch_layer: usize,

@@ -1,15 +1,15 @@
 //! Snapshots of a model during training, one line of JSON each.
 //!
 //! A snapshot has the loss at each position of the context (later positions have more context), the norms of the
-//! gradients and weights of each block, the most likely tokens after a prompt, and the attention pattern of one head on
-//! that prompt. A series of them shows how a model progresses from noise to letters, words and grammar.
+//! gradients and weights of each block, the most likely words after a prompt, a sample, and the attention pattern of one
+//! head on that prompt. A series of them shows how a model progresses from noise to letters, words and grammar.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 
 use glassbox_model::hooks::{HookPoint, Observed, Observer};
-use glassbox_model::{Error, Runtime};
+use glassbox_model::{Error, Runtime, Session};
 use glassbox_tokenizer::{EncodeOptions, Tokenizer};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,15 @@ use crate::tensors::Tensors;
 /// Number of next tokens in a snapshot.
 const LISTED: usize = 12;
 
+/// Maximum number of tokens of a word. A new model repeats itself without end.
+const WORD: usize = 8;
+
+/// Whether a snapshot is due after `step` of `steps` steps: before the first, after powers of two until `every`, then
+/// every `every` steps, and after the last. Most of what a model learns it learns in the beginning.
+pub fn is_due(step: u64, every: u64, steps: u64) -> bool {
+    every > 0 && (step.is_multiple_of(every) || step == steps || (step < every && step.is_power_of_two()))
+}
+
 /// The state of the model after a number of steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -26,9 +35,12 @@ pub struct Snapshot {
     pub step: u64,
     /// Tokens read.
     pub tokens: u64,
+    /// The number of tokens that the model knows; 0 if it was not recorded.
+    #[serde(default)]
+    pub vocab_size: usize,
     /// The mean validation loss at each position of the context, in nats.
     pub loss_by_position: Vec<f64>,
-    /// `√Σg²` of each part of the model, before clipping.
+    /// `√Σg²` of each part of the model, before clipping; none before the first step.
     pub gradient_norms: Vec<(String, f64)>,
     /// `√Σw²` of each part of the model.
     pub weight_norms: Vec<(String, f64)>,
@@ -36,6 +48,9 @@ pub struct Snapshot {
     pub prompt: Vec<String>,
     /// The most likely next tokens, in descending order.
     pub next: Vec<Next>,
+    /// A continuation of the prompt, without the prompt.
+    #[serde(default)]
+    pub sample: String,
     /// The attention pattern of one head.
     pub attention: Attention,
 }
@@ -45,6 +60,9 @@ pub struct Snapshot {
 pub struct Next {
     /// Its text.
     pub token: String,
+    /// The word that it begins, as the model would most likely continue it.
+    #[serde(default)]
+    pub word: String,
     /// Its probability.
     pub probability: f64,
 }
@@ -125,17 +143,43 @@ pub(crate) fn predict(
         let bytes = tokenizer.token_bytes(id).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    let mut session = model.session(ids.len());
+    let mut session = model.session(ids.len() + WORD);
     let logits = session.feed_observed(&ids, &mut OneHead { pattern_of: &mut attention })?;
     let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let weight = |logit: f32| (f64::from(logit) - most).exp();
     let sum: f64 = logits.iter().map(|&logit| weight(logit)).sum();
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
-    let next = order.into_iter().take(LISTED);
-    let next =
-        next.map(|id| Next { token: text(id as u32), probability: weight(logits[id]) / sum }).collect();
+    order.truncate(LISTED);
+    let likely: Vec<(u32, f64)> = order.into_iter().map(|id| (id as u32, weight(logits[id]) / sum)).collect();
+    let mut next = Vec::new();
+    for (id, probability) in likely {
+        session.truncate(ids.len());
+        next.push(Next { token: text(id), word: word(&mut session, id, text)?, probability });
+    }
     Ok((ids.into_iter().map(text).collect(), next, attention))
+}
+
+/// The word that `first` begins after the tokens of a session: letters are followed by the most likely letters. If it
+/// does not end within [`WORD`] tokens or the context, the first token alone. `text` is the text of a token.
+fn word(session: &mut Session, first: u32, text: impl Fn(u32) -> String) -> Result<String, Error> {
+    let (mut id, mut word) = (first, text(first));
+    if !word.ends_with(char::is_alphanumeric) {
+        return Ok(word);
+    }
+    for _ in 0..WORD {
+        if session.positions() == session.context() {
+            break;
+        }
+        let logits = session.feed(&[id])?;
+        id = (0..logits.len()).rev().max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0) as u32;
+        let more = text(id);
+        if !more.starts_with(char::is_alphanumeric) {
+            return Ok(word);
+        }
+        word.push_str(&more);
+    }
+    Ok(text(first))
 }
 
 /// Appends a snapshot to a file.
@@ -167,6 +211,15 @@ pub fn read_snapshots(path: &Path) -> io::Result<Vec<Snapshot>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn snapshots_begin_before_the_first_step_and_are_dense_in_the_beginning() {
+        let due = |every, steps| (0..=steps).filter(|&step| is_due(step, every, steps)).collect::<Vec<u64>>();
+        assert_eq!(due(50, 160), [0, 1, 2, 4, 8, 16, 32, 50, 100, 150, 160]);
+        assert_eq!(due(1, 3), [0, 1, 2, 3]);
+        assert_eq!(due(1000, 5), [0, 1, 2, 4, 5]);
+        assert!(due(0, 5).is_empty());
+    }
 
     #[test]
     fn tensor_names_give_parts() {

@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use glassbox_model::glass::{Attribution, Component};
 
+use crate::bars::Scale;
 use crate::escape;
 use crate::output::Out;
+use crate::table::{self, Cell, Table};
 
 /// A column of the chart: a number for each part, their sum, and the model's own number.
 pub(super) struct Column {
@@ -45,39 +47,36 @@ pub(super) fn chart(columns: &[(String, Column)], top: usize, out: &mut Out) -> 
     let mut order = last.shares.clone();
     order.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
     let (shown, rest) = order.split_at(top.min(order.len()));
-    let most = shown.first().map_or(0.0, |(_, largest)| largest.abs()).max(f64::MIN_POSITIVE);
     let name = |part| match parts(part) {
         (kind, None, _) => kind.to_owned(),
         (kind, Some(layer), None) => format!("{kind} {layer}"),
         (kind, Some(layer), Some(head)) => format!("{kind} {layer}.{head}"),
     };
-    let line = |name: &str, number: &dyn Fn(&Column) -> f64| {
-        let numbers = columns.iter().map(|(_, column)| format!("  {:>+10.4}", number(column)));
-        format!("{}{}", escape::fit(name, 20), numbers.collect::<String>())
-    };
+    let most = shown.first().map_or(0.0, |(_, largest)| largest.abs());
+    let scale = Scale::around_zero(most, &format!("{most:.4}"));
     let titles = columns.iter().map(|(title, _)| {
         let title = escape::fit(title, escape::width(title).min(10));
-        format!("  {}{title}", " ".repeat(10 - escape::width(&title)))
+        table::Column::right(title).exactly(10)
     });
-    out.line(out.paint(2, &format!("{}{}", escape::fit("part", 20), titles.collect::<String>())))?;
+    let part = table::Column::left("part").exactly(20);
+    let mut table = Table::new([part].into_iter().chain(titles).chain([table::Column::bar(scale)]));
+    let line = |name: &str, number: &dyn Fn(&Column) -> f64| -> Vec<Cell> {
+        let numbers = columns.iter().map(|(_, column)| Cell::from(format!("{:>+10.4}", number(column))));
+        [Cell::from(name)].into_iter().chain(numbers).collect()
+    };
     for &(part, own) in shown {
-        let line = line(&name(part), &|column| column.share(part));
-        match out.width().map(|width| width.saturating_sub(escape::width(&line) + 3) / 2) {
-            Some(half) if half > 0 => {
-                let colour = if own < 0.0 { 31 } else { 36 };
-                let bar = signed_bar(own / most, half);
-                out.line(format_args!("{line}  {}", out.paint(colour, &bar)))?;
-            }
-            _ => out.line(line)?,
-        }
+        let mut cells = line(&name(part), &|column| column.share(part));
+        cells.push(Cell::value(own).paint(if own < 0.0 { 31 } else { 36 }));
+        table.row(cells);
     }
     if !rest.is_empty() {
-        let others = format!("{} others", rest.len());
         let sum = |column: &Column| rest.iter().map(|(part, _)| column.share(*part)).sum();
-        out.line(line(&others, &sum))?;
+        table.row(line(&format!("{} others", rest.len()), &sum));
     }
-    out.line(out.paint(1, &line("sum", &|column| column.sum)))?;
-    out.line(out.paint(2, &line("logit", &|column| column.logit)))?;
+    let painted = |cells: Vec<Cell>, sgr| cells.into_iter().map(move |cell| cell.paint(sgr));
+    table.row(painted(line("sum", &|column| column.sum), 1));
+    table.row(painted(line("logit", &|column| column.logit), 2));
+    table.print(out)?.note("--json has all");
     Ok(())
 }
 
@@ -92,31 +91,5 @@ pub(super) fn parts(part: Component) -> (&'static str, Option<usize>, Option<usi
         Component::FinalNormBias => ("final norm bias", None, None),
         Component::Attention { layer } => ("attention", Some(layer), None),
         Component::Interventions => ("interventions", None, None),
-    }
-}
-
-/// A bar that fills the fraction `share` of `half` columns, to the right of the middle or, if negative, to the left; in
-/// steps of half a column.
-pub(super) fn signed_bar(share: f64, half: usize) -> String {
-    let halves = (share.abs().min(1.0) * half as f64 * 2.0).round() as usize;
-    let (full, odd) = ("█".repeat(halves / 2), halves % 2 == 1);
-    if share < 0.0 {
-        let blank = half - halves.div_ceil(2);
-        return format!("{}{}{full}", " ".repeat(blank), if odd { "▐" } else { "" });
-    }
-    format!("{}{full}{}", " ".repeat(half), if odd { "▌" } else { "" })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bars_grow_from_the_middle() {
-        assert_eq!(signed_bar(1.0, 3), "   ███");
-        assert_eq!(signed_bar(0.5, 3), "   █▌");
-        assert_eq!(signed_bar(-0.5, 3), " ▐█");
-        assert_eq!(signed_bar(-1.0, 3), "███");
-        assert_eq!(signed_bar(0.0, 3), "   ");
     }
 }

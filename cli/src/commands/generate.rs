@@ -1,17 +1,17 @@
 //! `generate`: continues a text, token by token.
 
-mod choice;
 mod json_lines;
 mod lines;
 mod request;
 
 use clap::Args;
-use glassbox_model::Runtime;
+use glassbox_model::{Runtime, Stop};
 use glassbox_sampler::{Record, Sampler};
 use glassbox_tokenizer::Tokenizer;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::choice;
 use super::predict::shown;
 use crate::args::{ChunkArgs, MachineArgs, ModelArgs, positive};
 use crate::continuation::{Continuation, End, Event, Limits, continue_text};
@@ -79,9 +79,10 @@ pub(crate) struct Arguments {
     /// The weights are read once for the whole batch. Each sequence takes memory for its own KV cache.
     #[arg(short, long, value_name = "B", value_parser = positive, hide_short_help = true)]
     batch: Option<usize>,
-    /// Show how each token was chosen: what each filter removed and why, and the random number that decided
+    /// Show how each token was chosen: the candidates after each filter, and the random number that decided
     ///
-    /// With --json, adds records: one entry per token, complete enough to replay the choice.
+    /// Filters that are off are not shown. With --json, adds records: one entry per token, complete enough to replay
+    /// the choice.
     #[arg(long)]
     explain: bool,
     #[command(flatten)]
@@ -166,6 +167,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
             (None, report, _) => out.json(&report)?,
         }
     }
+    generated.iter().for_each(|(continuation, _)| note_empty(continuation, tokenizer));
     note(format_args!("load        {:.0} ms", load_time.as_secs_f64() * 1e3));
     generated.iter().for_each(|(continuation, _)| continuation.note_timings());
     if let Some(seed) = seed {
@@ -198,12 +200,17 @@ impl Request<'_> {
         let transcript = Transcript::new(tokenizer, !arguments.special, stops);
         let limits = Limits { tokens: arguments.tokens, ends: self.ends };
         let mut records = Vec::new();
+        let mut so_far = SoFar::new(tokenizer, self.prompt_ids);
         let show = |event: Event<'_>| match event {
             Event::Choice(record) if arguments.json => {
                 records.push(*record);
                 Ok(())
             }
-            Event::Choice(record) => choice::show(&record, |id| shown(tokenizer, id), out),
+            Event::Choice(record) => {
+                choice::show(&record, &so_far.tail(out), |id| shown(tokenizer, id), out)?;
+                so_far.push(record.id);
+                Ok(())
+            }
             Event::Text(_) if arguments.json || arguments.explain => Ok(()),
             Event::Text(text) => out.stream(text),
         };
@@ -223,5 +230,48 @@ impl Request<'_> {
             stop_reason: continuation.end.name(),
             records: self.arguments.explain.then_some(records),
         }
+    }
+}
+
+/// Says why there is no text, if the model ended at once.
+fn note_empty(continuation: &Continuation, tokenizer: Option<&Tokenizer>) {
+    let Continuation { ids, end, last, .. } = continuation;
+    if let (End::Model(Stop::EndOfText), [], Some(id)) = (*end, &ids[..], *last) {
+        note(format_args!(
+            "the model ended at once, with {} ({id}), so there is no text; try --ignore-eos, a longer prompt, or \
+             `glassbox chat` if the model answers questions",
+            shown(tokenizer, id)
+        ));
+    }
+}
+
+/// The text that the next token continues.
+struct SoFar<'t> {
+    tokenizer: Option<&'t Tokenizer>,
+    bytes: Vec<u8>,
+}
+
+/// Width of its end that is shown, where the terminal is not narrower.
+const TAIL: usize = 60;
+
+impl<'t> SoFar<'t> {
+    fn new(tokenizer: Option<&'t Tokenizer>, prompt: &[u32]) -> SoFar<'t> {
+        let mut so_far = SoFar { tokenizer, bytes: Vec::new() };
+        // Only the end of a long prompt is shown, and no token is without text for long.
+        let first = prompt.len().saturating_sub(4 * TAIL);
+        prompt[first..].iter().for_each(|&id| so_far.push(id));
+        so_far
+    }
+
+    fn push(&mut self, id: u32) {
+        match self.tokenizer.and_then(|tokenizer| tokenizer.token_bytes(id)) {
+            Some(bytes) => self.bytes.extend_from_slice(&bytes),
+            None => self.bytes.extend_from_slice(format!("<{id}>").as_bytes()),
+        }
+    }
+
+    /// The end of the text. It leaves half of a narrow terminal to the token that continues it.
+    fn tail(&self, out: &Out) -> String {
+        choice::tail(&self.bytes, out.width().map_or(TAIL, |width| TAIL.min(width / 2)))
     }
 }

@@ -1,5 +1,7 @@
 //! `lens`: the logit lens, the prediction after each layer.
 
+use std::ops::Range;
+
 use anyhow::bail;
 use clap::Args;
 use glassbox_model::Runtime;
@@ -15,6 +17,7 @@ use crate::escape;
 use crate::interventions::InterventionArgs;
 use crate::not_finite;
 use crate::output::{Out, note};
+use crate::table::{Cell, Column, Table};
 
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox lens \"The capital of France is\"\n\
@@ -27,7 +30,7 @@ const EXAMPLES: &str = "Examples:\n\
 /// The residual stream after each layer goes through the final norm and the unembedding, as if that layer were the
 /// last. A column is a token of the prompt, a row is a layer, and a cell is the most likely next token with its
 /// probability. Row 0 is after the first layer; the last row is the model's actual prediction. On a
-/// terminal, only the last tokens that fit are shown.
+/// terminal, only the first and the last tokens that fit are shown.
 ///
 /// With --token, the probability of one token and its rank among all tokens of the vocabulary are shown layer by layer,
 /// after the last token of the prompt unless another position is asked for. With --without, --steer or --patch, the
@@ -103,11 +106,9 @@ struct JsonReading {
     rank: usize,
 }
 
-/// Width in columns of a token in a cell, and of the whole cell: token, probability, gap.
+/// Width in columns of a token in a cell, and of the whole cell: token and probability.
 const TOKEN: usize = 10;
-const CELL: usize = TOKEN + 7;
-/// Width in columns of the layer number.
-const LABEL: usize = 5;
+const CELL: usize = TOKEN + 5;
 
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let (source, ids) = arguments.view.open()?;
@@ -124,18 +125,25 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     };
     let planned = arguments.interventions.read(&source, Some(&ids))?;
     let tokenizer = source.maybe_tokenizer();
-    let fitting = match out.width() {
-        Some(width) if !arguments.json => (width.saturating_sub(LABEL) / CELL).max(1),
-        _ => ids.len(),
+    // Only the columns that fit are computed: those before a gap, then those after it.
+    let fitting: Vec<usize> = match one {
+        Some(position) => vec![position],
+        None if arguments.json => (0..ids.len()).collect(),
+        None => frame(&ids, tokenizer).shown(out).into_iter().filter_map(|i| i.checked_sub(1)).collect(),
     };
-    let positions = match one {
-        Some(position) => position..position + 1,
-        None => ids.len().saturating_sub(fitting)..ids.len(),
-    };
+    let gap = fitting.iter().zip(&fitting[1.min(fitting.len())..]).position(|(a, b)| a + 1 < *b);
+    let (first, last) = fitting.split_at(gap.map_or(fitting.len(), |gap| gap + 1));
     let model = arguments.view.load(&source)?;
-    let options =
-        LensOptions { layer: arguments.layer, positions: Some(positions.clone()), top: arguments.top, token };
-    let lens = |model: &Runtime| glass::lens(model, &ids, &options);
+    let lens = |model: &Runtime| {
+        let mut layers = part_of_lens(model, &ids, first, arguments, token)?;
+        if !last.is_empty() {
+            for (layer, after) in layers.iter_mut().zip(part_of_lens(model, &ids, last, arguments, token)?) {
+                layer.readings.extend(after.readings);
+                layer.token.extend(after.token);
+            }
+        }
+        Ok::<_, anyhow::Error>(layers)
+    };
     let before = lens(&model)?;
     let readings = before.iter().flat_map(|layer| layer.readings.iter());
     let logits: Vec<f32> =
@@ -146,7 +154,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         let report = |layers: &[LensLayer]| Report {
             ids: &ids,
             tokens: texts(tokenizer, &ids),
-            shown: positions.clone().collect(),
+            shown: fitting.clone(),
             token: token.map(|id| Token { id, token: text(tokenizer, id) }),
             layers: layers.iter().map(|layer| json_layer(layer, tokenizer)).collect(),
         };
@@ -155,8 +163,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
             _ => out.json(&report(&before)),
         };
     }
-    if one.is_none() && positions.start > 0 {
-        note(format_args!("showing the last {} of {} tokens; --json has all", positions.len(), ids.len()));
+    if one.is_none() && fitting.len() < ids.len() {
+        let (shown, all) = (fitting.len(), ids.len());
+        note(format_args!("showing the first and the last {shown} of {all} tokens; --json has all"));
     }
     let changed = planned.as_ref().zip(after.as_deref());
     if let (Some(id), Some(position)) = (token, one) {
@@ -167,13 +176,14 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         }
         return lens_token::table(&before, changed.map(|(_, after)| after), tokenizer, out);
     }
+    let columns = one.map_or(0..ids.len(), |position| position..position + 1);
     if changed.is_some() {
         out.line(out.paint(2, "before"))?;
     }
-    table(&before, &ids[positions.clone()], tokenizer, out)?;
+    table(&before, &ids, &fitting, columns.clone(), tokenizer, out)?;
     if let Some((planned, after)) = changed {
         out.line(out.paint(2, &format!("after: {}", planned.heading())))?;
-        table(after, &ids[positions], tokenizer, out)?;
+        table(after, &ids, &fitting, columns, tokenizer, out)?;
     }
     Ok(())
 }
@@ -195,23 +205,47 @@ fn json_layer(layer: &LensLayer, tokenizer: Option<&Tokenizer>) -> Layer {
     Layer { layer: layer.layer, positions: positions.collect(), readings }
 }
 
-/// Writes a row for each layer with a cell for each token of `ids`: the token asked for, if there is one, and the most
-/// likely tokens, in a line each.
+/// The lens at consecutive positions.
+fn part_of_lens(
+    model: &Runtime,
+    ids: &[u32],
+    positions: &[usize],
+    arguments: &Arguments,
+    token: Option<u32>,
+) -> anyhow::Result<Vec<LensLayer>> {
+    let start = positions.first().copied().unwrap_or(0);
+    let positions = Some(start..start + positions.len());
+    let options = LensOptions { layer: arguments.layer, positions, top: arguments.top, token };
+    Ok(glass::lens(model, ids, &options)?)
+}
+
+/// The table without rows.
+fn frame(ids: &[u32], tokenizer: Option<&Tokenizer>) -> Table {
+    let tokens = ids.iter().map(|&id| Column::left(shown(tokenizer, id)).exactly(CELL));
+    Table::new([Column::right("layer")].into_iter().chain(tokens))
+}
+
+/// Writes a row for each layer with a cell for each token at the `fitting` positions among `columns`: the token asked
+/// for, if there is one, and the most likely tokens, in a line each.
 fn table(
     layers: &[LensLayer],
     ids: &[u32],
+    fitting: &[usize],
+    columns: Range<usize>,
     tokenizer: Option<&Tokenizer>,
     out: &mut Out,
 ) -> anyhow::Result<()> {
-    let heads = ids.iter().map(|&id| escape::fit(&shown(tokenizer, id), CELL - 2));
-    let heading = format!("{:<LABEL$}{}", "layer", heads.map(|head| format!("  {head}")).collect::<String>());
-    out.line(out.paint(2, heading.trim_end()))?;
+    let ids = &ids[columns.clone()];
+    let column = |i: usize| fitting[i] + 1 - columns.start;
+    let mut table = frame(ids, tokenizer);
     for layer in layers {
         let asked = usize::from(!layer.token.is_empty());
         let lines = asked + layer.readings.iter().map(Vec::len).max().unwrap_or(0);
         for line in 0..lines {
-            let label = if line == 0 { layer.layer.to_string() } else { String::new() };
-            let mut text = format!("{label:>LABEL$}");
+            let mut cells = vec![Cell::from(""); ids.len() + 1];
+            if line == 0 {
+                cells[0] = layer.layer.to_string().into();
+            }
             for (i, reading) in layer.readings.iter().enumerate() {
                 let cell = if line < asked {
                     let Reading { candidate, rank } = layer.token[i];
@@ -220,17 +254,16 @@ fn table(
                     let candidate = reading.get(line - asked);
                     candidate.map(|candidate| (shown(tokenizer, candidate.id), candidate.probability))
                 };
-                let (token, share, probability) = cell
-                    .map(|(name, probability)| {
-                        (escape::fit(&name, TOKEN), format!("{:>3.0} %", probability * 100.0), probability)
-                    })
-                    .unwrap_or((" ".repeat(TOKEN), " ".repeat(5), 0.0));
+                let Some((name, probability)) = cell else { continue };
+                let cell = format!("{}{:>3.0} %", escape::fit(&name, TOKEN), probability * 100.0);
                 // Confident predictions are highlighted.
-                let token = if probability >= 0.5 { out.paint(36, &token) } else { token };
-                text.push_str(&format!("  {token}{share}"));
+                let cell = Cell::from(cell);
+                cells[column(i)] = if probability >= 0.5 { cell.paint(1) } else { cell };
             }
-            out.line(text.trim_end())?;
+            table.row(cells);
         }
     }
+    // What is left out has been said.
+    let _ = table.print(out)?;
     Ok(())
 }

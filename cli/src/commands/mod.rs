@@ -6,6 +6,7 @@ mod attribute;
 mod attribute_chart;
 mod bench;
 mod chat;
+mod choice;
 mod compare;
 mod compare_models;
 mod completions;

@@ -1,29 +1,40 @@
 //! `predict`: the most likely next tokens and their probabilities.
 
+mod show;
+
+use std::collections::HashMap;
+
 use clap::Args;
+use glassbox_sampler::{FilterName, Reason, Record, Sampler, Token, probabilities};
 use glassbox_tokenizer::Tokenizer;
 use serde::Serialize;
 
 use super::side_by_side;
 use crate::args::{ChunkArgs, MachineArgs, ModelArgs, positive};
 use crate::escape;
-use crate::exit::Usage;
 use crate::interventions::InterventionArgs;
 use crate::model_source::Source;
 use crate::not_finite;
 use crate::output::Out;
 use crate::prompt::{PromptArgs, special};
+use crate::sampling::FilterArgs;
 
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox predict \"The capital of France is\" --top 5\n\
+\x20 glassbox predict \"The capital of France is\" --temp 2 --top-k 0\n\
 \x20 glassbox predict \"The capital of France is\" --without \"head 23.4, mlp 29\"\n\
 \x20 glassbox predict --ids 1,2,3 --json --all";
 
 /// Show the most likely next tokens and their probabilities
 ///
 /// One forward pass: the prompt goes in, one logit for each token of the vocabulary comes out, and the softmax of the
-/// logits gives the probabilities. With --without, --steer or --patch, the model is changed, and the probabilities
-/// before and after stand side by side.
+/// logits gives the model's probabilities.
+///
+/// `generate` does not draw from these: its filters run first, with the same settings and defaults as here. The column
+/// "after filters" has the probabilities that it draws from, and the lines below say what each filter did, in order.
+///
+/// With --without, --steer or --patch, the model is changed, and the probabilities before and after stand side by side;
+/// if a filter is set too, also those after the filters.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -34,19 +45,19 @@ pub(crate) struct Arguments {
     /// Number of tokens to show
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive)]
     top: usize,
-    /// Temperature: divide the logits by T before the softmax; below 1 sharpens, above 1 flattens
-    #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
-    temp: f64,
-    /// Write one JSON object: ids, candidates (id, token, logit, prob) and the logsumexp of the logits; of a changed
+    /// Write one JSON object: ids, candidates (id, token, logit, prob, and filtered: the probability after the filters,
+    /// null if they remove the token), left (how many they keep), filters and the logsumexp of the logits; of a changed
     /// model: interventions, before and after, each such an object
     #[arg(long)]
     json: bool,
-    /// With --json, also write logits: one per token of the vocabulary, without temperature, with exact digits
+    /// With --json, also write logits: one per token of the vocabulary, unfiltered, with exact digits
     #[arg(long, requires = "json")]
     all: bool,
     /// Parse special tokens in the prompt, which are plain text otherwise
     #[arg(long)]
     special: bool,
+    #[command(flatten)]
+    filters: FilterArgs,
     #[command(flatten)]
     interventions: InterventionArgs,
     #[command(flatten)]
@@ -60,6 +71,8 @@ pub(crate) struct Arguments {
 struct Report<'a> {
     ids: &'a [u32],
     candidates: Vec<Candidate>,
+    left: usize,
+    filters: Vec<Effect>,
     logsumexp: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     logits: Option<&'a [f32]>,
@@ -72,14 +85,34 @@ struct Candidate {
     token: String,
     logit: f32,
     prob: f64,
+    filtered: Option<f64>,
+}
+
+/// What a filter did.
+#[derive(Serialize)]
+struct Effect {
+    filter: FilterName,
+    reason: Reason,
+    kept: usize,
+    removed: usize,
+    removed_probability: f64,
+}
+
+/// The model's distribution, and what the filters make of it.
+pub(super) struct Prediction<'a> {
+    logits: &'a [f32],
+    /// All tokens, most likely first, with the model's probabilities.
+    pub(super) model: Vec<Token>,
+    /// The probabilities of those that the filters keep.
+    pub(super) filtered: HashMap<u32, f64>,
+    /// What each filter did.
+    record: Record,
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
-    if !(arguments.temp > 0.0 && arguments.temp.is_finite()) {
-        return Err(Usage(format!("--temp must be a number above 0, it is {}", arguments.temp)).into());
-    }
     let prompt = arguments.prompt.read()?;
     let source = Source::open(&arguments.model)?;
+    let mut sampler = arguments.filters.sampler(source.checkpoint.generation())?;
     let ids = prompt.ids(&source, special(arguments.special))?;
     let tokenizer = source.maybe_tokenizer();
     let context = source.context(None)?;
@@ -88,55 +121,77 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     }
     let planned = arguments.interventions.read(&source, Some(&ids))?;
     let (model, _) = source.load(&arguments.machine)?;
+    // As `generate` does before its first token.
+    sampler.prime(&ids);
     let mut session = model.session(context).with_chunk(arguments.chunk.prompt_chunk);
     let logits = session.feed(&ids)?;
     not_finite::check(logits, &model, &ids)?;
+    let before = Prediction::of(logits, &sampler)?;
     if let Some(planned) = planned {
         let mut changed = planned.apply(&model).session(context).with_chunk(arguments.chunk.prompt_chunk);
-        let after = changed.feed(&ids)?;
+        let after = Prediction::of(changed.feed(&ids)?, &sampler)?;
         if arguments.json {
-            let [before, after] = [logits, after].map(|logits| report(arguments, &ids, logits, tokenizer));
+            let [before, after] =
+                [&before, &after].map(|prediction| prediction.report(arguments, &ids, tokenizer));
             return out.json(&planned.pair(before, after));
         }
-        let (top, temp) = (arguments.top, arguments.temp);
-        return side_by_side::predictions(&planned, [logits, after], top, temp, tokenizer, out);
+        let filtered = arguments.filters.is_given();
+        return side_by_side::predictions(
+            &planned,
+            [&before, &after],
+            arguments.top,
+            filtered,
+            tokenizer,
+            out,
+        );
     }
-
     if arguments.json {
-        return out.json(&report(arguments, &ids, logits, tokenizer));
+        return out.json(&before.report(arguments, &ids, tokenizer));
     }
-    let all_tempered = logsumexp(logits, arguments.temp);
-    let rows = order(logits, arguments.top).into_iter().map(|id| {
-        let logit = logits[id as usize];
-        Row { id, token: shown(tokenizer, id), logit, prob: prob(logit, arguments.temp, all_tempered) }
-    });
-    chart(&rows.collect::<Vec<_>>(), out)
+    show::table(&before, arguments.top, |id| shown(tokenizer, id), out)
 }
 
-/// The `top` most likely tokens.
-pub(super) fn order(logits: &[f32], top: usize) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..logits.len() as u32).collect();
-    order.sort_by(|&a, &b| logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b)));
-    order.truncate(top);
-    order
-}
+impl<'a> Prediction<'a> {
+    fn of(logits: &'a [f32], sampler: &Sampler) -> anyhow::Result<Prediction<'a>> {
+        let mut sampler = sampler.clone();
+        let kept = sampler.distribution(logits)?;
+        Ok(Prediction {
+            logits,
+            model: probabilities(logits)?,
+            filtered: kept.iter().map(|token| (token.id, token.probability)).collect(),
+            record: sampler.sample_recorded(logits)?,
+        })
+    }
 
-fn report<'a>(
-    arguments: &Arguments,
-    ids: &'a [u32],
-    logits: &'a [f32],
-    tokenizer: Option<&Tokenizer>,
-) -> Report<'a> {
-    let all_tempered = logsumexp(logits, arguments.temp);
-    let candidates = order(logits, arguments.top).into_iter().map(|id| {
-        let logit = logits[id as usize];
-        Candidate { id, token: text(tokenizer, id), logit, prob: prob(logit, arguments.temp, all_tempered) }
-    });
-    Report {
-        ids,
-        candidates: candidates.collect(),
-        logsumexp: logsumexp(logits, 1.0),
-        logits: arguments.all.then_some(logits),
+    fn report<'r>(
+        &'r self,
+        arguments: &Arguments,
+        ids: &'r [u32],
+        tokenizer: Option<&Tokenizer>,
+    ) -> Report<'r> {
+        let candidates = self.model.iter().take(arguments.top).map(|token| Candidate {
+            id: token.id,
+            token: text(tokenizer, token.id),
+            logit: self.logits[token.id as usize],
+            prob: token.probability,
+            filtered: self.filtered.get(&token.id).copied(),
+        });
+        let on = self.record.steps.iter().filter(|step| step.reason != Reason::Off);
+        let filters = on.map(|step| Effect {
+            filter: step.filter,
+            reason: step.reason,
+            kept: step.kept,
+            removed: step.removed,
+            removed_probability: step.removed_probability,
+        });
+        Report {
+            ids,
+            candidates: candidates.collect(),
+            left: self.filtered.len(),
+            filters: filters.collect(),
+            logsumexp: logsumexp(self.logits, 1.0),
+            logits: arguments.all.then_some(self.logits),
+        }
     }
 }
 
@@ -145,11 +200,6 @@ pub(crate) fn logsumexp(logits: &[f32], temperature: f64) -> f64 {
     let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max)) / temperature;
     let sum: f64 = logits.iter().map(|&logit| (f64::from(logit) / temperature - largest).exp()).sum();
     largest + sum.ln()
-}
-
-/// The probability of a token.
-pub(super) fn prob(logit: f32, temperature: f64, logsumexp: f64) -> f64 {
-    (f64::from(logit) / temperature - logsumexp).exp()
 }
 
 /// The text of a token; bytes that are not complete characters as `�`.
@@ -164,42 +214,6 @@ pub(crate) fn shown(tokenizer: Option<&Tokenizer>, id: u32) -> String {
     bytes.map_or_else(|| format!("<{id}>"), |bytes| escape::visible(&bytes))
 }
 
-struct Row {
-    id: u32,
-    token: String,
-    logit: f32,
-    prob: f64,
-}
-
-/// A line per token. On a terminal, with a bar proportional to the probability; the most likely token's fills the line.
-fn chart(rows: &[Row], out: &mut Out) -> anyhow::Result<()> {
-    let widest = rows.iter().map(|row| escape::width(&row.token)).max().unwrap_or(0);
-    let column = widest.clamp(5, out.width().map_or(usize::MAX, |width| (width / 3).min(30)));
-    let numbers = |row: &Row| format!("{:>8.4} %  {:>9.4}  {:>7}", row.prob * 100.0, row.logit, row.id);
-    let heading = format!("{}  {:>10}  {:>9}  {:>7}", escape::fit("token", column), "prob", "logit", "id");
-    out.line(out.paint(2, &heading))?;
-    let most = rows.first().map_or(1.0, |row| row.prob).max(f64::MIN_POSITIVE);
-    for row in rows {
-        let line = format!("{}  {}", escape::fit(&row.token, column), numbers(row));
-        match out.width().and_then(|width| width.checked_sub(escape::width(&line) + 3)) {
-            Some(columns) if columns > 0 => {
-                let bar = bar(row.prob / most, columns);
-                out.line(format_args!("{line}  {}", out.paint(36, &bar)))?;
-            }
-            _ => out.line(line.trim_end())?,
-        }
-    }
-    Ok(())
-}
-
-/// A bar that fills the fraction `share` of `columns`, in steps of an eighth of a column.
-pub(super) fn bar(share: f64, columns: usize) -> String {
-    let eighths = (share.clamp(0.0, 1.0) * columns as f64 * 8.0).round() as usize;
-    let mut bar = "█".repeat(eighths / 8);
-    bar.extend(" ▏▎▍▌▋▊▉".chars().nth(eighths % 8).filter(|_| !eighths.is_multiple_of(8)));
-    bar
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,12 +224,5 @@ mod tests {
         assert!((logsumexp(&[0.0, 0.0, f32::NEG_INFINITY], 1.0) - 2f64.ln()).abs() < 1e-12);
         assert!((logsumexp(&[2.0, 0.0], 2.0) - (1f64.exp() + 1.0).ln()).abs() < 1e-12);
         assert!((logsumexp(&[-1000.0], 0.5) + 2000.0).abs() < 1e-12);
-    }
-
-    #[test]
-    fn bars_are_as_long_as_their_share() {
-        assert_eq!(bar(1.0, 3), "███");
-        assert_eq!(bar(0.5, 3), "█▌");
-        assert_eq!(bar(0.0, 3), "");
     }
 }

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use glassbox_model::glass::{self, Glob, Selection, Summary};
+use glassbox_model::glass::{self, Glob, Selection, Summary, TraceOptions};
 use glassbox_model::{Generation, Runtime};
 use glassbox_sampler::{Sampler, SamplerConfig};
+use glassbox_tensor::Format;
 use serde::Serialize;
 
 use super::predict::text;
-use crate::args::{MachineArgs, ModelArgs};
+use crate::args::{ChunkArgs, MachineArgs, ModelArgs};
 use crate::model_source::Source;
-use crate::output::{Out, note};
+use crate::output::{Out, note, warn};
 use crate::prompt::{PromptArgs, special};
+use crate::table::{Column, Table};
 
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox trace \"The capital of France is\"\n\
@@ -26,7 +28,7 @@ const EXAMPLES: &str = "Examples:\n\
 /// --out, each is a line: name, shape, mean, standard deviation, minimum, maximum and Euclidean norm. Non-finite
 /// numbers are left out of these figures: the attn.scores of masked positions are -inf.
 ///
-/// The text is computed in one pass. With -n, N tokens are generated first; the values are those of that generation,
+/// With -n, N tokens are generated first; the values are those of that generation,
 /// bit for bit, since they do not depend on how many tokens are fed at a time.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
@@ -41,9 +43,12 @@ pub(crate) struct Arguments {
     /// Only values whose name matches: * is any characters, ? is one, [0-3] is one of a set. May be repeated
     #[arg(long, value_name = "GLOB")]
     names: Vec<Glob>,
-    /// Write the values to a safetensors file, in float32; its metadata holds ids, tokens and the model's name
+    /// Write the values to a safetensors file; its metadata holds ids, tokens and the model's name
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Number format of the file: f32 is exact; f16 and bf16 take half the space, rounded to the nearest number
+    #[arg(long, value_name = "TYPE", default_value = "f32", requires = "out", value_parser = dtype)]
+    dtype: Format,
     /// Write one JSON object: ids, tokens and activations (name, shape, mean, std, min, max, norm, not_finite)
     #[arg(long, conflicts_with = "out")]
     json: bool,
@@ -55,6 +60,8 @@ pub(crate) struct Arguments {
     special: bool,
     #[command(flatten)]
     machine: MachineArgs,
+    #[command(flatten)]
+    chunk: ChunkArgs,
 }
 
 /// What `--json` writes.
@@ -92,7 +99,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         [] => Selection::all(&model),
         globs => Selection::matching(&model, globs)?,
     };
-    let prompt_tokens = ids.len();
+    let (prompt_tokens, chunk) = (ids.len(), arguments.chunk.prompt_chunk);
     extend_greedily(&model, &mut ids, arguments.tokens, &source.end_ids())?;
 
     let tokenizer = source.maybe_tokenizer();
@@ -104,11 +111,18 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         if let Some(tokens) = &tokens {
             metadata.insert("tokens".to_owned(), serde_json::to_string(tokens)?);
         }
-        glass::record(&model, &ids, &selection, file, &metadata)?;
+        let options = TraceOptions { format: arguments.dtype, chunk };
+        let overflowed = glass::record(&model, &ids, &selection, file, &metadata, &options)?;
+        if overflowed > 0 {
+            let format = arguments.dtype.name().to_lowercase();
+            warn(format_args!(
+                "{overflowed} values are too large for {format} and became infinite; f32 holds them"
+            ));
+        }
         note(format_args!("wrote       {} values of {} tokens", selection.len(), ids.len()));
         return Ok(());
     }
-    let summaries = glass::summarise(&model, &ids, &selection)?;
+    let summaries = glass::summarise(&model, &ids, &selection, chunk)?;
     if !arguments.json {
         return table(&summaries, out);
     }
@@ -139,23 +153,28 @@ fn extend_greedily(model: &Runtime, ids: &mut Vec<u32>, limit: usize, ends: &[u3
     Ok(())
 }
 
+fn dtype(text: &str) -> Result<Format, String> {
+    let found = [Format::F32, Format::F16, Format::BF16]
+        .into_iter()
+        .find(|format| format.name().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| "expected f32, f16 or bf16".to_owned())
+}
+
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 /// Writes a line for each value.
 fn table(summaries: &[Summary], out: &mut Out) -> anyhow::Result<()> {
-    let cells: Vec<[String; 2]> =
-        summaries.iter().map(|summary| [summary.name.to_string(), format!("{:?}", summary.shape)]).collect();
-    let width = |i: usize| cells.iter().map(|row| row[i].len()).max().unwrap_or(0).max(5);
-    let (names, shapes) = (width(0), width(1));
-    let numbers = ["mean", "std", "min", "max", "norm"].map(|name| format!("{name:>10}")).join("  ");
-    out.line(out.paint(2, &format!("{:<names$}  {:<shapes$}  {numbers}", "name", "shape")))?;
-    for ([name, shape], summary) in cells.iter().zip(summaries) {
+    let numbers = ["mean", "std", "min", "max", "norm"].map(|name| Column::right(format!("{name:>10}")));
+    let mut table = Table::new([Column::left("name"), Column::left("shape")].into_iter().chain(numbers));
+    for summary in summaries {
         let Summary { mean, std, min, max, norm, .. } = *summary;
-        let numbers = [mean, std, f64::from(min), f64::from(max), norm].map(number).join("  ");
-        out.line(format_args!("{name:<names$}  {shape:<shapes$}  {numbers}"))?;
+        let numbers = [mean, std, f64::from(min), f64::from(max), norm].map(|value| number(value).into());
+        let name = [summary.name.to_string().into(), format!("{:?}", summary.shape).into()];
+        table.row(name.into_iter().chain(numbers));
     }
+    table.print(out)?.note("--json has all");
     Ok(())
 }
 

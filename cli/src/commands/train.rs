@@ -64,7 +64,10 @@ pub(crate) struct Arguments {
     /// Random seed [default: the recipe's]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Record a snapshot of the model's behaviour every STEPS steps, for `glassbox watch RUN`
+    /// Record a snapshot of the model's behaviour every STEPS steps, for `glassbox watch RUN` [default: the recipe's]
+    ///
+    /// There is one before the first step, and before STEPS there are some after 1, 2, 4, 8 and so on. 0 records none.
+    /// The preset nano has 50, the others 0.
     #[arg(long, value_name = "STEPS")]
     watch: Option<u64>,
     /// Also write RUN/model.gguf at the end, in number format TYPE [default without TYPE: f32]
@@ -123,6 +126,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     match outcome {
         Outcome::Done => {
             note(format_args!("model       {}", run.folder().display()));
+            if run.recipe().report.watch_every > 0 {
+                note(format_args!("watch       glassbox watch {}", run.folder().display()));
+            }
             if let Some(mix) = arguments.gguf {
                 let path = run.folder().join("model.gguf");
                 Quantization::plan(run.folder(), mix)?.write(&pool, &path, |_| ())?;

@@ -13,9 +13,10 @@ use glassbox_train::watch::{Snapshot, read_snapshots};
 
 use crate::escape;
 use crate::output::{Out, note};
+use crate::table::{Cell, Column, Table};
 
 const EXAMPLES: &str = "Examples:\n\
-\x20 glassbox train --data book.txt --preset nano --out runs/first --watch 50\n\
+\x20 glassbox train --data book.txt --preset nano --out runs/first\n\
 \x20 glassbox watch runs/first";
 
 /// Maximum number of snapshots drawn in one figure.
@@ -23,8 +24,9 @@ const MAX_DRAWN: usize = 6;
 
 /// Show how a model developed during training
 ///
-/// Reads the snapshots of `train --watch STEPS`. Prints for each the most likely tokens after the prompt, and draws
-/// into RUN/watch: the loss at each position of the context (position.svg), the norms of gradients and weights of each
+/// Reads the snapshots of `train --watch STEPS`, which the preset nano takes by itself. Prints for each the loss, the
+/// most likely words after the prompt and a sample. A loss of L nats is the uncertainty of guessing among e^L tokens
+/// that are equally likely; a new model guesses among all tokens. Draws into RUN/watch: the loss at each position of the context (position.svg), the norms of gradients and weights of each
 /// block (gradients.svg, weights.svg), the probabilities of the prompt's next tokens (next.svg), and the attention
 /// pattern of one head (attention.svg).
 #[derive(Args, Debug)]
@@ -45,15 +47,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     if arguments.json {
         return out.json(&snapshots);
     }
-    out.line(
-        out.paint(2, &format!("{:>8}  {:>7}  after «{}»", "step", "loss", escape(&last.prompt.concat()))),
-    )?;
-    for snapshot in &snapshots {
-        let next = snapshot.next.iter().take(5);
-        let next: Vec<String> =
-            next.map(|next| format!("{} {:.0} %", escape(&next.token), next.probability * 100.0)).collect();
-        out.line(format_args!("{:>8}  {:>7.3}  {}", snapshot.step, loss(snapshot), next.join("  ")))?;
-    }
+    table(&snapshots, last, out.width()).print(out)?.note("--json has all");
     let folder = arguments.run.join("watch");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     for (name, svg) in drawings(&snapshots, last) {
@@ -61,6 +55,74 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     }
     note(format_args!("drawn       {}", folder.display()));
     Ok(())
+}
+
+/// Width of the columns of numbers, and of all of them with their gaps.
+const NUMBERS: [(&str, usize); 3] = [("step", 6), ("loss", 6), ("guessing among", 14)];
+const BEFORE: usize = 6 + 6 + 14 + 3 * 2;
+
+/// For each snapshot a row of numbers and the most likely words, then a row with the sample. On a terminal of `width`
+/// columns, only whole words that fit.
+fn table(snapshots: &[Snapshot], last: &Snapshot, width: Option<usize>) -> Table {
+    let columns = width.map_or(100, |width| width.saturating_sub(BEFORE + 1));
+    let heading = format!("after «{}»: most likely words, a sample", escape(&last.prompt.concat()));
+    let numbers = NUMBERS.map(|(heading, width)| Column::right(heading).exactly(width));
+    let mut table = Table::new(numbers.into_iter().chain([Column::left(heading).shrinks_to(20)]));
+    for snapshot in snapshots {
+        let loss = loss(snapshot);
+        // Without a validation split there is no loss.
+        let (loss, guesses) = match (snapshot.loss_by_position.is_empty(), snapshot.vocab_size) {
+            (true, _) => (String::new(), String::new()),
+            (false, 0) => (format!("{loss:.3}"), format!("{:.0}", loss.exp())),
+            (false, all) => (format!("{loss:.3}"), format!("{:.0} of {all}", loss.exp())),
+        };
+        let likely = likely(snapshot);
+        let likely = likely.iter().map(|(word, share)| format!("{} {:.0} %", escape(word), share * 100.0));
+        let numbers = [snapshot.step.to_string(), loss, guesses].map(Cell::from);
+        table.row(numbers.into_iter().chain([fitting(likely, "  ", columns).into()]));
+        // The last word may be incomplete.
+        let mut sample: Vec<String> = snapshot.sample.split_whitespace().map(escape).collect();
+        sample.pop();
+        if !sample.is_empty() {
+            let sample = fitting(sample.into_iter(), " ", columns.saturating_sub(4));
+            table.row(
+                ["", "", ""]
+                    .map(Cell::from)
+                    .into_iter()
+                    .chain([Cell::from(format!("… {sample} …")).paint(2)]),
+            );
+        }
+    }
+    table
+}
+
+/// The five most likely words with their probabilities. Several tokens may begin the same word.
+fn likely(snapshot: &Snapshot) -> Vec<(&str, f64)> {
+    let mut words: Vec<(&str, f64)> = Vec::new();
+    for next in &snapshot.next {
+        let word = if next.word.is_empty() { &next.token } else { &next.word };
+        match words.iter_mut().find(|(known, _)| known == word) {
+            Some((_, probability)) => *probability += next.probability,
+            None => words.push((word, next.probability)),
+        }
+    }
+    words.sort_by(|a, b| b.1.total_cmp(&a.1));
+    words.truncate(5);
+    words
+}
+
+/// As many of `words` as fit in `columns` columns.
+fn fitting(words: impl Iterator<Item = String>, gap: &str, columns: usize) -> String {
+    let mut line = String::new();
+    for word in words {
+        let gap = if line.is_empty() { "" } else { gap };
+        if escape::width(&line) + gap.len() + escape::width(&word) > columns {
+            break;
+        }
+        line.push_str(gap);
+        line.push_str(&word);
+    }
+    line
 }
 
 /// All figures with their file names.
@@ -84,7 +146,8 @@ fn by_position(snapshots: &[&Snapshot]) -> String {
 }
 
 fn norms(title: &str, snapshots: &[Snapshot], of: fn(&Snapshot) -> &[(String, f64)]) -> String {
-    let parts = snapshots.first().map_or(&[][..], of);
+    // The first snapshot, before the first step, has no gradients.
+    let parts = snapshots.last().map_or(&[][..], of);
     let series = parts.iter().zip(COLOURS.iter().cycle()).map(|((name, _), colour)| {
         let value = |snapshot| of(snapshot).iter().find(|(part, _)| part == name).map(|(_, norm)| *norm);
         let points = snapshots.iter().filter_map(|snapshot| Some((snapshot.step as f64, value(snapshot)?)));
@@ -143,4 +206,19 @@ fn write(path: &Path, svg: &str) -> anyhow::Result<()> {
         temporary.rename(path)
     });
     written.with_context(|| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_words_that_fit_are_shown() {
+        let words = || ["Alice", "was", "beginning", "你好"].map(str::to_owned).into_iter();
+        assert_eq!(fitting(words(), " ", 9), "Alice was");
+        assert_eq!(fitting(words(), " ", 18), "Alice was");
+        assert_eq!(fitting(words(), " ", 23), "Alice was beginning");
+        assert_eq!(fitting(words(), " ", 24), "Alice was beginning 你好");
+        assert_eq!(fitting(words(), " ", 3), "");
+    }
 }

@@ -43,13 +43,42 @@ fn the_records_reproduce_the_tokens() {
 }
 
 #[test]
-fn the_table_names_every_filter_and_the_draw() {
+fn the_text_so_far_the_candidates_and_the_draw_are_shown_but_no_filter_that_is_off() {
     let model = tiny("llama-text");
-    let table = glassbox(["generate", "-m", &model, "Once", "-n", "3", "--seed", "5", "--explain"]).text();
-    for word in
-        ["top_k", "top_p", "min_p", "temperature", "penalties", "removed", "entropy", "candidates", "draw"]
-    {
-        assert!(table.contains(word), "{word}: {table}");
+    let explain = |more: &[&str]| {
+        let call = ["generate", "-m", &model, "Once upon", "-n", "3", "--seed", "5", "--explain"];
+        glassbox(call.iter().chain(more)).text()
+    };
+    let text = explain(&["--samplers", "top_k;temperature", "--top-k", "9"]);
+    for word in ["top_k 9", "temp 0.8", "removed", "entropy", "candidates", "draw"] {
+        assert!(text.contains(word), "{word}: {text}");
     }
-    assert_eq!(table.matches("  draw ").count(), 3, "{table}");
+    for word in ["off", "penalties", "typical", "top_p", "min_p", "logit_bias"] {
+        assert!(!text.contains(word), "{word}: {text}");
+    }
+    assert_eq!(text.matches("  draw ").count(), 3, "{text}");
+    // A heading has the text so far and the token; the next heading has both as its text.
+    let headings: Vec<&str> = text.lines().filter(|line| line.starts_with("Once")).collect();
+    assert_eq!(headings.len(), 3, "{text}");
+    for (heading, next) in headings.iter().zip(&headings[1..]) {
+        let token = heading.strip_prefix("Once upon").unwrap().rsplit_once(" (").unwrap().0;
+        assert!(next.len() > heading.len() - token.len(), "{heading:?} {next:?}");
+    }
+    assert!(explain(&["--temp", "0"]).contains("only one candidate"));
+}
+
+/// The end of a text came without a word: an empty line, and no way to know why.
+#[test]
+fn an_empty_answer_says_which_token_ended_it_and_what_to_try() {
+    let model = tiny("llama-text");
+    for more in [&[][..], &["--explain"], &["--json"]] {
+        let call = ["generate", "-m", &model, "Once", "--temp", "0", "--logit-bias", "2=1000"];
+        let ran = glassbox(call.iter().chain(more)).run();
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        for word in ["ended at once", "(2)", "--ignore-eos"] {
+            assert!(ran.err.contains(word), "{word}: {}", ran.err);
+        }
+    }
+    let some = glassbox(["generate", "-m", &model, "Once", "-n", "1", "--temp", "0", "--ignore-eos"]).run();
+    assert!(!some.err.contains("ended at once"), "{}", some.err);
 }

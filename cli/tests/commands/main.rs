@@ -30,3 +30,5 @@ mod tokenize;
 mod train;
 mod usage;
 mod warnings;
+#[cfg(target_os = "linux")]
+mod wide;

@@ -34,24 +34,71 @@ fn logits_are_the_references() {
 
 #[test]
 fn candidates_are_the_best_in_order_and_their_probabilities_are_the_softmax() {
-    for (temperature, flags) in [(1.0, vec![]), (0.5, vec!["--temp", "0.5"]), (3.0, vec!["--temp", "3"])] {
-        let flags = [&["--all", "--top", "7", "The cat"], &flags[..]].concat();
+    for (temperature, flags) in [(1.0, ["--temp", "1"]), (0.5, ["--temp", "0.5"]), (3.0, ["--temp", "3"])] {
+        let unfiltered = ["--top-k", "0", "--top-p", "1", "--min-p", "0"];
+        let flags = [&["--all", "--top", "7", "The cat"], &flags[..], &unfiltered].concat();
         let report = predict("llama-text", &flags);
         let logits = numbers(&report["logits"]);
         assert_eq!(logits.len(), 288);
-        let sum: f64 = logits.iter().map(|logit| logit.exp()).sum();
-        assert!((report["logsumexp"].as_f64().unwrap() - sum.ln()).abs() < 1e-9);
-        let tempered: f64 = logits.iter().map(|logit| (logit / temperature).exp()).sum();
+        let sum = |temperature: f64| logits.iter().map(|logit| (logit / temperature).exp()).sum::<f64>();
+        assert!((report["logsumexp"].as_f64().unwrap() - sum(1.0).ln()).abs() < 1e-9);
         let mut best: Vec<usize> = (0..logits.len()).collect();
         best.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
         let candidates = report["candidates"].as_array().unwrap();
         assert_eq!(candidates.len(), 7);
+        assert_eq!(report["left"], 288);
         for (candidate, &id) in candidates.iter().zip(&best) {
             assert_eq!(candidate["id"], id);
             assert_eq!(candidate["logit"], report["logits"][id]);
-            let prob = (logits[id] / temperature).exp() / tempered;
+            let prob = logits[id].exp() / sum(1.0);
             assert!((candidate["prob"].as_f64().unwrap() - prob).abs() < 1e-9);
+            let after = (logits[id] / temperature).exp() / sum(temperature);
+            assert!((candidate["filtered"].as_f64().unwrap() - after).abs() < 1e-9);
         }
+    }
+}
+
+/// `predict --temp 2` gave *Paris* 5 % where `generate --temp 2` drew it with 77.6 %: generate's filters run before the
+/// temperature, and predict knew only the temperature.
+#[test]
+fn predict_has_the_probabilities_that_generate_draws_from() {
+    let model = tiny("llama-text");
+    for flags in [
+        &[][..],
+        &["--temp", "2"],
+        &["--temp", "0"],
+        &["--temp", "1.5", "--top-k", "60", "--min-p", "0", "--repeat-penalty", "1.3"],
+        &["--typical", "0.6", "--top-k", "0"],
+        &["--samplers", "temperature;top_p", "--temp", "3", "--top-p", "0.5"],
+    ] {
+        let predicted = predict("llama-text", &[&["The cat the cat", "--top", "288"], flags].concat());
+        let call = ["generate", "-m", &model, "The cat the cat", "-n", "1", "--seed", "1", "--json"];
+        let generated = glassbox(call.iter().chain(&["--explain", "--ignore-eos"]).chain(flags)).json();
+        let record = &generated["records"][0];
+        let left = record["left"].as_u64().unwrap();
+        assert_eq!(predicted["left"], left, "{flags:?}");
+        let of = |id: &Value| {
+            predicted["candidates"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|candidate| candidate["id"] == *id)
+                .unwrap()
+        };
+        let kept = record["candidates"].as_array().unwrap();
+        assert_eq!(kept.len() as u64, left.min(64));
+        for token in kept {
+            assert_eq!(of(&token["id"])["filtered"], token["probability"], "{flags:?}");
+        }
+        for token in record["model"].as_array().unwrap() {
+            assert_eq!(of(&token["id"])["prob"], token["probability"], "{flags:?}");
+        }
+        let all = predicted["candidates"].as_array().unwrap().iter();
+        assert_eq!(all.filter(|candidate| !candidate["filtered"].is_null()).count() as u64, left);
+        let on = record["steps"].as_array().unwrap().iter().filter(|step| step["reason"]["kind"] != "off");
+        let on: Vec<&Value> = on.map(|step| &step["filter"]).collect();
+        let filters = predicted["filters"].as_array().unwrap().iter();
+        assert_eq!(filters.map(|filter| &filter["filter"]).collect::<Vec<_>>(), on, "{flags:?}");
     }
 }
 
@@ -59,7 +106,7 @@ fn candidates_are_the_best_in_order_and_their_probabilities_are_the_softmax() {
 fn json_has_token_texts_and_logits_only_with_all() {
     let report = predict("llama-text", &["--top", "288", "The cat"]);
     let keys: Vec<&String> = report.as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["candidates", "ids", "logsumexp"]);
+    assert_eq!(keys, ["candidates", "filters", "ids", "left", "logsumexp"]);
     let tokens = glassbox(["tokenize", "-m", &tiny("llama-text"), "--json", " the"]).json();
     let [id] = ids(&tokens["ids"])[..] else { panic!("` the` is one token") };
     let candidate = report["candidates"].as_array().unwrap().iter().find(|candidate| candidate["id"] == id);
@@ -69,11 +116,19 @@ fn json_has_token_texts_and_logits_only_with_all() {
 }
 
 #[test]
-fn the_table_has_a_line_for_each_token_and_no_colour_in_a_pipe() {
-    let text = glassbox(["predict", "-m", &tiny("llama-text"), "--top", "5", "The cat"]).text();
-    assert_eq!(text.lines().count(), 6);
+fn the_table_has_a_line_for_each_token_then_the_filters_and_no_colour_in_a_pipe() {
+    let flags = ["--top", "5", "--top-k", "2", "--samplers", "top_k"];
+    let text = glassbox(["predict", "-m", &tiny("llama-text"), "The cat"].iter().chain(&flags)).text();
+    let (table, filters) = text.split_once("\n\n").unwrap();
+    assert_eq!(table.lines().count(), 6);
+    for word in ["model's prob", "after filters"] {
+        assert!(table.lines().next().unwrap().contains(word), "{table}");
+    }
     assert!(!text.contains('\x1b') && !text.contains('█'));
-    assert!(text.lines().nth(1).unwrap().contains('%'));
+    let removed = table.lines().skip(1).map(|line| line.contains('—'));
+    assert_eq!(removed.collect::<Vec<_>>(), [false, false, true, true, true], "{table}");
+    assert_eq!(filters.matches("  top_k ").count(), 1, "{filters}");
+    assert!(filters.contains("2 left") && filters.contains("2 of 288"), "{filters}");
 }
 
 #[test]
@@ -85,9 +140,10 @@ fn special_tokens_are_text_by_default() {
 #[test]
 fn invalid_arguments_are_refused() {
     let model = tiny("llama-text");
-    for temperature in ["0", "-1", "nan", "inf"] {
-        glassbox(["predict", "-m", &model, "x", "--temp", temperature]).fails(2, &["--temp"]);
+    for temperature in ["-1", "nan", "inf"] {
+        glassbox(["predict", "-m", &model, "x", "--temp", temperature]).fails(2, &["temperature"]);
     }
+    glassbox(["predict", "-m", &model, "x", "--seed", "1"]).fails(2, &["--seed"]);
     glassbox(["predict", "-m", &model, "x", "--all"]).fails(2, &["--json"]);
     glassbox(["predict", "-m", &model, "x", "--top", "0"]).fails(2, &["--top"]);
     glassbox(["predict", "-m", &model, "--ids", &joined(&[7; 129])]).fails(1, &["129", "128"]);

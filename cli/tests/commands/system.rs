@@ -72,7 +72,7 @@ fn a_closed_stderr_is_ignored() {
 #[test]
 fn a_terminal_gets_colour_unless_it_is_disabled() {
     let binary = env!("CARGO_BIN_EXE_glassbox");
-    let command = format!("{binary} predict -m {} --ids 40,41 --top 3", tiny("llama-text"));
+    let command = format!("{binary} predict -m {} --ids 40,41 --top 3 --top-k 1", tiny("llama-text"));
     let Some(coloured) = Terminal::start(&command, &[]) else { return };
     let (code, coloured) = coloured.ends();
     assert_eq!(code, Some(0));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::{Call, Ran, arg, glassbox};
@@ -154,7 +155,8 @@ fn a_run_writes_a_model_that_every_command_loads() {
     for model in ["run", "run/best"] {
         let model = bench.arg(model);
         glassbox(["generate", "-m", &model, "Once", "-n", "3", "--temp", "0"]).text();
-        assert_eq!(glassbox(["predict", "-m", &model, "Once", "--top", "3"]).text().lines().count(), 4);
+        let predicted = glassbox(["predict", "-m", &model, "Once", "--top", "3", "--json"]).json();
+        assert_eq!(predicted["candidates"].as_array().unwrap().len(), 3);
     }
     bench.begin("run", &[]).fails(1, &["this folder already contains a run", "--resume"]);
     let weights = bench.weights("run");
@@ -339,8 +341,27 @@ fn snapshots_of_a_run_are_drawn() {
     let glimpses = glassbox(["watch", &bench.arg("run"), "--json"]).json();
     let glimpses = glimpses.as_array().unwrap();
     let steps: Vec<u64> = glimpses.iter().map(|glimpse| glimpse["step"].as_u64().unwrap()).collect();
-    assert_eq!(steps, (1..=10).map(|i| i * 4).collect::<Vec<_>>(), "no snapshot twice, none missing");
-    let last = &glimpses[9];
+    let expected: Vec<u64> = [0, 1, 2].into_iter().chain((1..=10).map(|i| i * 4)).collect();
+    assert_eq!(steps, expected, "no snapshot twice, none missing");
+    let (first, last) = (&glimpses[0], &glimpses[12]);
+    assert_eq!(
+        first["gradient_norms"].as_array().unwrap().len(),
+        0,
+        "there is no gradient before the first step"
+    );
+    let mean = |glimpse: &Value| {
+        let losses: Vec<f64> = serde_json::from_value(glimpse["loss_by_position"].clone()).unwrap();
+        losses.iter().sum::<f64>() / losses.len() as f64
+    };
+    // A new model guesses among all tokens.
+    let vocab_size = first["vocab_size"].as_f64().unwrap();
+    assert!((mean(first) - vocab_size.ln()).abs() < 0.1, "{} {vocab_size}", mean(first));
+    assert!(mean(last) < mean(first));
+    assert!(glimpses.iter().any(|glimpse| !glimpse["sample"].as_str().unwrap().is_empty()));
+    for next in glimpses.iter().flat_map(|glimpse| glimpse["next"].as_array().unwrap()) {
+        let (token, word) = (next["token"].as_str().unwrap(), next["word"].as_str().unwrap());
+        assert!(word.starts_with(token), "{token:?} {word:?}");
+    }
     assert_eq!(last["loss_by_position"].as_array().unwrap().len(), 16);
     for norms in ["gradient_norms", "weight_norms"] {
         let parts: Vec<&str> =
@@ -354,7 +375,12 @@ fn snapshots_of_a_run_are_drawn() {
         assert!((sum - 1.0).abs() < 1e-5, "{sum}");
     }
     let text = glassbox(["watch", &bench.arg("run")]).text();
-    assert_eq!(text.lines().count(), 11, "{text}");
+    assert_eq!(
+        text.lines().filter(|line| line.trim_start().starts_with(char::is_numeric)).count(),
+        13,
+        "{text}"
+    );
+    assert!(text.contains(&format!("of {vocab_size}")) && text.contains("guessing among"), "{text}");
     for name in ["position", "gradients", "weights", "next", "attention"] {
         let svg = fs::read_to_string(bench.path(&format!("run/watch/{name}.svg"))).unwrap();
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n") && !svg.contains("NaN"), "{name}");

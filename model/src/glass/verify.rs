@@ -1,14 +1,15 @@
 //! Verification: runs the model on the ids of a reference and compares every value of the reference.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use glassbox_tensor::Tensor;
 
 use super::compare::{Comparator, Comparison, LogitComparator, LogitComparison};
 use super::error::Error;
 use super::names::{Name, Selection};
+use super::pieces::{Piece, watch};
 use super::reference::Reference;
-use super::trace::watch;
 use crate::hooks::HookPoint;
 use crate::runtime::Runtime;
 
@@ -49,8 +50,10 @@ pub fn verify(model: &Runtime, reference: &Reference, tolerance: f64) -> Result<
     let selection: Selection = order.iter().copied().collect();
     let mut logits = LogitComparator::default();
     let mut failed = None;
-    watch(model, reference.ids(), &selection, |name, found| {
-        let Some(value) = values.get_mut(&name) else { return };
+    // In one chunk every value arrives in order.
+    let ids = reference.ids();
+    watch(model, ids, ids.len(), &selection, |Piece { name, values: found, .. }| {
+        let Some(value) = values.get_mut(&name) else { return ControlFlow::Continue(()) };
         match value.compare(found) {
             Ok(expected) if name.point == HookPoint::Logits => {
                 let rows = model.config.vocab_size;
@@ -61,6 +64,7 @@ pub fn verify(model: &Runtime, reference: &Reference, tolerance: f64) -> Result<
             Ok(_) => {}
             Err(error) => failed = Some(error),
         }
+        ControlFlow::Continue(())
     })?;
     if let Some(error) = failed {
         return Err(Error::Tensor(error));

@@ -166,6 +166,15 @@ pub enum FileProblem {
         /// Bytes the file gives it.
         found: u64,
     },
+    /// A tensor of which not as many values were written as it has.
+    NotFilled {
+        /// The tensor.
+        tensor: String,
+        /// Its elements.
+        expected: u64,
+        /// Elements written.
+        found: u64,
+    },
     /// A tensor whose data begins inside another's.
     Overlap {
         /// The tensor.
@@ -307,6 +316,9 @@ impl fmt::Display for FileProblem {
                     f,
                     "tensor \"{tensor}\": shape and type take {expected} bytes, the file gives it {found}"
                 )
+            }
+            NotFilled { tensor, expected, found } => {
+                write!(f, "tensor \"{tensor}\": {found} of {expected} values were written")
             }
             Overlap { tensor, expected, found } => write!(
                 f,

@@ -22,12 +22,17 @@ pub(super) fn replace<E: From<Error>>(
     let (temporary, file) = Temporary::beside(path).map_err(|source| Error::io(path, "create", source))?;
     let mut writer = BufWriter::with_capacity(1 << 20, file);
     content(&mut writer)?;
+    let file = writer.into_inner().map_err(|error| Error::io(path, "write", error.into_error()))?;
+    Ok(publish(temporary, file, path)?)
+}
+
+/// Brings a complete temporary file to the disk and gives it its final name.
+pub(super) fn publish(temporary: Temporary, file: File, path: &Path) -> Result<(), Error> {
     let write_error = |source| Error::io(path, "write", source);
-    let file = writer.into_inner().map_err(|error| write_error(error.into_error()))?;
     file.sync_all().map_err(write_error)?;
     drop(file);
     temporary.rename(path).map_err(write_error)?;
-    Ok(sync_directory(path).map_err(write_error)?)
+    sync_directory(path).map_err(write_error)
 }
 
 /// Brings the new name to the disk. Only on Unix can a directory be opened for that.
@@ -82,17 +87,23 @@ impl<'a, W: Write> Output<'a, W> {
     }
 }
 
+/// Checks that no name occurs twice.
+pub(super) fn check_unique<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), FileProblem> {
+    let mut seen = HashSet::new();
+    match names.find(|name| !seen.insert(*name)) {
+        Some(name) => Err(FileProblem::DuplicateTensor { tensor: name.to_owned() }),
+        None => Ok(()),
+    }
+}
+
 /// Tensors to be written, each name once.
 pub(super) struct Named<S, T>(Vec<(S, T)>);
 
 impl<S: AsRef<str>, T: Borrow<Tensor>> Named<S, T> {
     pub(super) fn collect(tensors: impl IntoIterator<Item = (S, T)>) -> Result<Named<S, T>, FileProblem> {
         let tensors: Vec<(S, T)> = tensors.into_iter().collect();
-        let mut names = HashSet::new();
-        match tensors.iter().find(|(name, _)| !names.insert(name.as_ref())) {
-            Some((name, _)) => Err(FileProblem::DuplicateTensor { tensor: name.as_ref().to_owned() }),
-            None => Ok(Named(tensors)),
-        }
+        check_unique(tensors.iter().map(|(name, _)| name.as_ref()))?;
+        Ok(Named(tensors))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {

@@ -20,6 +20,7 @@
 
 pub(crate) mod checkpoint;
 mod folder;
+mod glimpse;
 mod losses;
 mod sample;
 mod steps;
@@ -216,7 +217,7 @@ impl Run {
         self.batches.epoch_len() as f64 / self.recipe.training.batch as f64
     }
 
-    /// Sets the number of steps between snapshots; 0 for none.
+    /// Sets the number of steps between snapshots, which come more often in the beginning; 0 for none.
     pub fn watch_every(&mut self, steps: u64) {
         self.recipe.report.watch_every = steps;
     }

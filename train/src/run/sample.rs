@@ -14,7 +14,7 @@ use crate::export;
 
 /// Continues the recipe's prompt, appends the text to `samples.txt` and returns it, including the prompt.
 pub(super) fn write(run: &Run, pool: &Pool, step: u64) -> Result<String, RunError> {
-    let text = text(run, pool, step)?;
+    let text = text(run, &model(run, pool)?, step)?;
     let path = run.folder.join(folder::SAMPLES);
     let append = || -> std::io::Result<()> {
         let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
@@ -30,7 +30,8 @@ pub(super) fn model(run: &Run, pool: &Pool) -> Result<Runtime, RunError> {
     Ok(checkpoint.run_on(Pool::new(pool.threads(), pool.engine())?)?)
 }
 
-fn text(run: &Run, pool: &Pool, step: u64) -> Result<String, RunError> {
+/// A continuation of the recipe's prompt by `model`, including the prompt.
+pub(super) fn text(run: &Run, model: &Runtime, step: u64) -> Result<String, RunError> {
     let report = &run.recipe.report;
     let end = end_of_document(&run.tokenizer)?;
     let mut prompt = run.tokenizer.encode(&report.prompt, &EncodeOptions::default())?;
@@ -38,7 +39,6 @@ fn text(run: &Run, pool: &Pool, step: u64) -> Result<String, RunError> {
         prompt.push(end);
     }
     prompt.truncate(run.recipe.model.context_length);
-    let model = model(run, pool)?;
     let mut session = model.session(run.recipe.model.context_length);
     let config = SamplerConfig { seed: step, temperature: 0.8, top_k: 40, ..SamplerConfig::default() };
     // These constants are valid settings.

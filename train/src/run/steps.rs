@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use glassbox_tensor::Pool;
 
-use super::{Monitor, Outcome, Row, Run, RunError, checkpoint, folder, sample};
+use super::{Monitor, Outcome, Row, Run, RunError, checkpoint, folder, glimpse, sample};
 use crate::data::Split;
 use crate::export::{self, Description};
 use crate::plot::{Chart, Series};
-use crate::watch::{self, Attention, Snapshot};
+use crate::watch;
 use crate::{Batch, Gradients, Schedule, clip_by_global_norm};
 
 /// Minimum time between two drawings of the loss curve.
@@ -28,6 +28,11 @@ pub(super) fn train(run: &mut Run, pool: &Pool, monitor: &mut dyn Monitor) -> Re
     let due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
     let mut gradients = run.network.gradients();
     let (mut saved, mut drawn) = (Instant::now(), Instant::now());
+    let watched = |step: u64| watch::is_due(step, report.watch_every, recipe.steps);
+    if run.state.step == 0 && watched(0) {
+        let validation = validate(run, pool, report.validation_examples)?;
+        glimpse::take(run, pool, Vec::new(), validation.map_or_else(Vec::new, |mean| mean.by_position))?;
+    }
     while run.state.step < recipe.steps {
         if monitor.wants_to_stop() {
             save(run, monitor)?;
@@ -37,7 +42,7 @@ pub(super) fn train(run: &mut Run, pool: &Pool, monitor: &mut dyn Monitor) -> Re
         let start = Instant::now();
         let learning_rate = schedule.rate(run.state.step);
         let train_loss = gradient(run, pool, &mut gradients)?;
-        let watched = due(report.watch_every, run.state.step + 1);
+        let watched = watched(run.state.step + 1);
         let gradient_norms = if watched { watch::norms(&gradients) } else { Vec::new() };
         let clip = if recipe.clip > 0.0 { recipe.clip } else { f64::INFINITY };
         let gradient_norm = clip_by_global_norm(pool, &mut gradients, clip);
@@ -78,24 +83,7 @@ pub(super) fn train(run: &mut Run, pool: &Pool, monitor: &mut dyn Monitor) -> Re
         }
         if watched {
             let loss_by_position = validation.map_or_else(Vec::new, |validation| validation.by_position);
-            let weight_norms = watch::norms(run.network.parameters());
-            let attention =
-                Attention { layer: report.watch_layer, head: report.watch_head, pattern: Vec::new() };
-            let model = sample::model(run, pool)?;
-            let (prompt, next, attention) =
-                watch::predict(&model, &run.tokenizer, &report.prompt, attention)?;
-            let snapshot = Snapshot {
-                step,
-                tokens,
-                loss_by_position,
-                gradient_norms,
-                weight_norms,
-                prompt,
-                next,
-                attention,
-            };
-            let path = run.folder.join(folder::WATCH);
-            watch::append(&path, &snapshot).map_err(|source| folder::failed(&path, source))?;
+            glimpse::take(run, pool, gradient_norms, loss_by_position)?;
         }
         if last || due(report.sample_every, step) {
             let text = sample::write(run, pool, step)?;

@@ -17,6 +17,7 @@
 //! ```
 
 mod header;
+mod piece_writer;
 mod shards;
 mod writer;
 
@@ -27,6 +28,7 @@ use super::{TensorInfo, TensorList};
 use crate::error::{Error, FileProblem};
 use crate::storage::Storage;
 use crate::tensor::Tensor;
+pub use piece_writer::PieceWriter;
 pub use writer::{write, write_to};
 
 const SINGLE_FILE: &str = "model.safetensors";

@@ -11,6 +11,7 @@ use serde::ser::{SerializeMap, Serializer};
 use super::header::MAX_HEADER_BYTES;
 use crate::error::{Error, FileProblem};
 use crate::file::write::{self, Named, Output};
+use crate::format::Format;
 use crate::tensor::Tensor;
 
 /// Writes tensors to `path`, in the order given, and strings to its `__metadata__`.
@@ -39,10 +40,12 @@ pub fn write_to<S: AsRef<str>, T: Borrow<Tensor>>(
 ) -> Result<(), Error> {
     let path = name.as_ref();
     let tensors = Named::collect(tensors).map_err(|problem| problem.in_file(path))?;
-    let header = encode_header(metadata, &tensors).map_err(|problem| problem.in_file(path))?;
+    let entries = tensors
+        .iter()
+        .map(|(name, tensor)| (name, tensor.format(), tensor.shape().dims(), tensor.byte_len()));
+    let header = encode_header(metadata, entries).map_err(|problem| problem.in_file(path))?;
 
     let mut output = Output::new(writer, path);
-    output.put(&(header.len() as u64).to_le_bytes())?;
     output.put(&header)?;
     for (name, tensor) in tensors.iter() {
         output.put_tensor(name, tensor)?;
@@ -50,22 +53,23 @@ pub fn write_to<S: AsRef<str>, T: Borrow<Tensor>>(
     output.finish()
 }
 
-/// The header, filled up with spaces to a multiple of 8 bytes.
-fn encode_header<S: AsRef<str>, T: Borrow<Tensor>>(
+/// The length of the header and the header, filled up with spaces to a multiple of 8 bytes. A tensor is a name, a
+/// format, dimensions and a number of bytes.
+pub(super) fn encode_header<'a>(
     metadata: &BTreeMap<String, String>,
-    tensors: &Named<S, T>,
+    tensors: impl Iterator<Item = (&'a str, Format, &'a [usize], usize)>,
 ) -> Result<Vec<u8>, FileProblem> {
     let mut entries = Vec::new();
     let mut start = 0;
-    for (name, tensor) in tensors.iter() {
-        let Some(dtype) = tensor.format().safetensors_name() else {
-            return Err(FileProblem::CannotStore { tensor: name.to_owned(), format: tensor.format() });
+    for (name, format, shape, byte_len) in tensors {
+        let Some(dtype) = format.safetensors_name() else {
+            return Err(FileProblem::CannotStore { tensor: name.to_owned(), format });
         };
         if name == "__metadata__" {
             return Err(FileProblem::ReservedName { tensor: name.to_owned() });
         }
-        let end = start + tensor.byte_len();
-        entries.push((name, Entry { dtype, shape: tensor.shape(), data_offsets: (start, end) }));
+        let end = start + byte_len;
+        entries.push((name, Entry { dtype, shape, data_offsets: (start, end) }));
         start = end;
     }
     let json = Json { metadata, entries };
@@ -73,7 +77,7 @@ fn encode_header<S: AsRef<str>, T: Borrow<Tensor>>(
         serde_json::to_vec(&json).map_err(|source| FileProblem::BadJson { part: "header", source })?;
     header.resize(header.len().next_multiple_of(8), b' ');
     match header.len() as u64 {
-        0..=MAX_HEADER_BYTES => Ok(header),
+        len @ 0..=MAX_HEADER_BYTES => Ok([&len.to_le_bytes(), &header[..]].concat()),
         found => Err(FileProblem::HeaderTooLarge { found, limit: MAX_HEADER_BYTES }),
     }
 }
