@@ -125,6 +125,7 @@ pub mod byte_alphabet;
 pub mod merge;
 pub mod patterns;
 pub mod pretokenize;
+pub mod regex;
 pub mod text_file;
 pub mod unicode;
 
@@ -154,7 +155,7 @@ pub use added_tokens::{AddedToken, AddedTokens};
 pub use bpe::{Bpe, BpeOptions};
 pub use decode::{DecodeStep, Decoder};
 pub use encode::{EncodeOptions, Special, Token};
-pub use error::{Error, Result, Warning};
+pub use error::{Error, PatternError, Result, Warning};
 pub use explain::{Derivation, ExplainedWord, MergeStep};
 pub use load::gguf::GgufVocab;
 pub use load::tiktoken::Encoding;
