@@ -16,11 +16,13 @@ import argparse
 import collections
 import importlib.metadata
 import json
+import os
 import pathlib
 import random
 import subprocess
 import sys
 
+os.environ["RUST_BACKTRACE"] = "0"
 from tokenizers import Regex, normalizers, pre_tokenizers
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tokenizer" / "tests" / "goldens"

@@ -145,6 +145,43 @@ impl Node {
         }
     }
 
+    /// The minimum and the maximum number of characters that this matches in a lookbehind, if there is a maximum.
+    pub(super) fn length(&self) -> (u64, Option<u64>) {
+        let add = |left: (u64, Option<u64>), right: (u64, Option<u64>)| {
+            let max = left.1.zip(right.1).map(|(left, right)| left.saturating_add(right));
+            (left.0.saturating_add(right.0), max)
+        };
+        let either = |left: (u64, Option<u64>), right: (u64, Option<u64>)| {
+            (left.0.min(right.0), left.1.zip(right.1).map(|(left, right)| left.max(right)))
+        };
+        match self {
+            Node::Literal { text, .. } => (text.len() as u64, Some(text.len() as u64)),
+            Node::Set(_) => (1, Some(1)),
+            Node::Concat(parts) => parts.iter().map(Node::length).fold((0, Some(0)), add),
+            Node::Alternatives(parts) => {
+                parts.iter().map(Node::length).reduce(either).unwrap_or((0, Some(0)))
+            }
+            Node::Repeat(Repeat { body, min, max, .. }) => {
+                let (least, most) = body.length();
+                let most = match (most, max) {
+                    (Some(0), _) => Some(0),
+                    (most, max) => most.zip(*max).map(|(most, max)| most.saturating_mul(u64::from(max))),
+                };
+                (least.saturating_mul(u64::from(*min)), most)
+            }
+            Node::Scope(body) | Node::Capture(_, body) | Node::Atomic(body) => body.length(),
+            Node::If { condition, then, otherwise } => {
+                let condition = match condition {
+                    Condition::Matches(condition) => condition.length(),
+                    Condition::Groups(_) => (0, Some(0)),
+                };
+                either(add(condition, then.length()), otherwise.length())
+            }
+            Node::BackReference { .. } => (0, None),
+            Node::Empty | Node::Look { .. } | Node::Assert(_) | Node::Keep => (0, Some(0)),
+        }
+    }
+
     /// The nodes directly below this one.
     pub(super) fn children(&self) -> Vec<&Node> {
         match self {

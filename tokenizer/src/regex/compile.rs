@@ -122,21 +122,17 @@ impl Compiler {
             Node::Scope(body) => return self.node(body, way),
             Node::Capture(group, body) => {
                 let (start, end) = (2 * group, 2 * group + 1);
-                self.push(Inst::Save(if way.backward { end } else { start }))?;
+                let (slot, other) = if way.backward { (end, start) } else { (start, end) };
+                self.push(Inst::Enter { slot, other })?;
                 self.node(body, way)?;
-                self.push(Inst::Save(if way.backward { start } else { end }))?;
+                self.push(Inst::Save(other))?;
             }
             Node::Atomic(body) => return self.atomic(body, way),
-            Node::Look { behind, negative, body } => {
-                let negative = *negative;
-                let backward = *behind && !body.any(&depends_on_direction);
-                let kind = match behind {
-                    true if !backward => Sub::LookFromStart { negative },
-                    _ => Sub::Look { negative, backward },
-                };
-                let from_start = *behind && !backward;
-                self.sub(kind, body, Way { backward, behind: way.behind || *behind }, from_start)?;
+            Node::Look { behind: false, negative, body } => {
+                let kind = Sub::Look { negative: *negative, backward: false, limited: false };
+                self.sub(kind, body, Way { backward: false, ..way }, false)?;
             }
+            Node::Look { behind: true, negative, body } => return self.lookbehind(body, *negative),
             Node::Assert(assertion) => drop(self.push(Inst::Assert(*assertion))?),
             Node::BackReference { groups, fold } => {
                 self.push(Inst::BackReference { groups: groups.clone(), fold: *fold })?;
@@ -274,6 +270,28 @@ impl Compiler {
             return Ok(());
         }
         self.sub(Sub::Atomic, body, way, false)
+    }
+
+    /// Every alternative is a lookbehind of its own.
+    fn lookbehind(&mut self, body: &Node, negative: bool) -> Result<()> {
+        match body {
+            Node::Alternatives(parts) if negative => {
+                return parts.iter().try_for_each(|part| self.lookbehind(part, true));
+            }
+            Node::Alternatives(parts) => {
+                let behind = |part: &Node| Node::Look { behind: true, negative: false, body: Box::new(part.clone()) };
+                let parts: Vec<Node> = parts.iter().map(behind).collect();
+                return self.alternatives(&parts, Way { backward: false, behind: false });
+            }
+            _ => {}
+        }
+        let backward = !body.any(&depends_on_direction);
+        let (min, max) = body.length();
+        let kind = match backward {
+            true => Sub::Look { negative, backward, limited: max != Some(min) },
+            false => Sub::LookFromStart { negative },
+        };
+        self.sub(kind, body, Way { backward, behind: true }, !backward)
     }
 
     fn sub(&mut self, kind: Sub, body: &Node, way: Way, from_start: bool) -> Result<()> {

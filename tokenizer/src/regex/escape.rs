@@ -45,6 +45,9 @@ impl Parser<'_> {
                 Node::Assert(if c == 'z' { Assertion::TextEnd } else { Assertion::LastLineEnd })
             }
             'G' => Node::Assert(Assertion::SearchStart),
+            'K' | 'R' | 'X' if self.is_behind() => {
+                return Err(RegexError::Unsupported { what: "\\K, \\R or \\X in a lookbehind" });
+            }
             'K' => Node::Keep,
             'N' => Node::Set(complement(set(&[('\n', '\n')]))),
             'O' => Node::Set(all()),

@@ -47,6 +47,7 @@ pub(super) struct Parser<'p> {
     /// The highest number of a group that is referred to by number, and where.
     pub numbered: Option<(usize, usize)>,
     depth: usize,
+    in_absent: bool,
     /// Whether each of the enclosing lookbehinds is negative.
     lookbehinds: Vec<bool>,
     /// The first named and the first unnamed group in a negative lookbehind, where they are not allowed.
@@ -65,6 +66,7 @@ pub(super) fn parse(pattern: &str) -> Result<Parsed> {
         unnamed: Vec::new(),
         numbered: None,
         depth: 0,
+        in_absent: false,
         lookbehinds: Vec::new(),
         captures_behind: [None, None],
     };
@@ -211,6 +213,14 @@ impl Parser<'_> {
                 }
                 if count == MAX_DEPTH {
                     return Err(RegexError::Unsupported { what: "more than 100 quantifiers in a row" });
+                }
+                let choice = |node: &Node| matches!(node, Node::If { condition: Condition::Matches(_), .. });
+                if atom.any(&choice) {
+                    let what = "a repeated conditional whose condition is a pattern";
+                    return Err(RegexError::Unsupported { what });
+                }
+                if atom.any(&|node| *node == Node::Assert(Assertion::SearchStart)) {
+                    return Err(RegexError::Unsupported { what: "a repeated \\G" });
                 }
                 atom = quantifier.apply(atom);
             }
@@ -366,12 +376,19 @@ impl Parser<'_> {
         self.lookbehinds.push(negative);
         let body = Box::new(self.rest_of_group()?);
         self.lookbehinds.pop();
+        if self.is_behind() && body.may_be_empty() {
+            return Err(RegexError::Unsupported { what: "an empty lookbehind in another" });
+        }
         Ok(Node::Look { behind: true, negative, body })
     }
 
     /// Refuses what is not allowed in a lookbehind, if this is one.
     pub(super) fn check_behind(&self, reason: &'static str) -> Result<()> {
-        if self.lookbehinds.is_empty() { Ok(()) } else { Err(self.syntax(reason)) }
+        if self.is_behind() { Err(self.syntax(reason)) } else { Ok(()) }
+    }
+
+    pub(super) fn is_behind(&self) -> bool {
+        !self.lookbehinds.is_empty()
     }
 
     fn note_capture(&mut self, kind: usize) {
@@ -410,9 +427,13 @@ impl Parser<'_> {
 
     /// `(?~absent)` matches as far as no match of `absent` begins; `(?~|absent|body)` limits `body` in this way.
     fn absent(&mut self) -> Result<Node> {
+        if std::mem::replace(&mut self.in_absent, true) {
+            return Err(RegexError::Unsupported { what: "an absent operator in another" });
+        }
         let limits = self.eat('|');
         let mut parts = self.alternatives()?;
         self.close()?;
+        self.in_absent = false;
         let unsupported = Err(RegexError::Unsupported { what: "an absent operator other than (?~absent)" });
         let (absent, body) = match (limits, parts.len()) {
             (false, _) => {
@@ -518,7 +539,7 @@ impl Parser<'_> {
                 Some('I') => return Err(RegexError::Unsupported { what: "the option I, case of ASCII only" }),
                 Some('L') => return Err(RegexError::Unsupported { what: "the option L, the longest match" }),
                 Some('y') => return Err(RegexError::Unsupported { what: "the option y, text segments" }),
-                Some(')') => {
+                Some(')') if self.chars[self.at - 2] != '?' => {
                     self.options = options;
                     let rest = self.alternatives()?;
                     self.options = before;

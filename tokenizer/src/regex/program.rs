@@ -14,6 +14,8 @@ pub(super) enum Inst {
     Jump(usize),
     /// As many characters of a set as possible, from `min` to `max`. One that is not possessive gives them back.
     Run { set: usize, min: u32, max: u32, possessive: bool, memo: usize },
+    /// Stores the position as one end of a group. It has not matched until its other end is reached.
+    Enter { slot: usize, other: usize },
     /// Stores the position.
     Save(usize),
     /// Continues if the position is no longer the one stored in this slot, else jumps.
@@ -39,8 +41,9 @@ pub(super) enum Sub {
     Atomic,
     /// As [`Sub::Atomic`]; if it fails, matching continues there, at the same position.
     Condition { otherwise: usize },
-    /// A condition. `backward` matches from this position to the left.
-    Look { negative: bool, backward: bool },
+    /// A condition. `backward` matches from this position to the left; with `limited`, `\b` does not see what is to the
+    /// right of it at the start of the text.
+    Look { negative: bool, backward: bool, limited: bool },
     /// A lookbehind that must be matched from left to right: every start up to this position is tried.
     LookFromStart { negative: bool },
 }

@@ -50,7 +50,7 @@ pub(super) struct Matcher<'p, 't> {
     stack: Vec<Frame>,
     slots: Vec<usize>,
     search_start: usize,
-    /// Where the innermost lookbehind that tries every start began.
+    /// Where the innermost lookbehind that tries every start began. No character behind it is matched.
     target: usize,
     steps: u64,
     max_steps: u64,
@@ -72,7 +72,7 @@ impl<'p, 't> Matcher<'p, 't> {
             stack: Vec::new(),
             slots: vec![UNSET; program.slots],
             search_start: 0,
-            target: 0,
+            target: text.len(),
             steps: 0,
             max_steps: MAX_STEPS.0 + MAX_STEPS.1 * states * text.len() as u64,
             memo: Memo::new(program.memos),
@@ -145,7 +145,10 @@ impl<'p, 't> Matcher<'p, 't> {
             let c = self.text[..at].chars().next_back()?;
             return Some((c, at - c.len_utf8()));
         }
-        let byte = *self.text.as_bytes().get(at)?;
+        if at >= self.target {
+            return None;
+        }
+        let byte = self.text.as_bytes()[at];
         if byte < 0x80 {
             return Some((char::from(byte), at + 1));
         }
@@ -206,6 +209,11 @@ impl<'p, 't> Matcher<'p, 't> {
                     }
                 }
                 Inst::Run { .. } => self.whole_run(pc, at, backward)?.map(|end| (pc + 1, end)),
+                Inst::Enter { slot, other } => {
+                    self.store(*other, UNSET)?;
+                    self.store(*slot, at)?;
+                    Some((pc + 1, at))
+                }
                 Inst::Save(slot) => {
                     self.store(*slot, at)?;
                     Some((pc + 1, at))
@@ -288,7 +296,8 @@ impl<'p, 't> Matcher<'p, 't> {
 
     /// What is known of a state; if nothing, its exploration begins.
     fn enter(&mut self, state: usize, at: usize) -> Known {
-        if !self.remembers || self.from_start {
+        // At the start, what follows may depend on the target of a lookbehind.
+        if !self.remembers || self.from_start || at == 0 {
             return Known::Nothing;
         }
         let known = self.memo.get(state, at);
@@ -308,6 +317,8 @@ impl<'p, 't> Matcher<'p, 't> {
             Assertion::LineStart => at == 0 || (bytes[at - 1] == b'\n' && at < bytes.len()),
             Assertion::LineEnd => at == bytes.len() || bytes[at] == b'\n',
             Assertion::SearchStart => at == self.search_start,
+            // What a lookbehind of variable length may not match, the reference does not look at here.
+            Assertion::WordBoundary { negated, .. } if at == 0 && self.target == 0 => negated,
             Assertion::WordBoundary { ascii, negated } => {
                 let is_word = |c: Option<char>| {
                     c.is_some_and(|c| (!ascii || c.is_ascii()) && super::is_word(c))
@@ -349,7 +360,7 @@ impl Matcher<'_, '_> {
         if count < min {
             return Ok(None);
         }
-        let end = if max == u32::MAX {
+        let end = if max == u32::MAX && self.target == self.text.len() {
             let known = self.runs[memo].clone();
             let is_inside = known.start <= least && least <= known.end && known.start < known.end;
             let end = match is_inside {
@@ -363,7 +374,7 @@ impl Matcher<'_, '_> {
             }
             end
         } else {
-            self.run_end(set, least, max - min, backward)?.0
+            self.run_end(set, least, max.saturating_sub(min), backward)?.0
         };
         if !possessive && end != least {
             self.push(Frame::Run { pc: pc + 1, at: end, least })?;
@@ -415,9 +426,12 @@ impl Matcher<'_, '_> {
                 Some(end) => Some((next, end)),
                 None => Some((otherwise, at)),
             },
-            Sub::Look { negative, backward } => {
+            Sub::Look { negative, backward, limited } => {
                 let base = self.stack.len();
+                let target = self.target;
+                self.target = if limited { at } else { self.target };
                 let matched = self.run(body, at, backward)?.is_some();
+                self.target = target;
                 if matched && negative {
                     self.undo(base);
                 }
@@ -467,7 +481,7 @@ impl Matcher<'_, '_> {
         for &group in groups.iter().rev() {
             let Some(range) = self.group(group) else { continue };
             self.count(range.len())?;
-            let (captured, text) = (&self.text[range.clone()], self.text);
+            let (captured, text) = (&self.text[range], &self.text[..self.target.max(at)]);
             if backward {
                 return Ok(text[..at].ends_with(captured).then(|| at - captured.len()));
             }
