@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tokenizer/tests/goldens/regex.json: what the regular expressions of a tokenizer.json match in the reference.
 
-The reference is Oniguruma as Hugging Face's tokenizers configures it, seen through a Split pre-tokenizer (the pieces)
+A pattern has one digest for each text: FNV-1a of what the pattern does to it. The reference is Oniguruma as Hugging Face's tokenizers configures it, seen through a Split pre-tokenizer (the pieces)
 and a Replace normalizer (the empty matches). Patterns are written by hand, one for each construct of the dialect, and
 generated from a grammar with a fixed seed. A pattern that the reference refuses has the value null.
 
@@ -27,6 +27,8 @@ from tokenizers import Regex, normalizers, pre_tokenizers
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tokenizer" / "tests" / "goldens"
 MARK = "\uf8ff"
+# Every 13th character, and all of the first pages.
+CODES = [code for code in range(0x20000) if (code < 0x600 or code % 13 == 0) and not 0xD800 <= code < 0xE000]
 
 TEXTS = [
     " 2024-11-27 10000000",
@@ -518,6 +520,31 @@ def applied(text, matches):
     return [[piece for piece in pieces + [rest] if piece], marked + rest]
 
 
+def fnv(text):
+    value = 0xCBF29CE484222325
+    for byte in text.encode():
+        value = ((value ^ byte) * 0x100000001B3) & (2**64 - 1)
+    return value
+
+
+def digest(pieces, marked):
+    text = "\x1f".join(pieces) + "\x1e" + marked
+    return f"{fnv(text) & 0xFFFFFFFF:08x}"
+
+
+def properties():
+    """For each name in Oniguruma's table of properties, how many of CODES have it, and a digest of which."""
+    path = OUT / "regex.json"
+    names = json.loads(path.read_text())["properties"] if path.exists() else {}
+    text = "".join(map(chr, CODES))
+    values = {}
+    for name in names:
+        split = pre_tokenizers.Split(Regex(f"\\p{{{name}}}"), "removed", invert=True)
+        members = [f"{CODES[start]:x}" for _, (start, end) in split.pre_tokenize_str(text)]
+        values[name] = [len(members), f"{fnv(','.join(members)) & 0xFFFFFFFF:08x}"]
+    return values
+
+
 def compare(binary, patterns, texts):
     lines = [json.dumps([pattern, text]) for pattern in patterns for text in texts]
     output = subprocess.run([binary], input="\n".join(lines), capture_output=True, text=True, check=True)
@@ -561,6 +588,21 @@ def main():
     patterns = list(dict.fromkeys(HAND + [grammar.pattern() for _ in range(arguments.count)]))
     if arguments.compare:
         sys.exit(compare(arguments.compare, patterns, TEXTS) > 0)
+    cases = {}
+    for pattern in patterns:
+        values = expected(pattern, TEXTS)
+        cases[pattern] = values and [digest(*value) if value else "" for value in values]
+    golden = {
+        "source": f"tokenizers {importlib.metadata.version('tokenizers')}, scripts/regex_goldens.py, "
+                  f"seed {arguments.seed}",
+        "texts": TEXTS,
+        "properties": properties(),
+        "cases": cases,
+    }
+    lines = json.dumps(golden, ensure_ascii=False, separators=(",", ":"))
+    lines = lines.replace('],"', '],\n"').replace(':null,"', ':null,\n"')
+    (OUT / "regex.json").write_text(lines + "\n")
+    print(len(cases), "patterns")
 
 
 if __name__ == "__main__":

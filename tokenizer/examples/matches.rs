@@ -16,7 +16,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let found = Pattern::slow_oniguruma(pattern).and_then(|pattern| pattern.find_all(&text));
         match found {
             Ok(found) => {
-                let ranges: Vec<(usize, usize)> = found.into_iter().map(|range| (range.start, range.end)).collect();
+                let ranges: Vec<(usize, usize)> =
+                    found.into_iter().map(|range| (range.start, range.end)).collect();
                 writeln!(output, "{}", serde_json::to_string(&ranges)?)?;
             }
             Err(error) => writeln!(output, "{}", serde_json::to_string(&error.to_string())?)?,

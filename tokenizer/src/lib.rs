@@ -114,9 +114,10 @@
 //!
 //! # What "exactly" means
 //!
-//! Ids are those of Hugging Face's tokenizers 0.22 and of tiktoken, with Unicode 16. A SentencePiece model in a GGUF,
-//! which lists no merges, gets those of the model's own `tokenizer.json`. Patterns other than those in [`patterns`] use
-//! a regex engine whose `\w` follows Unicode; in Oniguruma, which the reference uses, `\w` also matches `²³¹¼½¾`. The
+//! Ids are those of Hugging Face's tokenizers 0.23 and of tiktoken, with Unicode 16. A folder gives those of
+//! `AutoTokenizer` of transformers 5. A SentencePiece model in a GGUF, which lists no merges, gets those of the model's
+//! own `tokenizer.json`. Patterns other than those in [`patterns`] use [`regex`], which reads the dialect of a
+//! `tokenizer.json` and refuses what it does not know; those of a rank file use the engine that tiktoken uses. The
 //! reference's normalization and punctuation follow an older version of Unicode, so ids may differ for characters added
 //! since.
 #![forbid(unsafe_code)]

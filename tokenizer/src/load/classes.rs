@@ -57,7 +57,8 @@ fn registered(model_type: &str) -> Option<Class> {
 }
 
 /// Types of models whose folders are known to name a wrong class.
-const WRONG_IN_FOLDERS: &[&str] = &["phi3", "phimoe", "qwen2", "qwen3_5", "qwen3_5_moe", "internlm2", "nemotron", "jamba"];
+const WRONG_IN_FOLDERS: &[&str] =
+    &["phi3", "phimoe", "qwen2", "qwen3_5", "qwen3_5_moe", "internlm2", "nemotron", "jamba"];
 
 /// The class of a folder. `named` is its `tokenizer_class`; `is_byte_level` is whether its tokenizer.json mentions a
 /// byte-level step.
@@ -138,8 +139,7 @@ impl Class {
                 };
                 let mut decoders = vec![marks, bytes, fuse];
                 decoders.extend(prefix.then_some(strip));
-                let metaspace =
-                    json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false});
+                let metaspace = json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false});
                 (Value::Null, metaspace, json!({"type": "Sequence", "decoders": decoders}))
             }
             Class::Gemma => (

@@ -28,8 +28,11 @@ pub(super) fn open(folder: &Path) -> Result<Tokenizer> {
     let mut file: Value = serde_json::from_str(&text).map_err(|error| Error::Json(error).in_file(&path))?;
     if !has_whole {
         let merges = super::open::read(&folder.join("merges.txt"))?;
-        let merges: Vec<&str> =
-            merges.trim_end_matches(['\n', '\r']).lines().filter(|line| !line.starts_with("#version")).collect();
+        let merges: Vec<&str> = merges
+            .trim_end_matches(['\n', '\r'])
+            .lines()
+            .filter(|line| !line.starts_with("#version"))
+            .collect();
         file = json!({"added_tokens": [], "model": {"type": "BPE", "vocab": file, "merges": merges}});
     }
     let model = read_json(folder, "config.json")?.unwrap_or_default();
@@ -63,7 +66,9 @@ pub(super) fn open(folder: &Path) -> Result<Tokenizer> {
     };
     let tokens = SpecialTokens::read(&config, &older, class.special_tokens());
     let tokens = tokens.map_err(|error| error.in_file(&config_path))?;
-    class.build(&mut file, &config, tokens.named("unk_token")).map_err(|error| error.in_file(&config_path))?;
+    class
+        .build(&mut file, &config, tokens.named("unk_token"))
+        .map_err(|error| error.in_file(&config_path))?;
     let mut tokenizer = Tokenizer::from_value(&file).map_err(|error| error.in_file(&path))?;
     apply(&mut tokenizer, &tokens, class, &config, has_whole).map_err(|error| error.in_file(&config_path))?;
     Ok(tokenizer)
@@ -91,7 +96,8 @@ fn apply(
         let wanted = |key: &str, id: Option<u32>| -> Result<Vec<u32>> {
             Ok(id.filter(|_| config.get(key).bool_or(false).unwrap_or(false)).into_iter().collect())
         };
-        tokenizer.set_template(Template::around(wanted("add_bos_token", bos)?, wanted("add_eos_token", eos)?));
+        tokenizer
+            .set_template(Template::around(wanted("add_bos_token", bos)?, wanted("add_eos_token", eos)?));
     }
     tokenizer.set_splits_special(config.get("split_special_tokens").bool_or(false)?);
     if let Class::Unknown(name) = class {

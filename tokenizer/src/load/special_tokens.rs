@@ -73,7 +73,8 @@ impl Written {
 
     /// As an added token. A string is a special token; an object is one if it says so, or if it is `named`.
     fn added(&self, is_named: bool) -> AddedToken {
-        let flag = |name: &str| self.properties.as_ref().and_then(|all| all.get(name)).and_then(Value::as_bool);
+        let flag =
+            |name: &str| self.properties.as_ref().and_then(|all| all.get(name)).and_then(Value::as_bool);
         let special = self.properties.is_none() || is_named || flag("special").unwrap_or(false);
         AddedToken {
             id: 0,
@@ -109,7 +110,8 @@ impl SpecialTokens {
             }
         }
         if let Some(Value::Object(by_name)) = keys.get("extra_special_tokens") {
-            let named = by_name.iter().filter_map(|(name, value)| Some((name.clone(), Written::read(value)?)));
+            let named =
+                by_name.iter().filter_map(|(name, value)| Some((name.clone(), Written::read(value)?)));
             specific.extend(named.collect::<Vec<_>>());
             keys.remove("extra_special_tokens");
         }
@@ -127,7 +129,9 @@ impl SpecialTokens {
         for role in NAMED {
             let token = match keys.get(role) {
                 Some(value) => Written::read(value),
-                None => defaults.iter().find(|default| default.0 == role).map(|default| Written::text(default.1)),
+                None => {
+                    defaults.iter().find(|default| default.0 == role).map(|default| Written::text(default.1))
+                }
             };
             // A token of the list has the properties that are given there.
             let listed =
@@ -218,7 +222,8 @@ fn merge_older(
                 *list = all;
             }
             Value::Object(by_name) => {
-                let named = by_name.iter().filter_map(|(name, value)| Some((name.clone(), Written::read(value)?)));
+                let named =
+                    by_name.iter().filter_map(|(name, value)| Some((name.clone(), Written::read(value)?)));
                 specific.extend(named.collect::<Vec<_>>());
                 keys.remove(key);
                 continue;
@@ -245,7 +250,10 @@ fn merge_older(
         let is_special = special.contains(content);
         let properties = [("special", is_special), ("normalized", !is_special)];
         let properties = properties.map(|(name, value)| (name.to_owned(), Value::Bool(value)));
-        listed.insert(id, Written { content: content.clone(), properties: Some(properties.into_iter().collect()) });
+        listed.insert(
+            id,
+            Written { content: content.clone(), properties: Some(properties.into_iter().collect()) },
+        );
     }
     for node in older.in_tokenizer.value.as_array().into_iter().flatten() {
         if let (Some(id), Some(token)) = (node.get("id").and_then(Value::as_u64), Written::read(node)) {

@@ -100,7 +100,9 @@ impl Node {
         let mut flat: Vec<Node> = Vec::with_capacity(parts.len());
         let mut add = |part: Node| match (flat.last_mut(), part) {
             (_, Node::Empty) => {}
-            (Some(Node::Literal { text, fold }), Node::Literal { text: more, fold: same }) if *fold == same => {
+            (Some(Node::Literal { text, fold }), Node::Literal { text: more, fold: same })
+                if *fold == same =>
+            {
                 text.extend(more);
             }
             (_, part) => flat.push(part),

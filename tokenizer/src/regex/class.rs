@@ -240,7 +240,9 @@ impl Parser<'_> {
             _ => match self.code()? {
                 Code::Itself(c) => Ok(Token::Char(c)),
                 Code::Chars(chars) if chars.len() == 1 => Ok(Token::Char(chars[0])),
-                Code::Chars(_) => Err(RegexError::Unsupported { what: "several numbers in one \\x{} of a class" }),
+                Code::Chars(_) => {
+                    Err(RegexError::Unsupported { what: "several numbers in one \\x{} of a class" })
+                }
                 Code::Byte(first, radix) => self.class_bytes(first, radix),
             },
         }

@@ -138,7 +138,9 @@ impl Compiler {
                 self.push(Inst::BackReference { groups: groups.clone(), fold: *fold })?;
             }
             Node::Keep => drop(self.push(Inst::Keep)?),
-            Node::If { condition, then, otherwise } => return self.conditional(condition, then, otherwise, way),
+            Node::If { condition, then, otherwise } => {
+                return self.conditional(condition, then, otherwise, way);
+            }
         }
         Ok(())
     }
@@ -175,7 +177,9 @@ impl Compiler {
         match node {
             Node::Scope(body) => self.one_char(body),
             Node::Set(set) => Some(self.set(set)),
-            Node::Literal { text, fold: false } if text.len() == 1 => Some(self.set(&set(&[(text[0], text[0])]))),
+            Node::Literal { text, fold: false } if text.len() == 1 => {
+                Some(self.set(&set(&[(text[0], text[0])])))
+            }
             Node::Literal { text, fold: true } if text.len() == 1 => match fold::literal(text, false) {
                 Node::Set(set) => Some(self.set(&set)),
                 _ => None,
@@ -202,7 +206,7 @@ impl Compiler {
         }
         let may_be_empty = body.may_be_empty();
         // `x+` needs no copy of `x`.
-        let copies = if *max == None && *min > 0 { min - 1 } else { *min };
+        let copies = if max.is_none() && *min > 0 { min - 1 } else { *min };
         for _ in 0..copies {
             let start = self.insts.len();
             self.node(body, way)?;
@@ -279,7 +283,8 @@ impl Compiler {
                 return parts.iter().try_for_each(|part| self.lookbehind(part, true));
             }
             Node::Alternatives(parts) => {
-                let behind = |part: &Node| Node::Look { behind: true, negative: false, body: Box::new(part.clone()) };
+                let behind =
+                    |part: &Node| Node::Look { behind: true, negative: false, body: Box::new(part.clone()) };
                 let parts: Vec<Node> = parts.iter().map(behind).collect();
                 return self.alternatives(&parts, Way { backward: false, behind: false });
             }
@@ -357,10 +362,12 @@ fn first_bytes(node: &Node) -> (Bytes, bool) {
             }
             (first, true)
         }
-        Node::Alternatives(parts) => parts.iter().map(first_bytes).fold(
-            (Bytes::default(), false),
-            |(first, empty), (bytes, may_be_empty)| (first.union(bytes), empty || may_be_empty),
-        ),
+        Node::Alternatives(parts) => parts
+            .iter()
+            .map(first_bytes)
+            .fold((Bytes::default(), false), |(first, empty), (bytes, may_be_empty)| {
+                (first.union(bytes), empty || may_be_empty)
+            }),
         Node::Repeat(Repeat { body, min, max, .. }) => {
             let (first, may_be_empty) = first_bytes(body);
             if *max == Some(0) { (Bytes::default(), true) } else { (first, may_be_empty || *min == 0) }

@@ -35,8 +35,14 @@ impl Parser<'_> {
                 let named = class::shorthand(c.to_ascii_lowercase(), options);
                 Node::Set(if c.is_ascii_uppercase() { complement(named) } else { named })
             }
-            'b' => Node::Assert(Assertion::WordBoundary { ascii: options.ascii_word || options.ascii_posix, negated: false }),
-            'B' => Node::Assert(Assertion::WordBoundary { ascii: options.ascii_word || options.ascii_posix, negated: true }),
+            'b' => Node::Assert(Assertion::WordBoundary {
+                ascii: options.ascii_word || options.ascii_posix,
+                negated: false,
+            }),
+            'B' => Node::Assert(Assertion::WordBoundary {
+                ascii: options.ascii_word || options.ascii_posix,
+                negated: true,
+            }),
             'y' => Node::Assert(Assertion::GraphemeBoundary { negated: false }),
             'Y' => Node::Assert(Assertion::GraphemeBoundary { negated: true }),
             'A' => Node::Assert(Assertion::TextStart),
@@ -158,7 +164,9 @@ impl Parser<'_> {
             'x' if self.peek().is_some() => Code::Byte(self.digits(16, 0, 2)? as u8, Radix::Hexadecimal),
             'u' if self.peek().is_some() => {
                 let code = self.digits(16, 4, 4)?;
-                Code::Chars(vec![char::from_u32(code).ok_or_else(|| self.syntax("not a character's number"))?])
+                Code::Chars(vec![
+                    char::from_u32(code).ok_or_else(|| self.syntax("not a character's number"))?,
+                ])
             }
             '0' => Code::Byte(self.digits(8, 0, 2)? as u8, Radix::Octal),
             '1'..='7' => {
@@ -202,9 +210,10 @@ impl Parser<'_> {
             && let Some(digit) = self.peek().and_then(|c| c.to_digit(radix))
         {
             self.at += 1;
-            code = code.checked_mul(radix).and_then(|code| code.checked_add(digit)).ok_or_else(|| {
-                self.syntax("a number that is too large")
-            })?;
+            code = code
+                .checked_mul(radix)
+                .and_then(|code| code.checked_add(digit))
+                .ok_or_else(|| self.syntax("a number that is too large"))?;
         }
         if self.at - start < min {
             return Err(self.syntax("too few digits"));

@@ -25,7 +25,8 @@ static SHORT: LazyLock<HashMap<Vec<char>, Vec<char>>> = LazyLock::new(|| {
 fn long_folding(c: char) -> Option<Vec<char>> {
     let lower: Vec<char> = c.to_lowercase().collect();
     let upper: Vec<char> = lower.iter().flat_map(|c| c.to_uppercase()).collect();
-    let folding: Vec<char> = if lower.len() > 1 { lower } else { upper.iter().flat_map(|c| c.to_lowercase()).collect() };
+    let folding: Vec<char> =
+        if lower.len() > 1 { lower } else { upper.iter().flat_map(|c| c.to_lowercase()).collect() };
     (folding.len() > 1).then_some(folding)
 }
 
@@ -58,8 +59,11 @@ fn sequence(folding: &[char]) -> Node {
 /// A class that ignores case.
 pub(super) fn class(members: Set) -> Node {
     let members = closure(members);
-    let mut sequences: Vec<&Vec<char>> =
-        SHORT.iter().filter(|(_, chars)| chars.iter().any(|&c| contains(&members, c))).map(|(folding, _)| folding).collect();
+    let mut sequences: Vec<&Vec<char>> = SHORT
+        .iter()
+        .filter(|(_, chars)| chars.iter().any(|&c| contains(&members, c)))
+        .map(|(folding, _)| folding)
+        .collect();
     if sequences.is_empty() {
         return Node::Set(members);
     }
@@ -74,7 +78,8 @@ pub(super) fn literal(text: &[char], behind: bool) -> Node {
     let mut rest = text;
     while let Some(&first) = rest.first() {
         let folded: Vec<char> = rest.iter().take(3).map(|&c| simple(c)).collect();
-        let several = (2..=folded.len()).rev().find(|&length| !behind && SHORT.contains_key(&folded[..length]));
+        let several =
+            (2..=folded.len()).rev().find(|&length| !behind && SHORT.contains_key(&folded[..length]));
         let (length, node) = match several {
             Some(length) => (length, alternatives(&folded[..length])),
             None => match LONG.get(&first).filter(|_| !behind) {
@@ -90,8 +95,7 @@ pub(super) fn literal(text: &[char], behind: bool) -> Node {
 
 /// A folding to several characters, or one of the characters that have it.
 fn alternatives(folding: &[char]) -> Node {
-    let single: Vec<(char, char)> =
-        SHORT.get(folding).into_iter().flatten().map(|&c| (c, c)).collect();
+    let single: Vec<(char, char)> = SHORT.get(folding).into_iter().flatten().map(|&c| (c, c)).collect();
     Node::Alternatives(vec![sequence(folding), Node::Set(set(&single))])
 }
 

@@ -243,9 +243,7 @@ impl Parser<'_> {
                         }
                     }
                 }
-                Some('#') if self.options.extended => {
-                    while !matches!(self.next(), None | Some('\n')) {}
-                }
+                Some('#') if self.options.extended => while !matches!(self.next(), None | Some('\n')) {},
                 Some(' ' | '\t' | '\n' | '\r' | '\x0c') if self.options.extended => self.at += 1,
                 _ => return Ok(()),
             }
@@ -277,8 +275,7 @@ impl Parser<'_> {
             self.at = start;
             return Ok(None);
         }
-        let mut quantifier =
-            Quantifier { min: low.unwrap_or(0), max: high, greedy: true, possessive: false };
+        let mut quantifier = Quantifier { min: low.unwrap_or(0), max: high, greedy: true, possessive: false };
         if let Some(max) = high.filter(|max| *max < quantifier.min) {
             (quantifier.max, quantifier.min) = (Some(quantifier.min), max);
             quantifier.possessive = true;
@@ -415,7 +412,8 @@ impl Parser<'_> {
         while let Some(c) = self.next() {
             if c == end {
                 let name: String = self.chars[start..self.at - 1].iter().collect();
-                let is_name = !name.is_empty() && name.chars().all(|c| c == '-' || c == '+' || crate::unicode::is_word(c));
+                let is_name = !name.is_empty()
+                    && name.chars().all(|c| c == '-' || c == '+' || crate::unicode::is_word(c));
                 return if is_name { Ok(name) } else { Err(self.syntax("a group's name is invalid")) };
             }
             if c == ')' {
@@ -536,7 +534,9 @@ impl Parser<'_> {
                     options.ascii_posix = on;
                 }
                 Some('C') if on => options.no_captures = true,
-                Some('I') => return Err(RegexError::Unsupported { what: "the option I, case of ASCII only" }),
+                Some('I') => {
+                    return Err(RegexError::Unsupported { what: "the option I, case of ASCII only" });
+                }
                 Some('L') => return Err(RegexError::Unsupported { what: "the option L, the longest match" }),
                 Some('y') => return Err(RegexError::Unsupported { what: "the option y, text segments" }),
                 Some(')') if self.chars[self.at - 2] != '?' => {

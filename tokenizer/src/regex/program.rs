@@ -10,26 +10,52 @@ pub(super) enum Inst {
     /// A character of this set.
     Set(usize),
     /// Tries `first`, then `second`. If the next byte is not in `guard`, `first` cannot match.
-    Split { first: usize, second: usize, guard: Option<usize>, memo: usize },
+    Split {
+        first: usize,
+        second: usize,
+        guard: Option<usize>,
+        memo: usize,
+    },
     Jump(usize),
     /// As many characters of a set as possible, from `min` to `max`. One that is not possessive gives them back.
-    Run { set: usize, min: u32, max: u32, possessive: bool, memo: usize },
+    Run {
+        set: usize,
+        min: u32,
+        max: u32,
+        possessive: bool,
+        memo: usize,
+    },
     /// Stores the position as one end of a group. It has not matched until its other end is reached.
-    Enter { slot: usize, other: usize },
+    Enter {
+        slot: usize,
+        other: usize,
+    },
     /// Stores the position.
     Save(usize),
     /// Continues if the position is no longer the one stored in this slot, else jumps.
-    LeaveIfEmpty { slot: usize, to: usize },
+    LeaveIfEmpty {
+        slot: usize,
+        to: usize,
+    },
     Assert(Assertion),
     /// Matches what follows up to [`Inst::EndSub`], by itself, and then continues at `next`.
-    Sub { kind: Sub, next: usize },
+    Sub {
+        kind: Sub,
+        next: usize,
+    },
     /// The end of a [`Inst::Sub`].
     EndSub,
     /// Continues at the next instruction if this is where the lookbehind began.
     AtTarget,
-    BackReference { groups: Vec<usize>, fold: bool },
+    BackReference {
+        groups: Vec<usize>,
+        fold: bool,
+    },
     /// Jumps unless one of the groups has matched.
-    UnlessGroup { groups: Vec<usize>, to: usize },
+    UnlessGroup {
+        groups: Vec<usize>,
+        to: usize,
+    },
     Keep,
     Match,
 }

@@ -51,10 +51,19 @@ pub(super) fn named(name: &str) -> Option<Set> {
     if let Some(ranges) = blocks::block(name) {
         return Some(ranges);
     }
-    if name == "posixpunct" {
-        return posix("punct");
+    match name {
+        "posixpunct" => posix("punct"),
+        "newline" => Some(set(&[('\n', '\n')])),
+        // There are no surrogates in a text.
+        "cs" | "surrogate" => Some(set(&[])),
+        // The script of what is not assigned or for private use.
+        "unknown" | "zzzz" => {
+            let mut unknown = unicode("cn")?;
+            unknown.union(&unicode("co")?);
+            Some(unknown)
+        }
+        _ => unicode(name),
     }
-    unicode(name)
 }
 
 fn unicode(name: &str) -> Option<Set> {

@@ -102,7 +102,12 @@ impl Quantifier {
             },
             // What is left for the second repetition of `(?:a*){n,m}` is empty.
             (Some(Popular::Star | Popular::Plus), None) if greedy && max.is_some_and(|max| max > 1) => {
-                Node::Repeat(Repeat { body: Box::new(Node::Repeat(inner)), min, max: Some(min.max(1)), greedy })
+                Node::Repeat(Repeat {
+                    body: Box::new(Node::Repeat(inner)),
+                    min,
+                    max: Some(min.max(1)),
+                    greedy,
+                })
             }
             _ => Node::Repeat(Repeat { body: Box::new(Node::Repeat(inner)), min, max, greedy }),
         }

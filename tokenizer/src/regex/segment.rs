@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use super::ast::Set;
-use super::property;
 use super::program::Members;
+use super::property;
 
 /// The classes of UAX #29.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

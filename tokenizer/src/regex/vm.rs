@@ -320,9 +320,8 @@ impl<'p, 't> Matcher<'p, 't> {
             // What a lookbehind of variable length may not match, the reference does not look at here.
             Assertion::WordBoundary { negated, .. } if at == 0 && self.target == 0 => negated,
             Assertion::WordBoundary { ascii, negated } => {
-                let is_word = |c: Option<char>| {
-                    c.is_some_and(|c| (!ascii || c.is_ascii()) && super::is_word(c))
-                };
+                let is_word =
+                    |c: Option<char>| c.is_some_and(|c| (!ascii || c.is_ascii()) && super::is_word(c));
                 let before = is_word(self.text[..at].chars().next_back());
                 (before != is_word(self.text[at..].chars().next())) != negated
             }
@@ -489,7 +488,8 @@ impl Matcher<'_, '_> {
                 return Ok(text[at..].starts_with(captured).then(|| at + captured.len()));
             }
             let mut rest = text[at..].chars();
-            let same = captured.chars().all(|c| rest.next().is_some_and(|other| fold::full(c) == fold::full(other)));
+            let same =
+                captured.chars().all(|c| rest.next().is_some_and(|other| fold::full(c) == fold::full(other)));
             return Ok(same.then(|| text.len() - rest.as_str().len()));
         }
         Ok(None)
