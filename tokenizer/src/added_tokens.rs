@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::error::{Result, Warning};
-use crate::hash::{Map, map};
+use crate::hash::Map;
 use crate::limits;
 use crate::normalize::Normalizer;
 use crate::text::Piece;
@@ -52,6 +52,8 @@ impl AddedToken {
 pub struct AddedTokens {
     tokens: Map<u32, AddedToken>,
     ids: Map<Box<str>, u32>,
+    /// The tokens that the normalizer changes, as it writes them.
+    normalized: Map<u32, Box<str>>,
     in_raw_text: Matcher,
     in_normalized_text: Matcher,
 }
@@ -72,45 +74,70 @@ impl AddedTokens {
         normalizers: &[Normalizer],
         warnings: &mut Vec<Warning>,
     ) -> Result<AddedTokens> {
-        let mut added =
-            AddedTokens { tokens: map(list.len()), ids: map(list.len()), ..AddedTokens::default() };
-        let mut next = u32::try_from(vocab.len()).unwrap_or(u32::MAX);
+        let mut added = AddedTokens::default();
+        added.add(list, vocab, normalizers, &mut |token, used| {
+            let (token, in_file) = (token.content.clone(), token.id);
+            warnings.push(Warning::AddedTokenId { token, in_file, used });
+        })?;
+        Ok(added)
+    }
+
+    /// Adds tokens, or replaces the properties of known ones. A token in the vocabulary has its id there; the others
+    /// get the ids behind the vocabulary and behind the tokens added so far. `renumbered` is told of each token whose
+    /// id differs from the one it came with, and of that id.
+    pub(crate) fn add(
+        &mut self,
+        list: Vec<AddedToken>,
+        vocab: &Vocab,
+        normalizers: &[Normalizer],
+        renumbered: &mut dyn FnMut(&AddedToken, u32),
+    ) -> Result<()> {
+        let behind_vocab = u32::try_from(vocab.len()).unwrap_or(u32::MAX);
+        let highest = self.tokens.keys().max();
+        let mut next = highest.map_or(behind_vocab, |highest| highest.saturating_add(1).max(behind_vocab));
         for mut token in list.into_iter().filter(|token| !token.content.is_empty()) {
             limits::check_marker("added_tokens.content", &token.content)?;
-            let known = added.ids.get(&*token.content).copied().or_else(|| vocab.id(&token.content));
+            let known = self.ids.get(&*token.content).copied().or_else(|| vocab.id(&token.content));
             let id = known.unwrap_or_else(|| {
                 next = next.saturating_add(1);
                 next - 1
             });
             if id != token.id {
-                let in_file = std::mem::replace(&mut token.id, id);
-                warnings.push(Warning::AddedTokenId { token: token.content.clone(), in_file, used: id });
+                renumbered(&token, id);
+                token.id = id;
             }
-            if let Some(before) = added.tokens.get(&id) {
+            if let Some(before) = self.tokens.get(&id) {
                 token.special |= before.special;
             }
-            added.ids.insert(token.content.clone().into(), id);
-            added.tokens.insert(id, token);
-        }
-        added.build_matchers(normalizers)?;
-        Ok(added)
-    }
-
-    fn build_matchers(&mut self, normalizers: &[Normalizer]) -> Result<()> {
-        let mut sorted: Vec<&AddedToken> = self.tokens.values().collect();
-        sorted.sort_by_key(|token| (!token.special, token.id));
-        for token in sorted {
             if token.normalized {
                 let mut piece = Piece::new(&token.content, 0);
                 for normalizer in normalizers {
                     piece = normalizer.apply(piece)?;
                 }
-                self.in_normalized_text.insert(piece.as_str(), token.id, token.special);
+                // As in the reference, it stays if the token is added again without it.
+                if piece.as_str() != token.content {
+                    self.normalized.insert(id, piece.as_str().into());
+                }
+            }
+            self.ids.insert(token.content.clone().into(), id);
+            self.tokens.insert(id, token);
+        }
+        self.build_matchers();
+        Ok(())
+    }
+
+    fn build_matchers(&mut self) {
+        (self.in_raw_text, self.in_normalized_text) = (Matcher::default(), Matcher::default());
+        let mut sorted: Vec<&AddedToken> = self.tokens.values().collect();
+        sorted.sort_by_key(|token| (!token.special, token.id));
+        for token in sorted {
+            if token.normalized {
+                let text = self.normalized.get(&token.id).map_or(token.content.as_str(), |text| text);
+                self.in_normalized_text.insert(text, token.id, token.special);
             } else {
                 self.in_raw_text.insert(&token.content, token.id, token.special);
             }
         }
-        Ok(())
     }
 
     /// The token of an id.
@@ -121,6 +148,17 @@ impl AddedTokens {
     /// The id of a token.
     pub fn id(&self, content: &str) -> Option<u32> {
         self.ids.get(content).copied()
+    }
+
+    /// The text that a token is decoded from: what the normalizer makes of it, if it is matched in normalized text.
+    pub(crate) fn decoded(&self, id: u32) -> Option<&str> {
+        let normalized = self.normalized.get(&id).map(|text| &**text);
+        normalized.or_else(|| self.tokens.get(&id).map(|token| token.content.as_str()))
+    }
+
+    /// Whether decoding without special tokens omits this text of a token: whether a special token is written so.
+    pub(crate) fn omits(&self, decoded: &str) -> bool {
+        self.id(decoded).and_then(|id| self.get(id)).is_some_and(|token| token.special)
     }
 
     /// All tokens, sorted by id.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::regex::RegexError;
+
 /// Why a tokenizer could not be loaded, saved or trained, or a text could not be encoded.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -95,15 +97,15 @@ pub enum Error {
     Pattern {
         /// The expression.
         pattern: String,
-        /// The regex engine's error.
-        reason: Box<fancy_regex::Error>,
+        /// The reason.
+        reason: PatternError,
     },
-    /// A regular expression reached its backtracking limit on a text.
+    /// A regular expression reached its limit of steps on a text.
     Search {
         /// The expression.
         pattern: String,
-        /// The regex engine's error.
-        reason: Box<fancy_regex::Error>,
+        /// The reason.
+        reason: PatternError,
     },
     /// A byte that is not part of valid UTF-8 and has no token.
     NoByteToken {
@@ -122,6 +124,27 @@ pub enum Error {
         found: String,
     },
 }
+
+/// Why a regular expression failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PatternError {
+    /// In the dialect of tiktoken.
+    Fancy(Box<fancy_regex::Error>),
+    /// In the dialect of `tokenizer.json`.
+    Oniguruma(RegexError),
+}
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PatternError::Fancy(error) => error.fmt(f),
+            PatternError::Oniguruma(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PatternError {}
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -114,9 +114,10 @@
 //!
 //! # What "exactly" means
 //!
-//! Ids are those of Hugging Face's tokenizers 0.22 and of tiktoken, with Unicode 16. A SentencePiece model in a GGUF,
-//! which lists no merges, gets those of the model's own `tokenizer.json`. Patterns other than those in [`patterns`] use
-//! a regex engine whose `\w` follows Unicode; in Oniguruma, which the reference uses, `\w` also matches `²³¹¼½¾`. The
+//! Ids are those of Hugging Face's tokenizers 0.23 and of tiktoken, with Unicode 16. A folder gives those of
+//! `AutoTokenizer` of transformers 5. A SentencePiece model in a GGUF, which lists no merges, gets those of the model's
+//! own `tokenizer.json`. Patterns other than those in [`patterns`] use [`regex`], which reads the dialect of a
+//! `tokenizer.json` and refuses what it does not know; those of a rank file use the engine that tiktoken uses. The
 //! reference's normalization and punctuation follow an older version of Unicode, so ids may differ for characters added
 //! since.
 #![forbid(unsafe_code)]
@@ -125,6 +126,7 @@ pub mod byte_alphabet;
 pub mod merge;
 pub mod patterns;
 pub mod pretokenize;
+pub mod regex;
 pub mod text_file;
 pub mod unicode;
 
@@ -154,7 +156,7 @@ pub use added_tokens::{AddedToken, AddedTokens};
 pub use bpe::{Bpe, BpeOptions};
 pub use decode::{DecodeStep, Decoder};
 pub use encode::{EncodeOptions, Special, Token};
-pub use error::{Error, Result, Warning};
+pub use error::{Error, PatternError, Result, Warning};
 pub use explain::{Derivation, ExplainedWord, MergeStep};
 pub use load::gguf::GgufVocab;
 pub use load::tiktoken::Encoding;

@@ -36,10 +36,11 @@ impl<'t> StreamDecoder<'t> {
     }
 
     pub(crate) fn push_bytes(&mut self, id: u32) -> Vec<u8> {
-        if self.skip_special && self.tokenizer.is_special(id) {
+        let Some(token) = self.tokenizer.decoded_token(id) else { return Vec::new() };
+        if self.skip_special && self.tokenizer.added_tokens().omits(token) {
             return Vec::new();
         }
-        self.tokenizer.id_to_token(id).map_or_else(Vec::new, |token| self.decoding.push(token))
+        self.decoding.push(token)
     }
 
     pub(crate) fn finish_bytes(&mut self) -> Vec<u8> {

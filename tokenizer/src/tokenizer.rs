@@ -6,6 +6,7 @@ use crate::added_tokens::{AddedToken, AddedTokens};
 use crate::bpe::{Bpe, alphabet_bytes, byte_of_fallback};
 use crate::decode::{Decoder, Decoding};
 use crate::encode::raw::Raw;
+use crate::encode::{EncodeOptions, Special};
 use crate::error::{Result, Warning};
 use crate::limits;
 use crate::normalize::Normalizer;
@@ -42,6 +43,7 @@ pub struct Tokenizer {
     bos: Option<u32>,
     eos: Option<u32>,
     warnings: Vec<Warning>,
+    splits_special: bool,
     raw: Raw,
 }
 
@@ -70,6 +72,7 @@ impl Tokenizer {
             bos: None,
             eos: None,
             warnings,
+            splits_special: false,
             raw,
         })
     }
@@ -104,7 +107,7 @@ impl Tokenizer {
 
     /// The bytes of a single token, possibly with incomplete characters. `None` if no token has this id.
     pub fn token_bytes(&self, id: u32) -> Option<Cow<'_, [u8]>> {
-        let token = self.id_to_token(id)?;
+        let token = self.decoded_token(id)?;
         let Some(decoder) = &self.decoder else { return Some(Cow::Borrowed(token.as_bytes())) };
         if decoder.is_byte_level() {
             return Some(Cow::Owned(alphabet_bytes(token)));
@@ -123,6 +126,36 @@ impl Tokenizer {
     pub fn id_to_token(&self, id: u32) -> Option<&str> {
         let added = self.added.get(id).map(|token| token.content.as_str());
         added.or_else(|| self.model.vocab().token(id))
+    }
+
+    /// The token of an id as decoders get it: added tokens that are matched in normalized text are normalized.
+    pub(crate) fn decoded_token(&self, id: u32) -> Option<&str> {
+        self.added.decoded(id).or_else(|| self.model.vocab().token(id))
+    }
+
+    /// Adds tokens, or gives known ones other properties. Their ids are ignored: a token in the vocabulary keeps its
+    /// id, and the others are numbered from the end.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`](crate::Error::TooLarge) for a token that is too long, and the errors of normalizing it.
+    pub fn add_tokens(&mut self, tokens: Vec<AddedToken>) -> Result<()> {
+        self.added.add(tokens, self.model.vocab(), &self.normalizers, &mut |_, _| {})
+    }
+
+    /// Whether special tokens in a text are always encoded as ordinary text, even with
+    /// [`Special::Parse`](crate::Special::Parse).
+    pub fn splits_special(&self) -> bool {
+        self.splits_special
+    }
+
+    /// Sets [`Tokenizer::splits_special`].
+    pub fn set_splits_special(&mut self, splits: bool) {
+        self.splits_special = splits;
+    }
+
+    /// Whether special tokens in a text are parsed.
+    pub(crate) fn parses_special(&self, options: &EncodeOptions) -> bool {
+        options.special == Special::Parse && !self.splits_special
     }
 
     /// The id of a token, given as it is in the vocabulary.

@@ -267,36 +267,25 @@ pub fn tokenizer_of_gguf(file: &Gguf) -> Result<Option<Tokenizer>, Error> {
     vocabulary.load().map(Some).map_err(failed)
 }
 
-/// The tokenizer of a Hugging Face directory. The bos and eos tokens are in other files: in `tokenizer_config.json` by
-/// name, in `config.json` by id.
+/// The tokenizer of a Hugging Face directory. If its own files name no bos and eos tokens, `config.json` may, by id.
 fn tokenizer_of_directory(directory: &Path) -> Result<Option<Tokenizer>, Error> {
     let files = ["tokenizer.json", "vocab.json"].map(|name| directory.join(name));
     let Some(path) = files.into_iter().find(|path| path.is_file()) else { return Ok(None) };
-    let loaded = Tokenizer::from_file(&path);
+    let loaded = Tokenizer::from_file(directory);
     let failed = |source| kind::explain(&path, Error::Tokenizer { path: path.clone(), source });
     let mut tokenizer = loaded.map_err(failed)?;
-
-    let fields_of = |name: &str| {
-        let path = directory.join(name);
-        path.is_file().then(|| Fields::open(&path)).transpose()
-    };
-    let (texts, ids) = (fields_of("tokenizer_config.json")?, fields_of("config.json")?);
-    let id_of = |kind: &str, tokenizer: &Tokenizer| -> Option<u32> {
-        let text = texts.as_ref().and_then(|texts| texts.get(&format!("{kind}_token")));
-        let text = text.and_then(|text| text.as_str().or_else(|| text.get("content")?.as_str()));
-        if let Some(id) = text.and_then(|text| tokenizer.token_to_id(text)) {
-            return Some(id);
-        }
+    let path = directory.join("config.json");
+    let config = path.is_file().then(|| Fields::open(&path)).transpose()?;
+    let id_of = |key: &str, tokenizer: &Tokenizer| -> Option<u32> {
         // `generation::read` warns about invalid ids.
-        let vocab_size = tokenizer.vocab_size();
-        let ids = ids.as_ref().and_then(|ids| ids.token_ids(&format!("{kind}_token_id"), vocab_size).0);
+        let ids = config.as_ref()?.token_ids(key, tokenizer.vocab_size()).0;
         ids.and_then(|ids| ids.first().copied())
     };
     if tokenizer.bos_id().is_none() {
-        tokenizer.set_bos_id(id_of("bos", &tokenizer));
+        tokenizer.set_bos_id(id_of("bos_token_id", &tokenizer));
     }
     if tokenizer.eos_id().is_none() {
-        tokenizer.set_eos_id(id_of("eos", &tokenizer));
+        tokenizer.set_eos_id(id_of("eos_token_id", &tokenizer));
     }
     Ok(Some(tokenizer))
 }

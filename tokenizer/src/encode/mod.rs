@@ -168,7 +168,7 @@ impl Tokenizer {
         options: &EncodeOptions,
         emit: &mut dyn FnMut(Segment<'t>),
     ) -> Result<()> {
-        let parse = options.special == Special::Parse;
+        let parse = self.parses_special(options);
         let whole = Piece::new(text, start);
         for part in self.added_tokens().split(text, false, parse) {
             let mut piece = whole.slice(part.range);

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use super::{EncodeOptions, Special};
+use super::EncodeOptions;
 use crate::bpe::Bpe;
 use crate::pretokenize::raw::{Cut, each_word};
 use crate::tokenizer::Tokenizer;
@@ -59,7 +59,7 @@ impl Raw {
 impl Tokenizer {
     /// The added tokens of a text and the text between them, without normalization.
     pub(super) fn raw_parts(&self, text: &str, options: &EncodeOptions) -> Vec<Part> {
-        let parse = options.special == Special::Parse;
+        let parse = self.parses_special(options);
         let mut parts = Vec::new();
         for outer in self.added_tokens().split(text, false, parse) {
             if let Some(id) = outer.token {

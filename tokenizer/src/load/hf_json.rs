@@ -21,7 +21,11 @@ impl Tokenizer {
     /// vocabulary.
     pub fn from_json(json: &str) -> Result<Tokenizer> {
         let value: Value = serde_json::from_str(json).map_err(Error::Json)?;
-        let root = Node::root(&value);
+        Tokenizer::from_value(&value)
+    }
+
+    pub(super) fn from_value(value: &Value) -> Result<Tokenizer> {
+        let root = Node::root(value);
         root.object()?;
         let mut warnings = Vec::new();
         let model = model(&root.get("model"), &mut warnings)?;

@@ -100,7 +100,7 @@ pub(super) fn pre_tokenizers(node: &Node<'_>) -> Result<Vec<Step>> {
 fn pattern(node: &Node<'_>) -> Result<Pattern> {
     match (node.get("String"), node.get("Regex")) {
         (text, _) if !text.is_null() => Ok(Pattern::text(text.text()?)),
-        (_, regex) if !regex.is_null() => Pattern::line_regex(regex.text()?),
+        (_, regex) if !regex.is_null() => Pattern::oniguruma(regex.text()?),
         _ => Err(node.expected("{\"String\": …} or {\"Regex\": …}")),
     }
 }

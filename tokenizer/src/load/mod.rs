@@ -1,13 +1,16 @@
 //! Loading tokenizers from the files of models.
 
+mod classes;
 pub(crate) mod gguf;
 pub(crate) mod gguf_pre;
 mod gpt2_files;
+mod hf_folder;
 mod hf_json;
 mod hf_steps;
 mod json;
 mod open;
 mod rank_merges;
+mod special_tokens;
 pub(crate) mod tiktoken;
 
 use crate::error::{Error, Result};

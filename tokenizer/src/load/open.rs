@@ -11,14 +11,17 @@ impl Tokenizer {
     /// Opens a tokenizer: a `tokenizer.json`, a `vocab.json` or `merges.txt` with the other beside it, a `.tiktoken`
     /// rank file (its name or else its size gives the encoding), or a folder with one of the first two.
     ///
+    /// In a folder, `tokenizer_config.json` and, if it lists no added tokens, `special_tokens_map.json` and
+    /// `added_tokens.json` are read, too; the result is that of `AutoTokenizer.from_pretrained` in transformers 5. The
+    /// path of a single file reads nothing else.
+    ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be read, [`Error::Unsupported`] for other file names, and [`Error::InFile`] for
     /// invalid content.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Tokenizer> {
         let path = path.as_ref();
         if path.is_dir() {
-            let whole = path.join("tokenizer.json");
-            return Tokenizer::from_file(if whole.is_file() { whole } else { path.join("vocab.json") });
+            return super::hf_folder::open(path);
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let read = if name == "merges.txt" || name.ends_with("-merges.txt") {
@@ -44,6 +47,6 @@ fn gpt2(vocab: &Path, merges: &Path) -> Result<Tokenizer> {
     Tokenizer::from_gpt2_files(&read(vocab)?, &read(merges)?)
 }
 
-fn read(path: &Path) -> Result<String> {
+pub(super) fn read(path: &Path) -> Result<String> {
     text_file::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })
 }

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::scanners::Scanner;
-use crate::error::{Error, Result};
+use crate::error::{Error, PatternError, Result};
+use crate::regex::Regex;
 
 /// A pattern to search for.
 #[derive(Debug, Clone)]
@@ -23,6 +24,7 @@ enum Finder {
     Text,
     Scanner(Scanner),
     Regex(Box<fancy_regex::Regex>),
+    Oniguruma(Regex),
 }
 
 impl Pattern {
@@ -31,24 +33,10 @@ impl Pattern {
         Pattern { source: Source::Text(text.into()), finder: Finder::Text }
     }
 
-    /// Matches a regular expression. Those in [`patterns`](crate::patterns) are recognised and use scanners.
+    /// Matches a regular expression in the dialect of tiktoken: that of the `fancy-regex` crate. Those in
+    /// [`patterns`](crate::patterns) are recognised and use scanners.
     pub fn regex(pattern: impl Into<String>) -> Result<Pattern> {
-        let pattern = pattern.into();
-        match Scanner::for_pattern(&pattern) {
-            Some(scanner) => Ok(Pattern { source: Source::Regex(pattern), finder: Finder::Scanner(scanner) }),
-            None => Pattern::slow_regex(pattern),
-        }
-    }
-
-    /// As [`Pattern::regex`], in the dialect of tokenizer.json (Oniguruma), in which `^` and `$` also match at line
-    /// breaks.
-    pub fn line_regex(pattern: impl Into<String>) -> Result<Pattern> {
-        let pattern = pattern.into();
-        if Scanner::for_pattern(&pattern).is_some() || !pattern.contains(['^', '$']) {
-            return Pattern::regex(pattern);
-        }
-        let by_line = Pattern::slow_regex(format!("(?m:{pattern})"))?;
-        Ok(Pattern { source: Source::Regex(pattern), ..by_line })
+        Pattern::known_or(pattern.into(), Pattern::slow_regex)
     }
 
     /// As [`Pattern::regex`], but always with the regex engine: the oracle for the scanners.
@@ -58,7 +46,29 @@ impl Pattern {
             Ok(regex) => {
                 Ok(Pattern { source: Source::Regex(pattern), finder: Finder::Regex(Box::new(regex)) })
             }
-            Err(reason) => Err(Error::Pattern { pattern, reason: Box::new(reason) }),
+            Err(reason) => Err(Error::Pattern { pattern, reason: PatternError::Fancy(Box::new(reason)) }),
+        }
+    }
+
+    /// Matches a regular expression in the dialect of `tokenizer.json`, which is Oniguruma's: see
+    /// [`regex`](crate::regex). Those in [`patterns`](crate::patterns) are recognised and use scanners.
+    pub fn oniguruma(pattern: impl Into<String>) -> Result<Pattern> {
+        Pattern::known_or(pattern.into(), Pattern::slow_oniguruma)
+    }
+
+    /// As [`Pattern::oniguruma`], but always with the regex engine.
+    pub fn slow_oniguruma(pattern: impl Into<String>) -> Result<Pattern> {
+        let pattern = pattern.into();
+        match Regex::new(&pattern) {
+            Ok(regex) => Ok(Pattern { source: Source::Regex(pattern), finder: Finder::Oniguruma(regex) }),
+            Err(reason) => Err(Error::Pattern { pattern, reason: PatternError::Oniguruma(reason) }),
+        }
+    }
+
+    fn known_or(pattern: String, slow: impl FnOnce(String) -> Result<Pattern>) -> Result<Pattern> {
+        match Scanner::for_pattern(&pattern) {
+            Some(scanner) => Ok(Pattern { source: Source::Regex(pattern), finder: Finder::Scanner(scanner) }),
+            None => slow(pattern),
         }
     }
 
@@ -72,7 +82,7 @@ impl Pattern {
 
     /// Whether matching does not use the regex engine.
     pub fn is_recognised(&self) -> bool {
-        !matches!(self.finder, Finder::Regex(_))
+        !matches!(self.finder, Finder::Regex(_) | Finder::Oniguruma(_))
     }
 
     /// The scanner, if there is one for this pattern.
@@ -108,6 +118,10 @@ impl Pattern {
         text: &str,
         emit: &mut dyn FnMut(Range<usize>) -> Result<()>,
     ) -> Result<()> {
+        // In the reference, nothing matches in an empty text, not even the empty pattern.
+        if text.is_empty() {
+            return Ok(());
+        }
         match (&self.finder, &self.source) {
             (Finder::Scanner(scanner), _) => {
                 let mut from = 0;
@@ -119,10 +133,11 @@ impl Pattern {
             }
             (Finder::Regex(regex), source) => regex.find_iter(text).try_for_each(|found| match found {
                 Ok(found) => emit(found.start()..found.end()),
-                Err(reason) => {
-                    Err(Error::Search { pattern: source.text().to_owned(), reason: Box::new(reason) })
-                }
+                Err(reason) => Err(source.failed(PatternError::Fancy(Box::new(reason)))),
             }),
+            (Finder::Oniguruma(regex), source) => {
+                regex.each_match(text, |reason| source.failed(PatternError::Oniguruma(reason)), emit)
+            }
             (Finder::Text, source) => {
                 text.match_indices(source.text()).try_for_each(|(at, found)| emit(at..at + found.len()))
             }
@@ -131,6 +146,10 @@ impl Pattern {
 }
 
 impl Source {
+    fn failed(&self, reason: PatternError) -> Error {
+        Error::Search { pattern: self.text().to_owned(), reason }
+    }
+
     fn text(&self) -> &str {
         match self {
             Source::Text(text) | Source::Regex(text) => text,

@@ -32,9 +32,9 @@ fn reference(options: &TrainOptions, digits: bool, nfc: bool, texts: &[String]) 
         oracle.with_pre_tokenizer(Some(bytes));
     }
     if nfc {
-        oracle.with_normalizer(Some(tokenizers::NormalizerWrapper::from(
-            tokenizers::normalizers::unicode::NFC,
-        )));
+        oracle
+            .with_normalizer(Some(tokenizers::NormalizerWrapper::from(tokenizers::normalizers::unicode::NFC)))
+            .unwrap();
     }
     let special = options.special_tokens.iter().map(|token| AddedToken::from(token.as_str(), true));
     let mut trainer = BpeTrainer::builder()
