@@ -18,7 +18,7 @@ struct Goldens {
 }
 
 /// What is refused, although jinja2 renders it: the error names it.
-const REFUSED: [&str; 19] = [
+const REFUSED: [&str; 20] = [
     "\\N{…} in a string",
     "`encode` of a string",
     "`self`",
@@ -37,6 +37,7 @@ const REFUSED: [&str; 19] = [
     "printing a method, which Python shows by its address",
     "printing an iterator, which Python shows by its address",
     "the filter `random`",
+    "the identity of equal values",
     "wordwrap of a text with hyphens, unless break_on_hyphens is false",
 ];
 

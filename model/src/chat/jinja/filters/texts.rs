@@ -153,7 +153,10 @@ fn truncate(vm: &Interpreter, value: &Value, args: Args) -> Result<Value> {
     }
     match vm.length(value)? {
         None => {
-            return fail(FaultKind::Type, format!("truncate: expected a string, found {}", value.type_name()));
+            return fail(
+                FaultKind::Type,
+                format!("truncate: expected a string, found {}", value.type_name()),
+            );
         }
         Some(found) if found as i128 <= length.saturating_add(leeway) => return Ok(value.clone()),
         Some(_) => {}
