@@ -8,6 +8,7 @@ contains an address or half of a surrogate pair, which nothing can reproduce. Th
 loops, macros and scopes. `strftime_now` uses a fixed time. Needs the packages transformers and jinja2, at the versions of requirements.txt.
 """
 
+import copy
 import datetime
 import itertools
 import json
@@ -452,7 +453,7 @@ class Clock(datetime.datetime):
 
 def render(source):
     try:
-        text = chat_template_utils._compile_jinja_template.__wrapped__(source).render(**TOKENS, **VARIABLES)
+        text = chat_template_utils._compile_jinja_template.__wrapped__(source).render(**TOKENS, **copy.deepcopy(VARIABLES))
     except jinja2.exceptions.TemplateError as error:
         kind = type(error).__name__
         return [None, kind, str(error)] if kind == "TemplateError" else [None, kind]

@@ -27,7 +27,7 @@ impl Wrap {
             match c {
                 '\n' => {
                     self.end_word(&mut out);
-                    self.spaces.clear();
+                    self.end_spaces(&mut out);
                     out.push('\n');
                     self.column = 0;
                 }
@@ -51,7 +51,16 @@ impl Wrap {
     pub(super) fn finish(&mut self) -> String {
         let mut out = String::new();
         self.end_word(&mut out);
+        self.end_spaces(&mut out);
         out
+    }
+
+    /// Shows white space at the end of a line, unless it would begin the next.
+    fn end_spaces(&mut self, out: &mut String) {
+        if self.column + self.spaces.len() < self.width.unwrap_or(usize::MAX) {
+            out.push_str(&self.spaces);
+        }
+        self.spaces.clear();
     }
 
     fn end_word(&mut self, out: &mut String) {
@@ -98,7 +107,8 @@ mod tests {
             ("a  b\n\n  indented code", "a  b\n\n  indented\ncode"),
             ("averyveryverylongword x", "averyveryverylongword\nx"),
             ("日本語日本語", "日本語日本\n語"),
-            ("one\n", "one\n"),
+            ("one \ntwo  ", "one \ntwo  "),
+            ("exactly te   \n", "exactly te\n"),
             ("", ""),
         ] {
             for size in 1..=text.chars().count().max(1) {

@@ -115,8 +115,8 @@ impl Data {
     }
 
     /// An object with these keys and values. A later value of a key replaces the earlier.
-    pub fn from_pairs<K: Into<Arc<str>>>(pairs: impl IntoIterator<Item = (K, Data)>) -> Data {
-        Data::Object(pairs.into_iter().map(|(key, value)| (key.into(), value)).collect())
+    pub fn from_pairs<K: Into<Arc<str>>, V: Into<Data>>(pairs: impl IntoIterator<Item = (K, V)>) -> Data {
+        Data::Object(pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
     }
 
     /// The template's value.

@@ -65,6 +65,11 @@ impl Values {
         })
     }
 
+    /// As [`Values::of`], but what cannot be iterated is an error only when the first value is asked for.
+    pub(super) fn lazily(vm: &Interpreter, value: &Value) -> Values {
+        Values::of(vm, value).unwrap_or_else(|error| Values::Deferred(Some(Box::new(|_| Err(error))), 0))
+    }
+
     fn depth(&self) -> usize {
         match self {
             Values::Empty | Values::Range(..) => 0,

@@ -63,12 +63,6 @@ fn stepwise(
     if !value.truth() {
         return Value::iterator(Values::Empty);
     }
-    // What cannot be iterated is an error only when it is.
-    let Ok(inner) = Values::of(vm, value) else {
-        let value = value.clone();
-        let start = move |vm: &Interpreter| Values::of(vm, &value)?.collect(vm);
-        return Value::iterator(Values::Deferred(Some(Box::new(start)), 1));
-    };
     let mut prepare = Some(prepare);
     let mut step: Option<Step> = None;
     let lazy = move |vm: &Interpreter, item: Value| {
@@ -80,7 +74,7 @@ fn stepwise(
             None => fail(FaultKind::Runtime, "this iterator failed before"),
         }
     };
-    Value::iterator(Values::Stepwise(Box::new(inner), Box::new(lazy)))
+    Value::iterator(Values::Stepwise(Box::new(Values::lazily(vm, value)), Box::new(lazy)))
 }
 
 pub(super) fn map(vm: &Interpreter, value: &Value, args: Args) -> Result<Value> {

@@ -139,10 +139,9 @@ fn unique(vm: &Interpreter, value: &Value, args: Args) -> Result<Value> {
     let [case, attribute] = args.bind("unique", ["case_sensitive", "attribute"], 0)?;
     let (path, case) = (Path::new(attribute.as_ref()), flag(case, false));
     let mut seen = HashSet::new();
-    let inner = vm.values(value)?;
     let step = move |vm: &Interpreter, item: Value| {
         let key = vm.key(&folded(&path.get(vm, &item, None)?, case))?;
         Ok(seen.insert(key).then_some(item))
     };
-    Value::iterator(Values::Stepwise(Box::new(inner), Box::new(step)))
+    Value::iterator(Values::Stepwise(Box::new(Values::lazily(vm, value)), Box::new(step)))
 }
