@@ -297,7 +297,7 @@ impl<'a> Conversation<'a> {
         if self.messages.is_empty() {
             return Err(anyhow!("there is no conversation to save"));
         }
-        let line = serde_json::to_string(&serde_json::json!({ "messages": messages }))?;
+        let line = format!("{{\"messages\": {}}}", serde_json::to_string(&messages)?);
         let write = || -> std::io::Result<()> {
             let (temporary, mut written) = Temporary::beside(file)?;
             writeln!(written, "{line}")?;

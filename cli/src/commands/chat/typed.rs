@@ -31,7 +31,7 @@ pub(crate) const HELP: &str = "\
 /undo           take back the last turn and its answer
 /regen          answer the last turn again, with another random choice
 /continue       go on with an answer that was cut
-/save FILE      save the conversation as a line of JSON, which finetune --data reads
+/save FILE      save the conversation as JSON, which finetune --data reads
 /exit           end the chat (also /quit, /bye, Ctrl-D)
 //text          send /text to the model";
 
