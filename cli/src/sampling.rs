@@ -139,7 +139,7 @@ impl SamplingArgs {
     pub(crate) fn another(&self, seed: u64) -> SamplingArgs {
         const TEMPERATURE: f32 = 0.7;
         let temp = self.temp.map(|temp| if temp == 0.0 { TEMPERATURE } else { temp });
-        SamplingArgs { temp, seed: Some(seed), ..self.clone() }
+        SamplingArgs { temp, seed: Some(Seed(Some(seed))), ..self.clone() }
     }
 
     /// The sampler, and its seed if it needs one.

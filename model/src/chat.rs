@@ -201,7 +201,8 @@ impl ChatTemplate {
         let (template, input) = (self.clone(), input.clone());
         budget::run(&self.name, move || {
             // As in transformers, the caller's variables take precedence over special tokens.
-            let tokens = template.tokens.iter().map(|(name, token)| (name.to_owned(), Data::Str(token.into())));
+            let tokens =
+                template.tokens.iter().map(|(name, token)| (name.to_owned(), Data::Str(token.into())));
             let variables: Vec<_> = tokens.chain(input.variables).collect();
             let rendered = template.parsed.render(&variables, fuel, seconds, marked);
             rendered.map_err(|fault| Error::of(&template.name, &template.source, &fault))

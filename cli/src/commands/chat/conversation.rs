@@ -95,7 +95,10 @@ impl<'a> Conversation<'a> {
     }
 
     /// Loads the model before the first answer.
-    pub(super) fn start(&mut self, load: impl FnOnce() -> anyhow::Result<(Runtime, Session)>) -> anyhow::Result<()> {
+    pub(super) fn start(
+        &mut self,
+        load: impl FnOnce() -> anyhow::Result<(Runtime, Session)>,
+    ) -> anyhow::Result<()> {
         if self.session.is_none() {
             self.session = Some(load()?);
             let (sampling, seed) = self.sampling.seeded();
