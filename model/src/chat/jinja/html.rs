@@ -124,14 +124,14 @@ pub(super) fn urlencode(vm: &Interpreter, value: &Value, args: Args) -> Result<V
         | Value::Iterator(_)
         | Value::Range(_)
         | Value::Undefined(_) => value.clone(),
-        _ => return Ok(Value::str(quote(&*vm.str(value)?, "/"))),
+        _ => return Ok(Value::str(quote(&vm.str(value)?, "/"))),
     };
     let mut query = Vec::new();
     for pair in vm.collect(&pairs)? {
         let [key, value] = &vm.collect(&pair)?[..] else {
             return fail(FaultKind::Value, "urlencode: expected pairs of a key and a value");
         };
-        let quoted = |value: &Value| -> Result<String> { Ok(quote(&*vm.str(value)?, " ").replace(' ', "+")) };
+        let quoted = |value: &Value| -> Result<String> { Ok(quote(&vm.str(value)?, " ").replace(' ', "+")) };
         query.push(format!("{}={}", quoted(key)?, quoted(value)?));
     }
     Ok(Value::str(query.join("&")))

@@ -211,11 +211,11 @@ impl Interpreter {
             }
             Statement::Macro(definition) => {
                 if let Some(name) = &definition.name {
-                    scope.set(Name::clone(name), MacroValue::new(self, definition, scope));
+                    scope.set(Name::clone(name), MacroValue::value(self, definition, scope));
                 }
             }
             Statement::Call(call, body) => {
-                let caller = MacroValue::new(self, body, scope);
+                let caller = MacroValue::value(self, body, scope);
                 let Kind::Call(callee, arguments) = &call.kind else {
                     return fail(FaultKind::Syntax, "expected a call");
                 };

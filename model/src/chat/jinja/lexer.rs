@@ -156,7 +156,7 @@ impl Lexer<'_> {
         let name = after + space(&self.source[after..]);
         let Some(rest) = self.source[name..].strip_prefix("raw") else { return Ok(false) };
         let close = name + 3 + space(rest);
-        let (sign, end) = match self.source[close..].as_bytes() {
+        let (sign, end) = match &self.source.as_bytes()[close..] {
             [b'-', b'%', b'}', ..] => (Some(b'-'), close + 3),
             [b'%', b'}', ..] => (None, close + 2),
             _ => return Ok(false),
@@ -172,7 +172,7 @@ impl Lexer<'_> {
             let name = inside + space(&self.source[inside..]);
             if let Some(rest) = self.source[name..].strip_prefix("endraw") {
                 let close = name + 6 + space(rest);
-                let (end_sign, width) = match self.source[close..].as_bytes() {
+                let (end_sign, width) = match &self.source.as_bytes()[close..] {
                     [sign @ (b'-' | b'+'), b'%', b'}', ..] => (Some(*sign), 3),
                     [b'%', b'}', ..] => (None, 2),
                     _ => (None, 0),

@@ -17,7 +17,7 @@ pub(super) struct MacroValue {
 }
 
 impl MacroValue {
-    pub(super) fn new(vm: &Interpreter, definition: &Arc<Macro>, scope: &Rc<Scope>) -> Value {
+    pub(super) fn value(vm: &Interpreter, definition: &Arc<Macro>, scope: &Rc<Scope>) -> Value {
         let mut kept = vm.kept.borrow_mut();
         if !kept.last().is_some_and(|last| Rc::ptr_eq(last, scope)) {
             kept.push(Rc::clone(scope));

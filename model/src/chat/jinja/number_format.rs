@@ -172,7 +172,7 @@ impl Spec {
         let written = |whole: &str| {
             let mut out = String::new();
             for (i, digit) in whole.chars().enumerate() {
-                if i > 0 && (whole.len() - i) % every == 0 {
+                if i > 0 && (whole.len() - i).is_multiple_of(every) {
                     out.push(separator);
                 }
                 out.push(digit);

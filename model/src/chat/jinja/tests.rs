@@ -119,13 +119,15 @@ pub(super) fn call(vm: &Interpreter, name: &str, value: &Value, args: Args) -> R
             FaultKind::Type => Ok(false),
             _ => Err(error),
         })?,
-        "callable" => match value {
-            Value::Undefined(_) | Value::Macro(_) | Value::Method(_) | Value::Loop(_) | Value::Joiner(_) => {
-                true
-            }
-            Value::Function(_) => true,
-            _ => false,
-        },
+        "callable" => matches!(
+            value,
+            Value::Undefined(_)
+                | Value::Macro(_)
+                | Value::Method(_)
+                | Value::Loop(_)
+                | Value::Joiner(_)
+                | Value::Function(_)
+        ),
         "filter" | "test" => {
             let exists = if name == "filter" { filters::exists } else { exists };
             vm.key(value)?;
