@@ -7,16 +7,22 @@
 //! texts as plain text. Messages without such texts, that is nearly all, are rendered and encoded unchanged, so their
 //! ids are those of the reference. A template that assembles a special token from parts of messages is not covered.
 
+mod contents;
+
 use std::ops::Range;
 
 use anyhow::anyhow;
 use glassbox_model::chat::{ChatTemplate, Message};
 use glassbox_tokenizer::{EncodeOptions, Special, Token, Tokenizer};
 
+use self::contents::Contents;
+
 /// Renders and encodes the prompts of a chat.
 pub(crate) struct ChatPrompts<'a> {
     pub(crate) template: &'a ChatTemplate,
     pub(crate) tokenizer: &'a Tokenizer,
+    /// Whether the prompt begins with the tokens that the tokenizer puts before a text.
+    pub(crate) add_special_tokens: bool,
 }
 
 /// A conversation as the model reads it.
@@ -35,6 +41,8 @@ pub(crate) struct Turn {
     pub(crate) role: String,
     /// The range of the prompt's tokens.
     pub(crate) tokens: Range<usize>,
+    /// The range of the tokens of the message, if it is found; the others are the template's.
+    pub(crate) message: Option<Range<usize>>,
 }
 
 impl ChatPrompt {
@@ -51,6 +59,8 @@ impl ChatPrompts<'_> {
         let rendered = self.template.render(&guard.messages, answer)?;
         let (text, tokens) = self.encode(&rendered, &guard)?;
         let turns = self.turns(&guard, &rendered, answer, &tokens);
+        let turns =
+            Contents { prompts: self, guard: &guard, rendered: &rendered, answer }.mark(turns, &tokens);
         Ok(ChatPrompt { text, tokens, turns })
     }
 
@@ -83,7 +93,8 @@ impl ChatPrompts<'_> {
         let mut text = String::with_capacity(rendered.len());
         let mut tokens = Vec::new();
         let mut add = |piece: &str, special| -> anyhow::Result<()> {
-            let options = EncodeOptions { special, add_special_tokens: false };
+            let add_special_tokens = self.add_special_tokens && text.is_empty();
+            let options = EncodeOptions { special, add_special_tokens };
             for token in self.tokenizer.encode_with_offsets(piece, &options)? {
                 let range = text.len() + token.range.start..text.len() + token.range.end;
                 tokens.push(Token { id: token.id, range });
@@ -109,7 +120,7 @@ impl ChatPrompts<'_> {
         let mut end_turn = |roles: &mut Vec<&str>, end: usize| {
             let start = turns.last().map_or(0, |turn| turn.tokens.end);
             if !roles.is_empty() && end > start {
-                turns.push(Turn { role: roles.join("+"), tokens: start..end });
+                turns.push(Turn { role: roles.join("+"), tokens: start..end, message: None });
                 roles.clear();
             }
         };

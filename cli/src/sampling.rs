@@ -135,6 +135,20 @@ impl SamplingArgs {
         SamplingArgs { filters, seed: by.seed.or(self.seed) }
     }
 
+    /// These settings for a chat: greedy, unless a flag or the checkpoint says how to sample. Small models answer
+    /// questions wrongly when less likely tokens are drawn.
+    pub(crate) fn cautious(&self, checkpoint: &GenerationConfig) -> SamplingArgs {
+        let advised = checkpoint.temperature.is_some() || checkpoint.do_sample == Some(true);
+        SamplingArgs { temp: self.temp.or((!advised).then_some(0.0)), ..self.clone() }
+    }
+
+    /// These settings for another answer to the same prompt: sampled, and with the next seed.
+    pub(crate) fn another(&self, seed: u64) -> SamplingArgs {
+        const TEMPERATURE: f32 = 0.7;
+        let temp = self.temp.map(|temp| if temp == 0.0 { TEMPERATURE } else { temp });
+        SamplingArgs { temp, seed: Some(Seed(Some(seed))), ..self.clone() }
+    }
+
     /// The sampler, and its seed if it needs one.
     pub(crate) fn sampler(&self, checkpoint: &GenerationConfig) -> anyhow::Result<(Sampler, Option<u64>)> {
         let config = self.config(checkpoint);
@@ -176,7 +190,7 @@ impl FilterArgs {
             temperature: self.temp.or(greedy).or(checkpoint.temperature).unwrap_or(default.temperature),
             top_k: self.top_k.map(|k| k.0).or(checkpoint.top_k).unwrap_or(default.top_k),
             top_p: self.top_p.or(checkpoint.top_p).unwrap_or(default.top_p),
-            min_p: self.min_p.unwrap_or(default.min_p),
+            min_p: self.min_p.or(checkpoint.min_p).unwrap_or(default.min_p),
             typical_p: self.typical.unwrap_or(default.typical_p),
             repeat_penalty: self
                 .repeat_penalty

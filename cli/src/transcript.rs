@@ -12,6 +12,8 @@ pub(crate) struct Transcript<'t> {
     /// All text shown so far.
     pub(crate) text: String,
     stopped: bool,
+    /// Stops the text if it is true of the tokens so far.
+    until: Option<(fn(&[u32]) -> bool, Vec<u32>)>,
 }
 
 impl<'t> Transcript<'t> {
@@ -21,7 +23,13 @@ impl<'t> Transcript<'t> {
         stops: StopStrings,
     ) -> Transcript<'t> {
         let decoder = tokenizer.map(|tokenizer| tokenizer.stream(skip_special));
-        Transcript { decoder, stops, text: String::new(), stopped: false }
+        Transcript { decoder, stops, text: String::new(), stopped: false, until: None }
+    }
+
+    /// Also stops when `holds` is true of the tokens so far.
+    pub(crate) fn until(mut self, holds: fn(&[u32]) -> bool) -> Transcript<'t> {
+        self.until = Some((holds, Vec::new()));
+        self
     }
 
     /// Takes a token and returns the text to show.
@@ -31,6 +39,14 @@ impl<'t> Transcript<'t> {
             None if self.text.is_empty() => id.to_string(),
             None => format!(" {id}"),
         };
+        if let Some((holds, ids)) = &mut self.until {
+            ids.push(id);
+            if holds(ids) {
+                self.take(&piece);
+                self.stopped = true;
+                return &self.text[self.text.len()..];
+            }
+        }
         self.take(&piece)
     }
 

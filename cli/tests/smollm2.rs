@@ -192,7 +192,7 @@ fn ctrl_c_stops_json_lines_cleanly() {
 fn ctrl_c_on_a_terminal_stops_an_answer_and_the_chat_continues() {
     let Some((model, _)) = golden() else { return };
     // Without end-of-text tokens, the answer continues until it is stopped.
-    let endless = "--temp 0 -n 8000 --logit-bias 0=-inf --logit-bias 2=-inf";
+    let endless = "--temp 0 -n 8000 --let-repeat --logit-bias 0=-inf --logit-bias 2=-inf";
     let command = format!("{} chat -m {model} {endless}", env!("CARGO_BIN_EXE_glassbox"));
     let Some(mut terminal) = terminal::Terminal::start(&command, &[]) else { return };
     terminal.waits_for_prompt();

@@ -17,36 +17,32 @@
 //! # Ok::<(), glassbox_model::chat::Error>(())
 //! ```
 //!
-//! Templates may use all of Jinja that minijinja supports, with loop controls, `namespace` and slices; Python's methods
-//! of strings and dicts; `raise_exception`, `strftime_now`, and `tojson` in Python's format; `bos_token`, `eos_token`
-//! and the tokenizer's other special tokens; `messages`, `tools`, `documents` and the caller's variables. `{%
-//! generation %}` marks the assistant's messages for training ([`ChatTemplate::render_generations`]); the text is as
-//! without it.
+//! Templates may use all of Jinja, with loop controls, `namespace` and slices, as jinja2's sandbox runs it; Python's
+//! methods of strings, lists, dicts and numbers; `raise_exception`, `strftime_now`, and `tojson` in Python's format;
+//! `bos_token`, `eos_token` and the tokenizer's other special tokens; `messages`, `tools`, `documents` and the caller's
+//! variables. `{% generation %}` marks the assistant's messages for training ([`ChatTemplate::render_generations`]); the
+//! text is as without it. What is not supported is refused with its name.
 //!
-//! A template is an untrusted program. Its steps and output bytes count against a budget that grows with the
+//! A template is an untrusted program. Its steps and the bytes it makes count against a budget that grows with the
 //! conversation, and its run time is limited to a few seconds. It cannot read files.
 
 mod budget;
 mod choose;
 mod conversation;
 mod error;
-mod methods;
-mod python;
-mod source;
+mod jinja;
 mod time;
 
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Rest};
-use minijinja::{AutoEscape, Environment, Error as JinjaError, ErrorKind, State};
 use serde::{Deserialize, Serialize};
 
 pub use choose::SpecialTokens;
 pub use conversation::{Conversation, field, fields};
 pub use error::Error;
-pub use minijinja::value::{Value, ValueKind};
+use jinja::{Data, MARKS, Template};
+pub use jinja::{Data as Value, ValueKind};
 
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,15 +59,16 @@ impl Message {
         Message { role: role.into(), content: content.into() }
     }
 
-    fn value(&self) -> Value {
-        Value::from_pairs([("role", self.role.as_str()), ("content", self.content.as_str())])
+    fn data(&self) -> Data {
+        let text = |text: &str| Data::Str(text.into());
+        Data::Object(vec![("role".into(), text(&self.role)), ("content".into(), text(&self.content))])
     }
 }
 
 /// The input of a template: the messages and other variables.
 #[derive(Clone, Debug)]
 pub struct ChatInput {
-    variables: Vec<(String, Value)>,
+    variables: Vec<(String, Data)>,
     bytes: usize,
 }
 
@@ -80,10 +77,10 @@ impl ChatInput {
     pub fn new(messages: &[Message], add_generation_prompt: bool) -> ChatInput {
         let bytes = messages.iter().map(|message| message.role.len() + message.content.len() + 64).sum();
         let variables = vec![
-            ("messages".to_owned(), messages.iter().map(Message::value).collect()),
-            ("tools".to_owned(), Value::from(())),
-            ("documents".to_owned(), Value::from(())),
-            ("add_generation_prompt".to_owned(), Value::from(add_generation_prompt)),
+            ("messages".to_owned(), Data::List(messages.iter().map(Message::data).collect())),
+            ("tools".to_owned(), Data::Null),
+            ("documents".to_owned(), Data::Null),
+            ("add_generation_prompt".to_owned(), Data::Bool(add_generation_prompt)),
         ];
         ChatInput { variables, bytes }
     }
@@ -92,29 +89,28 @@ impl ChatInput {
     /// that the template uses. Keys keep their order, which matters if a template prints them.
     pub fn from_json(json: &str, add_generation_prompt: bool) -> Result<ChatInput, Error> {
         let invalid = |message: String| Error::Json { name: "chat".to_owned(), message };
-        let object: Value = serde_json::from_str(json).map_err(|error| invalid(error.to_string()))?;
-        if object.kind() != ValueKind::Map {
-            return Err(invalid(format!("expected an object with `messages`, found {}", object.kind())));
-        }
+        let data: Data = serde_json::from_str(json).map_err(|error| invalid(error.to_string()))?;
+        let Data::Object(variables) = data else {
+            return Err(invalid("expected an object with `messages`".to_owned()));
+        };
         let mut input = ChatInput::new(&[], add_generation_prompt);
         input.bytes += json.len();
-        for name in object.try_iter().into_iter().flatten() {
-            let value = object.get_item(&name).map_err(|error| invalid(error.to_string()))?;
-            input.set(name.as_str().unwrap_or(""), value);
+        for (name, value) in variables {
+            input.set(&name, value);
         }
         Ok(input)
     }
 
     /// Sets a variable such as `tools` from JSON text.
     pub fn set_json(&mut self, name: &str, json: &str) -> Result<(), Error> {
-        let value: Value = serde_json::from_str(json)
+        let value: Data = serde_json::from_str(json)
             .map_err(|error| Error::Json { name: name.to_owned(), message: error.to_string() })?;
         self.bytes += json.len();
         self.set(name, value);
         Ok(())
     }
 
-    fn set(&mut self, name: &str, value: Value) {
+    fn set(&mut self, name: &str, value: Data) {
         self.variables.retain(|(known, _)| known != name);
         self.variables.push((name.to_owned(), value));
     }
@@ -128,7 +124,7 @@ pub struct ChatTemplate {
     /// As given.
     original: String,
     tokens: SpecialTokens,
-    environment: Environment<'static>,
+    parsed: Template,
     seconds: Option<i64>,
 }
 
@@ -140,22 +136,12 @@ impl ChatTemplate {
             return Err(Error::TooLong { template: name.to_owned(), bytes: source.len(), limit });
         }
         let original = source.to_owned();
-        let source = source::prepare(source);
-        let environment = environment()?;
-        let template = ChatTemplate {
-            name: name.to_owned(),
-            source,
-            original,
-            tokens,
-            environment: environment.clone(),
-            seconds: None,
-        };
-        let (name, source) = (template.name.clone(), template.source.clone());
-        budget::run(&template.name, template.source.len(), 0, move || {
-            let parsed = environment.template_from_named_str(&name, &source);
-            parsed.map(|_| ()).map_err(|error| Error::of(&name, &source, error))
+        let source = source.replace("\r\n", "\n").replace('\r', "\n");
+        let parsed = budget::run(name, {
+            let (name, source) = (name.to_owned(), source.clone());
+            move || Template::parse(&source).map_err(|fault| Error::of(&name, &source, &fault))
         })?;
-        Ok(template)
+        Ok(ChatTemplate { name: name.to_owned(), source, original, tokens, parsed, seconds: None })
     }
 
     /// Sets the time of `strftime_now`, in seconds since 1970 in the desired time zone. By default it is the current
@@ -173,12 +159,12 @@ impl ChatTemplate {
 
     /// Renders messages and variables.
     pub fn render_input(&self, input: &ChatInput) -> Result<String, Error> {
-        self.render_source(self.source.clone(), input)
+        self.render_with(input, false)
     }
 
     /// Whether the template marks what the assistant generates, with `{% generation %}`.
     pub fn marks_generations(&self) -> bool {
-        source::marked(&self.original).is_some()
+        self.parsed.marks_generations()
     }
 
     /// As [`ChatTemplate::render_input`], with the byte ranges that the template marks as generated, in order.
@@ -188,13 +174,15 @@ impl ChatTemplate {
     /// ranges on the way, which stand for no text in Unicode.
     pub fn render_generations(&self, input: &ChatInput) -> Result<(String, Vec<Range<usize>>), Error> {
         let text = self.render_input(input)?;
-        let Some(marked) = source::marked(&self.original) else { return Ok((text, Vec::new())) };
-        if text.contains(source::MARKS) {
+        if !self.marks_generations() {
+            return Ok((text, Vec::new()));
+        }
+        if text.contains(MARKS) {
             let message = "the text contains U+10FFFE or U+10FFFF".to_owned();
             return Err(Error::Json { name: "messages".to_owned(), message });
         }
-        let marked = self.render_source(marked, input)?;
-        Ok((text, source::ranges(&marked)))
+        let marked = self.render_with(input, true)?;
+        Ok((text, between_marks(&marked)))
     }
 
     /// Whether the template's source has this name, as a word.
@@ -206,24 +194,19 @@ impl ChatTemplate {
         })
     }
 
-    fn render_source(&self, source: String, input: &ChatInput) -> Result<String, Error> {
-        let mut environment = self.environment.clone();
+    /// Renders; with `marked`, the output of generation blocks is between [`MARKS`].
+    fn render_with(&self, input: &ChatInput, marked: bool) -> Result<String, Error> {
         let fuel = budget::fuel(self.source.len(), input.bytes);
-        environment.set_fuel(Some(fuel));
         let seconds = self.seconds.unwrap_or_else(now);
-        environment.add_function("strftime_now", move |format: &str| time::strftime(format, seconds));
-        let (name, tokens) = (self.name.clone(), self.tokens.clone());
-        let variables = input.variables.clone();
-        let work = move || {
-            let tokens = tokens.iter().map(|(name, token)| (name.to_owned(), Value::from(token)));
+        let (template, input) = (self.clone(), input.clone());
+        budget::run(&self.name, move || {
             // As in transformers, the caller's variables take precedence over special tokens.
-            let variables = Value::from_pairs(tokens.chain(variables));
-            environment
-                .template_from_named_str(&name, &source)
-                .and_then(|template| template.render(variables))
-                .map_err(|error| Error::of(&name, &source, error))
-        };
-        budget::run(&self.name, self.source.len(), fuel, work)
+            let tokens =
+                template.tokens.iter().map(|(name, token)| (name.to_owned(), Data::Str(token.into())));
+            let variables: Vec<_> = tokens.chain(input.variables).collect();
+            let rendered = template.parsed.render(&variables, fuel, seconds, marked);
+            rendered.map_err(|fault| Error::of(&template.name, &template.source, &fault))
+        })
     }
 
     /// The name given to [`ChatTemplate::parse`].
@@ -231,7 +214,7 @@ impl ChatTemplate {
         &self.name
     }
 
-    /// The source, with `\n` line ends, and with plain blocks in place of `{% generation %}`.
+    /// The source, with `\n` line ends.
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -247,51 +230,19 @@ impl ChatTemplate {
     }
 }
 
-/// The Jinja environment, configured as in transformers.
-fn environment() -> Result<Environment<'static>, Error> {
-    let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-    environment.set_syntax(syntax.map_err(|error| Error::of("syntax", "", error))?);
-    environment.set_debug(true); // records the position of errors
-    environment.set_auto_escape_callback(|_| AutoEscape::None);
-    environment.set_formatter(|out, state, value| {
-        match value.as_str() {
-            Some(text) => out.write_str(text)?,
-            None => out.write_str(&python::text(state, value)?)?,
+/// The ranges between the marks in an output, counted without the marks. A mark without its partner is ignored.
+fn between_marks(marked: &str) -> Vec<Range<usize>> {
+    let (mut ranges, mut start, mut len) = (Vec::new(), None, 0);
+    for c in marked.chars() {
+        if c == MARKS[0] {
+            start = Some(len);
+        } else if c == MARKS[1] {
+            ranges.extend(start.take().map(|start| start..len));
+        } else {
+            len += c.len_utf8();
         }
-        Ok(())
-    });
-    environment.set_unknown_method_callback(methods::call);
-    environment.add_function("raise_exception", |message: Value| -> Result<Value, JinjaError> {
-        let raised = error::Raised(message.to_string());
-        Err(JinjaError::new(ErrorKind::InvalidOperation, "raised by the template").with_source(raised))
-    });
-    environment.add_filter(source::MARK, |text: &str| source::mark(text));
-    environment.add_filter("tojson", tojson);
-    environment.add_filter("string", |state: &State, value: Value| -> Result<Value, JinjaError> {
-        if value.as_str().is_some() { Ok(value) } else { Ok(python::text(state, &value)?.into()) }
-    });
-    environment.add_filter("trim", |value: Value, characters: Option<&str>| -> String {
-        methods::strip(&value.to_string(), characters).to_owned()
-    });
-    Ok(environment)
-}
-
-/// `json.dumps(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False)`, arguments in this order.
-fn tojson(state: &State, value: Value, positional: Rest<Value>, named: Kwargs) -> Result<String, JinjaError> {
-    const NAMES: [&str; 4] = ["ensure_ascii", "indent", "separators", "sort_keys"];
-    if positional.len() > NAMES.len() {
-        return Err(JinjaError::from(ErrorKind::TooManyArguments));
     }
-    let argument = |i: usize| -> Result<Value, JinjaError> {
-        match positional.get(i) {
-            Some(value) => Ok(value.clone()),
-            None => Ok(named.get::<Option<Value>>(NAMES[i])?.unwrap_or_else(|| Value::from(()))),
-        }
-    };
-    let format = python::JsonFormat::new(&argument(0)?, &argument(1)?, &argument(2)?, &argument(3)?)?;
-    named.assert_all_used()?;
-    python::json(state, &value, &format)
+    ranges
 }
 
 fn now() -> i64 {

@@ -33,7 +33,7 @@ fn errors_have_positions() {
     assert_eq!(place(&error), (2, 4, "frobnicate"));
     assert_eq!(
         error.to_string(),
-        "chat template test.jinja, line 2, column 4: syntax error: unknown statement frobnicate, at `frobnicate`"
+        "chat template test.jinja, line 2, column 4: syntax error: unknown block `frobnicate`, at `frobnicate`"
     );
     let error = render("{% generation %}x{% endgeneration %}{{ 1 / 0 }}").unwrap_err();
     assert_eq!(place(&error), (1, 40, "1 / 0"));
@@ -127,6 +127,23 @@ fn hostile_templates_are_stopped() {
             "{% elif nothing.at.all %}".repeat(4000)
         ),
         "x".repeat(200_000),
+        nest("(ns.x,)"),
+        nest("ns.x|map('upper')"),
+        nest("cycler(ns.x)"),
+        "{{ 'a' | center(10 ** 9) }}".to_owned(),
+        "{{ 'a' | indent(10 ** 9) }}".to_owned(),
+        "{{ '%1000000000d' % 1 }}".to_owned(),
+        "{{ '{:1000000000}'.format(1) }}".to_owned(),
+        "{{ [0] * 10 ** 9 }}".to_owned(),
+        "{{ 'a\t'.expandtabs(10 ** 9) }}".to_owned(),
+        "{{ ('a' * 100000) | replace('a', 'b' * 100000) }}".to_owned(),
+        "{{ ('a ' * 100000) | wordwrap(1, wrapstring='x' * 100000) }}".to_owned(),
+        "{{ [1] | batch(10 ** 9, 1) | list }}".to_owned(),
+        "{{ 2 ** 100000000 }}".to_owned(),
+        "{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns.x }}".to_owned(),
+        "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}".to_owned(),
+        format!("{{{{ 'a'{} }}}}", "|upper".repeat(5000)),
+        format!("{{{{ {}1{} }}}}", "{'a':".repeat(3000), "}".repeat(3000)),
     ] {
         let start = Instant::now();
         let error = render(&source).expect_err(&source[..source.len().min(100)]);
@@ -193,18 +210,36 @@ proptest! {
 }
 
 #[test]
-fn work_that_is_not_counted_is_stopped_by_the_time_limit() {
+fn comparing_lists_that_contain_one_list_twice_is_counted() {
     let source = "{% set ns = namespace(x=[1], y=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}\
                   {% set ns.y = [ns.y, ns.y] %}{% endfor %}{{ ns.x == ns.y }}";
     let error = render(source).unwrap_err();
-    assert_eq!(error, Error::TooMuchWork { template: "test.jinja".into(), line: None });
+    assert_eq!(error, Error::TooMuchWork { template: "test.jinja".into(), line: Some(1) });
 }
 
 #[test]
-fn lists_nested_within_the_budget_are_dropped_and_compared_without_overflow() {
-    let source = "{% set ns = namespace(x=[], y=[]) %}{% for i in range(1400) %}{% set ns.x = [ns.x] %}\
-                  {% set ns.y = [ns.y] %}{% endfor %}{{ ns.x == ns.y }}";
-    assert_eq!(render(source).unwrap(), "True");
+fn nested_lists_are_compared_up_to_a_depth_and_refused_beyond() {
+    let nested = |depth| {
+        render(&format!(
+            "{{% set ns = namespace(x=[], y=[]) %}}{{% for i in range({depth}) %}}{{% set ns.x = [ns.x] %}}\
+             {{% set ns.y = [ns.y] %}}{{% endfor %}}{{{{ ns.x == ns.y }}}}"
+        ))
+    };
+    assert_eq!(nested(250).unwrap(), "True");
+    assert!(nested(1400).unwrap_err().to_string().contains("nested deeper than"));
+}
+
+/// A template may keep values that keep themselves; a later rendering starts afresh.
+#[test]
+fn renderings_share_nothing() {
+    let template = parse(
+        "{% set ns = namespace(n=0) %}{% set ns.self = ns %}{% macro f() %}{{ ns.n }}{% endmacro %}\
+                          {% set ns.n = ns.n + 1 %}{{ f() }}",
+    );
+    let template = template.unwrap();
+    for _ in 0..3 {
+        assert_eq!(template.render(&[], false).unwrap(), "1");
+    }
 }
 
 #[test]

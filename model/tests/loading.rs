@@ -556,6 +556,24 @@ fn gguf_with(name: &str, keys: &[(&str, Option<V>)]) -> Result<Config, Error> {
     Ok(checkpoint?.config().clone())
 }
 
+/// Regression: the sampling that a GGUF recommends in `general.sampling.*`, keys of llama.cpp, was ignored.
+#[test]
+fn a_gguf_recommends_how_to_sample() {
+    let checkpoint = changed_gguf("llama-text", |file| {
+        file.set("general.sampling.temp", Some(V::F32(0.25)));
+        file.set("general.sampling.top_k", Some(V::I32(20)));
+        file.set("general.sampling.min_p", Some(V::F32(0.125)));
+    })
+    .unwrap();
+    let advice = checkpoint.generation();
+    assert_eq!((advice.temperature, advice.top_k, advice.min_p), (Some(0.25), Some(20), Some(0.125)));
+    assert_eq!((advice.top_p, advice.repetition_penalty, advice.do_sample), (None, None, None));
+    assert!(
+        changed_gguf("llama-text", |file| file.set("general.sampling.temp", Some(V::String("hot".into()))))
+            .is_err()
+    );
+}
+
 #[test]
 fn defaults_of_a_gguf() {
     let name = "llama-text";

@@ -1,38 +1,44 @@
 //! `chat`: a conversation with a model, turn by turn.
 
+mod conversation;
+mod format;
+mod repetition;
+mod shown;
 mod turns;
+mod typed;
+mod wrap;
 
-use anyhow::{anyhow, bail};
 use clap::Args;
-use glassbox_model::Stop;
-use glassbox_model::chat::Message;
+use glassbox_model::Checkpoint;
 
-use self::turns::{Turns, Typed};
+use self::conversation::{Conversation, Refused, Settings};
+use self::format::Format;
+use self::turns::Turns;
+use self::typed::{HELP, Typed};
 use crate::args::{ChunkArgs, MachineArgs, ModelArgs, positive};
-use crate::chat_prompt::{ChatPrompt, ChatPrompts};
-use crate::continuation::{End, Event, Limits, continue_text};
-use crate::exit::Interrupted;
 use crate::interrupt::Graceful;
 use crate::model_source::Source;
-use crate::not_finite;
 use crate::output::{Out, note};
 use crate::sampling::SamplingArgs;
 use crate::stop_strings::StopStrings;
-use crate::transcript::Transcript;
 
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox chat --system \"You answer in one short sentence.\"\n\
-\x20 printf 'What is a tensor?\\nAnd a matrix?\\n' | glassbox chat --temp 0";
+\x20 printf 'What is a tensor?\\nAnd a matrix?\\n/save tensors.jsonl\\n' | glassbox chat --temp 0";
+
+/// Maximum number of tokens per answer, unless `-n` sets another.
+const ANSWER: usize = 512;
 
 /// Chat with a model
 ///
-/// The checkpoint's chat template renders the conversation, and the model continues it. On a terminal, lines can be
-/// edited and recalled; /reset starts a new conversation, /exit or Ctrl-D quits. Ctrl-C stops an answer or clears the
-/// line; pressed twice at the prompt, it quits. From a pipe, every line is a turn, and every answer ends with a line
-/// break.
+/// The checkpoint's chat template renders the conversation, and the model continues it. A base model without a template
+/// continues a plain document of "User:" and "Assistant:" lines instead. On a terminal, lines can be edited and
+/// recalled, and Ctrl-C stops an answer or clears the line; pressed twice at the prompt, it quits. From a pipe, every
+/// line is a turn, and every answer ends with a line break. Lines that begin with / are commands; /help lists them.
 ///
-/// Special tokens in a message are plain text, so a message cannot imitate another role. A full context ends the chat
-/// with an error.
+/// Without advice from the checkpoint (generation_config.json, or general.sampling keys of a GGUF), answers are greedy.
+/// An answer that repeats itself over and over is stopped. When the context is full, the oldest turns are left out of
+/// the prompt. Special tokens in a message are plain text, so a message cannot imitate another role.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -42,18 +48,21 @@ pub(crate) struct Arguments {
     /// Show the prompt before each answer: its text, and the token ids of each role
     ///
     /// It is written to standard error. If there is no turn, the prompt of the system message alone is written to
-    /// standard output.
+    /// standard output. Of each role, the tokens of the message are named; the others are the template's.
     #[arg(long)]
     show_prompt: bool,
-    /// Maximum number of tokens per answer [default: as many as fit in the context]
+    /// Maximum number of tokens per answer [default: 512, or as many as fit in the context]
     #[arg(short = 'n', long, value_name = "N", value_parser = positive)]
     tokens: Option<usize>,
-    /// Maximum length of the whole conversation, in tokens [default: the model's context length]
+    /// Maximum length of the prompt and the answer, in tokens [default: the model's context length]
     #[arg(short, long, value_name = "N", value_parser = positive)]
     context: Option<usize>,
     /// Stop an answer before this text. May be repeated
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     stop: Vec<String>,
+    /// Let an answer repeat itself over and over
+    #[arg(long)]
+    let_repeat: bool,
     #[command(flatten)]
     sampling: SamplingArgs,
     #[command(flatten)]
@@ -67,103 +76,85 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     StopStrings::new(&arguments.stop)?;
     let source = Source::open(&arguments.model)?;
-    let (mut sampler, seed) = arguments.sampling.sampler(source.checkpoint.generation())?;
+    let advice = source.checkpoint.generation();
+    let sampling = arguments.sampling.cautious(advice);
+    sampling.sampler(advice)?;
     let tokenizer = source.tokenizer()?;
-    let template = source.checkpoint.chat_template()?.ok_or_else(|| {
-        anyhow!("{} has no chat template; use generate", source.checkpoint.path().display())
-    })?;
-    let prompts = ChatPrompts { template: &template, tokenizer };
-    let context = source.context(arguments.context)?;
-    let opening: Vec<Message> =
-        arguments.system.iter().map(|text| Message::new("system", text.as_str())).collect();
-    let mut messages = opening.clone();
-
+    let format = Format::of(&source.checkpoint)?;
     let mut turns = Turns::open()?;
     let mut typed = turns.next()?;
+    let context = source.context(arguments.context)?;
+    let settings = Settings {
+        tokens: arguments.tokens.unwrap_or(ANSWER),
+        context,
+        ends: source.end_ids(),
+        stops: format.stops(&arguments.stop),
+        let_repeat: arguments.let_repeat,
+        show_prompt: arguments.show_prompt,
+        interactive: turns.is_terminal(),
+        wrapped: out.width(),
+    };
+    let mut conversation = Conversation::new(
+        format.prompts(tokenizer),
+        settings,
+        sampling.clone(),
+        advice,
+        arguments.system.as_deref(),
+    );
     if matches!(typed, Typed::End) {
-        if arguments.show_prompt && !messages.is_empty() {
-            out.bytes(shown(&prompts.prompt(&messages, false)?).as_bytes())?;
+        if arguments.show_prompt && arguments.system.is_some() {
+            out.bytes(conversation.shown_opening()?.as_bytes())?;
         }
         return Ok(());
     }
-    let (model, load_time) = source.load(&arguments.machine)?;
-    note(format_args!("load        {:.0} ms", load_time.as_secs_f64() * 1e3));
-    if let Some(seed) = seed {
-        note(format_args!("seed        {seed}"));
-    }
-    let mut session = model.session(context).with_chunk(arguments.chunk.prompt_chunk);
-    let ends = source.end_ids();
-    // The tokens in the KV cache: each answer feeds only what is new.
-    let mut fed: Vec<u32> = Vec::new();
+    introduce(&source.checkpoint, &format, &turns);
     loop {
         // A Ctrl-C that comes just after an answer has ended must not end the chat.
         let until_the_next_line = turns.is_terminal().then(Graceful::begin);
-        match typed {
+        let done = match &typed {
             Typed::End => return Ok(()),
-            Typed::Reset => messages.clone_from(&opening),
-            Typed::Turn(text) => {
-                messages.push(Message::new("user", text));
-                let prompt = prompts.prompt(&messages, true)?;
-                if arguments.show_prompt {
-                    note(shown(&prompt).trim_end());
-                }
-                let ids = prompt.ids();
-                if ids.is_empty() {
-                    bail!("the chat template renders these messages to an empty prompt");
-                }
-                if ids.len() > context {
-                    bail!(
-                        "the conversation has {} tokens and does not fit a context of {context}; the chat ends",
-                        ids.len()
-                    );
-                }
-                let known = ids.iter().zip(&fed).take_while(|(a, b)| a == b).count().min(ids.len() - 1);
-                session.truncate(known);
-                sampler.prime(&ids[known..]);
-                let transcript = Transcript::new(Some(tokenizer), true, StopStrings::new(&arguments.stop)?);
-                let limits = Limits { tokens: arguments.tokens.unwrap_or(usize::MAX), ends: &ends };
-                let answer = continue_text(
-                    &mut session,
-                    &ids[known..],
-                    &limits,
-                    &mut sampler,
-                    transcript,
-                    false,
-                    |event| match event {
-                        Event::Text(text) => out.stream(text),
-                        Event::Choice(_) => Ok(()),
-                    },
-                )
-                .map_err(|error| not_finite::located(error, &model, &ids))?;
-                out.line("")?;
-                out.flush()?;
-                match answer.end {
-                    End::Interrupted if !turns.is_terminal() => return Err(Interrupted.into()),
-                    End::Model(Stop::ContextFull) => {
-                        bail!("the context of {context} tokens is full; the chat ends")
-                    }
-                    _ => {}
-                }
-                fed = [ids, answer.ids].concat();
-                fed.truncate(session.positions());
-                messages.push(Message::new("assistant", answer.text));
+            Typed::Help => {
+                note(HELP);
+                Ok(())
             }
+            Typed::Unknown(command) => {
+                note(format_args!(
+                    "unknown command {command}: it is not sent to the model; /help lists the commands, \
+                     and // at the start of a line sends it with one /"
+                ));
+                Ok(())
+            }
+            typed => {
+                if matches!(typed, Typed::Turn(_)) {
+                    conversation.start(|| {
+                        let (model, load_time) = source.load(&arguments.machine)?;
+                        note(format_args!("load        {:.0} ms", load_time.as_secs_f64() * 1e3));
+                        let session = model.session(context).with_chunk(arguments.chunk.prompt_chunk);
+                        Ok((model, session))
+                    })?;
+                }
+                conversation.obey(typed, out)
+            }
+        };
+        match done {
+            Err(error) if turns.is_terminal() && error.is::<Refused>() => note(format_args!("{error:#}")),
+            done => done?,
         }
         typed = turns.next()?;
         drop(until_the_next_line);
     }
 }
 
-/// A prompt for `--show-prompt`: the text, then the tokens of each role.
-fn shown(prompt: &ChatPrompt) -> String {
-    let mut shown = format!("prompt of {} tokens:\n{}", prompt.tokens.len(), prompt.text);
-    if !shown.ends_with('\n') {
-        shown.push('\n');
+/// Says what kind of model answers, where that matters.
+fn introduce(checkpoint: &Checkpoint, format: &Format, turns: &Turns) {
+    if format.is_plain() {
+        note(format_args!(
+            "{} has no chat template: it is a base model, which only continues documents. The conversation is \
+             written as a document of lines \"User:\" and \"Assistant:\"; do not expect it to answer questions.",
+            checkpoint.path().display()
+        ));
     }
-    for turn in &prompt.turns {
-        let ids = prompt.tokens[turn.tokens.clone()].iter().map(|token| token.id.to_string());
-        let ids = ids.collect::<Vec<_>>().join(" ");
-        shown.push_str(&format!("{}, tokens {}..{}: {ids}\n", turn.role, turn.tokens.start, turn.tokens.end));
+    if turns.is_terminal() {
+        note("/help lists the commands, Ctrl-D ends the chat");
     }
-    shown
 }

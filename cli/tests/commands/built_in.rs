@@ -69,7 +69,6 @@ fn every_command_uses_it_and_says_so() {
         let named = ran.err.lines().filter(|line| line.contains("tales, the built-in one; -m"));
         assert_eq!(named.count(), 1, "{call:?}: {}", ran.err);
     }
-    glassbox(["chat"]).stdin("Hello\n").fails(1, &["built-in", "no chat template"]);
     // With -m, or a model from the environment, nothing is said.
     let quiet = glassbox(["predict", "Once upon a", "-m", &arg(&file())]).run();
     assert_eq!((quiet.code, quiet.err.as_str()), (0, ""));
@@ -86,6 +85,20 @@ fn the_list_has_every_command_that_takes_a_model() {
         let tried = command == "chat" || CALLS.iter().any(|call| call[0] == command);
         assert!(tried, "{command} takes -m; try it without");
     }
+}
+
+/// Regression: `chat` refused the built-in model, which has no chat template.
+#[test]
+fn a_chat_with_it_says_that_it_only_continues_documents() {
+    let ran = glassbox(["chat", "-n", "12"]).stdin("Once upon a time\nAnd then?\n").run();
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("base model, which only continues documents"), "{}", ran.err);
+    assert!(!ran.out.is_empty() && !String::from_utf8_lossy(&ran.out).contains("User:"));
+    // A conversation longer than the context of 256 tokens goes on without its oldest turns.
+    let turn = "Tell me of the king and of his three sons, and of the road that they took to the sea.\n";
+    let ran = glassbox(["chat", "-n", "12"]).stdin(turn.repeat(12)).run();
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("no longer sees the oldest"), "{}", ran.err);
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! Conversations as data: every field of every message, and the other variables, reach the template.
 
-use minijinja::value::{Value, ValueKind};
-
-use super::ChatInput;
+use super::{ChatInput, Value};
 
 /// A conversation with all fields of its messages, in the order of its file.
 #[derive(Clone, Debug)]
@@ -39,17 +37,17 @@ impl Conversation {
 
 /// The value of `key` in a map; `None` if it is missing or null.
 pub fn field(map: &Value, key: &str) -> Option<Value> {
-    let value = map.get_item(&Value::from(key)).ok()?;
-    (!value.is_undefined() && !value.is_none()).then_some(value)
+    let Value::Object(items) = map else { return None };
+    let (_, value) = items.iter().rfind(|(known, _)| **known == *key)?;
+    (!value.is_none()).then(|| value.clone())
 }
 
 /// The keys and values of a map, in order.
 pub fn fields(map: &Value) -> Vec<(String, Value)> {
-    if map.kind() != ValueKind::Map {
-        return Vec::new();
+    match map {
+        Value::Object(items) => items.iter().map(|(key, value)| (key.to_string(), value.clone())).collect(),
+        _ => Vec::new(),
     }
-    let keys = map.try_iter().into_iter().flatten();
-    keys.filter_map(|key| Some((key.as_str()?.to_owned(), map.get_item(&key).ok()?))).collect()
 }
 
 fn with_reasoning(message: &Value) -> Value {

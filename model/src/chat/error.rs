@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use minijinja::ErrorKind;
+use super::jinja::{Fault, FaultKind};
 
 /// An error of finding, parsing or rendering a chat template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,26 +81,22 @@ pub enum Error {
 }
 
 impl Error {
-    /// Converts an error of minijinja, with the column of its byte range.
-    pub(super) fn of(template: &str, source: &str, error: minijinja::Error) -> Error {
+    /// Converts a fault of the interpreter, with the line and column of its byte range.
+    pub(super) fn of(template: &str, source: &str, fault: &Fault) -> Error {
         let template = template.to_owned();
-        let range = error.range().filter(|range| source.is_char_boundary(range.start));
-        let line = error.line().unwrap_or(1);
-        let before = range.as_ref().map_or("", |range| &source[..range.start]);
+        let range =
+            fault.range().and_then(|(start, end)| Some((source.get(..start)?, source.get(start..end)?)));
+        let (before, excerpt) = range.unwrap_or(("", ""));
         let column = before.rsplit('\n').next().map_or(0, |start| start.chars().count()) + 1;
-        let line = range.as_ref().map_or(line, |_| before.matches('\n').count() + 1);
-        if let Some(Raised(message)) = raised(&error) {
-            return Error::Raised { template, line, column, message: message.clone() };
+        let line = before.matches('\n').count() + 1;
+        match fault.kind {
+            FaultKind::Raised => Error::Raised { template, line, column, message: fault.message.clone() },
+            FaultKind::Work => Error::TooMuchWork { template, line: Some(line) },
+            _ => {
+                let excerpt = excerpt.lines().next().unwrap_or("").to_owned();
+                Error::Template { template, line, column, excerpt, message: fault.text() }
+            }
         }
-        if is_out_of_fuel(&error) {
-            return Error::TooMuchWork { template, line: Some(line) };
-        }
-        let excerpt = range.and_then(|range| source.get(range)).and_then(|piece| piece.lines().next());
-        let message = match error.detail() {
-            Some(detail) => format!("{}: {detail}", error.kind()),
-            None => error.kind().to_string(),
-        };
-        Error::Template { template, line, column, excerpt: excerpt.unwrap_or("").to_owned(), message }
     }
 }
 
@@ -140,30 +136,3 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
-
-/// The message of `raise_exception`.
-#[derive(Debug)]
-pub(super) struct Raised(pub(super) String);
-
-impl fmt::Display for Raised {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Raised {}
-
-fn raised(error: &minijinja::Error) -> Option<&Raised> {
-    causes(error).find_map(|cause| cause.downcast_ref::<Raised>())
-}
-
-fn is_out_of_fuel(error: &minijinja::Error) -> bool {
-    let mut errors = causes(error).filter_map(|cause| cause.downcast_ref::<minijinja::Error>());
-    errors.any(|error| error.kind() == ErrorKind::OutOfFuel)
-}
-
-/// The error and its chain of causes.
-fn causes(error: &minijinja::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    let first: &(dyn std::error::Error + 'static) = error;
-    std::iter::successors(Some(first), |error| error.source())
-}

@@ -3,8 +3,6 @@
 //! The conversion of a day count to a date follows H. Hinnant ("chrono-compatible low-level date algorithms", 2013):
 //! years start in March, so that the leap day is the last day, in eras of 400 years.
 
-use minijinja::{Error, ErrorKind};
-
 const MONTHS: [&str; 12] = [
     "January",
     "February",
@@ -19,71 +17,166 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-/// 1970-01-01 was a Thursday.
-const WEEKDAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
+const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// Formats the time, given in seconds since 1970, in Python's `strftime` format (English names, as in the C locale). An
-/// unknown directive is an error.
-pub(super) fn strftime(format: &str, seconds: i64) -> Result<String, Error> {
-    let days = seconds.div_euclid(SECONDS_PER_DAY);
-    let second = seconds.rem_euclid(SECONDS_PER_DAY);
-    let (year, month, day) = date(days);
-    let weekday = WEEKDAYS[days.rem_euclid(7) as usize];
-    let month_name = MONTHS[month as usize - 1];
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let hour_of_12 = (hour + 11) % 12 + 1;
-    let half = if hour < 12 { "AM" } else { "PM" };
-
+/// Formats the time, given in seconds since 1970, as Python's `strftime` does with glibc in the C locale. As for
+/// `datetime.now()`, there is no time zone, so `%z` and `%Z` are empty; `%f` is zero. An unknown directive is an error.
+pub(super) fn strftime(format: &str, seconds: i64) -> Result<String, String> {
+    let now = Moment::new(seconds);
     let mut out = String::new();
-    let mut characters = format.chars();
+    let mut characters = format.chars().peekable();
     while let Some(c) = characters.next() {
         if c != '%' {
             out.push(c);
             continue;
         }
-        let mut directive = characters.next();
-        let unpadded = directive == Some('-');
-        if unpadded {
-            directive = characters.next();
-        }
-        let two = |n: i64| if unpadded { n.to_string() } else { format!("{n:02}") };
-        out.push_str(&match directive {
-            Some('Y') => year.to_string(),
-            Some('y') => two(year.rem_euclid(100)),
-            Some('m') => two(month),
-            Some('d') => two(day),
-            Some('e') if unpadded => day.to_string(),
-            Some('e') => format!("{day:2}"),
-            Some('H') => two(hour),
-            Some('I') => two(hour_of_12),
-            Some('M') => two(minute),
-            Some('S') => two(second),
-            Some('p') => half.to_owned(),
-            Some('B') => month_name.to_owned(),
-            Some('b' | 'h') => month_name[..3].to_owned(),
-            Some('A') => weekday.to_owned(),
-            Some('a') => weekday[..3].to_owned(),
-            Some('j') if unpadded => day_of_year(days, year).to_string(),
-            Some('j') => format!("{:03}", day_of_year(days, year)),
-            Some('F') => format!("{year}-{month:02}-{day:02}"),
-            Some('T') => format!("{hour:02}:{minute:02}:{second:02}"),
-            Some('D') => format!("{month:02}/{day:02}/{:02}", year.rem_euclid(100)),
-            Some('R') => format!("{hour:02}:{minute:02}"),
-            Some('n') => "\n".to_owned(),
-            Some('t') => "\t".to_owned(),
-            Some('%') => "%".to_owned(),
-            unknown => {
-                let name = unknown.map_or("the end of the format".to_owned(), |c| format!("%{c}"));
-                let message = format!(
-                    "strftime_now: expected one of %Y %y %m %d %e %H %I %M %S %p %B %b %h %A %a %j %F %T %D %R %n %t %%, \
-                     found {name}"
-                );
-                return Err(Error::new(ErrorKind::InvalidOperation, message));
+        let mut pad = Pad::default();
+        while let Some(flag) = characters.next_if(|c| "-_0^#".contains(*c)) {
+            match flag {
+                '^' => pad.upper = true,
+                '#' => pad.swapped = true,
+                _ => pad.flag = Some(flag),
             }
-        });
+        }
+        while let Some(digit) = characters.next_if(char::is_ascii_digit) {
+            pad.width = (pad.width * 10 + digit as usize - '0' as usize).min(1000);
+        }
+        let directive = characters.next();
+        match directive.and_then(|directive| now.directive(directive, &pad)) {
+            Some(text) => out.push_str(&text),
+            None => {
+                let name = directive.map_or("the end of the format".to_owned(), |c| format!("%{c}"));
+                return Err(format!("strftime_now: unknown directive {name}"));
+            }
+        }
     }
     Ok(out)
+}
+
+/// How a directive's value is padded: flag, width, and the flags `^` and `#` for the case.
+#[derive(Default)]
+struct Pad {
+    flag: Option<char>,
+    width: usize,
+    upper: bool,
+    swapped: bool,
+}
+
+impl Pad {
+    fn number(&self, value: i64, width: usize, fill: char) -> String {
+        let fill = match self.flag {
+            Some('-') => return value.to_string(),
+            Some('_') => ' ',
+            Some(_) => '0',
+            None => fill,
+        };
+        let width = width.max(self.width);
+        if fill == '0' { format!("{value:0width$}") } else { format!("{value:width$}") }
+    }
+
+    fn text(&self, text: &str) -> String {
+        let text = if self.upper { text.to_uppercase() } else { text.to_owned() };
+        let width = if self.flag == Some('-') { 0 } else { self.width };
+        let fill = if self.flag == Some('0') { "0" } else { " " };
+        fill.repeat(width.saturating_sub(text.chars().count())) + &text
+    }
+}
+
+/// A moment as the fields of a calendar and a clock.
+struct Moment {
+    seconds: i64,
+    year: i64,
+    month: i64,
+    day: i64,
+    /// Counted from 1.
+    day_of_year: i64,
+    /// Sunday is 0.
+    weekday: i64,
+    hour: i64,
+    minute: i64,
+    second: i64,
+}
+
+impl Moment {
+    fn new(seconds: i64) -> Moment {
+        let days = seconds.div_euclid(SECONDS_PER_DAY);
+        let second = seconds.rem_euclid(SECONDS_PER_DAY);
+        let (year, month, day) = date(days);
+        Moment {
+            seconds,
+            year,
+            month,
+            day,
+            day_of_year: day_of_year(days, year),
+            weekday: (days + 4).rem_euclid(7),
+            hour: second / 3600,
+            minute: second / 60 % 60,
+            second: second % 60,
+        }
+    }
+
+    fn directive(&self, directive: char, pad: &Pad) -> Option<String> {
+        let two = |value| pad.number(value, 2, '0');
+        let spaced = |value| pad.number(value, 2, ' ');
+        let hour_of_12 = (self.hour + 11) % 12 + 1;
+        let month = MONTHS[(self.month - 1) as usize];
+        let weekday = WEEKDAYS[self.weekday as usize];
+        let name = |name: &str| if pad.swapped { pad.text(&name.to_uppercase()) } else { pad.text(name) };
+        let half = if self.hour < 12 { "AM" } else { "PM" };
+        let composite = |format: &str| strftime(format, self.seconds).ok().map(|text| pad.text(&text));
+        let (iso_year, iso_week) = self.iso_week();
+        Some(match directive {
+            'Y' => pad.number(self.year, 1, '0'),
+            'C' => two(self.year.div_euclid(100)),
+            'y' => two(self.year.rem_euclid(100)),
+            'G' => pad.number(iso_year, 1, '0'),
+            'g' => two(iso_year.rem_euclid(100)),
+            'V' => two(iso_week),
+            'm' => two(self.month),
+            'd' => two(self.day),
+            'e' => spaced(self.day),
+            'H' => two(self.hour),
+            'I' => two(hour_of_12),
+            'k' => spaced(self.hour),
+            'l' => spaced(hour_of_12),
+            'M' => two(self.minute),
+            'S' => two(self.second),
+            'j' => pad.number(self.day_of_year, 3, '0'),
+            'U' => two((self.day_of_year + 6 - self.weekday) / 7),
+            'W' => two((self.day_of_year + 6 - (self.weekday + 6) % 7) / 7),
+            'w' => pad.number(self.weekday, 1, '0'),
+            'u' => pad.number((self.weekday + 6) % 7 + 1, 1, '0'),
+            's' => pad.number(self.seconds, 1, '0'),
+            'f' => "000000".to_owned(),
+            'p' if pad.swapped => pad.text(&half.to_lowercase()),
+            'p' => pad.text(half),
+            'P' => pad.text(&half.to_lowercase()),
+            'B' => name(month),
+            'b' | 'h' => name(&month[..3]),
+            'A' => name(weekday),
+            'a' => name(&weekday[..3]),
+            'c' => return composite("%a %b %e %H:%M:%S %Y"),
+            'D' | 'x' => return composite("%m/%d/%y"),
+            'F' => return composite("%Y-%m-%d"),
+            'R' => return composite("%H:%M"),
+            'r' => return composite("%I:%M:%S %p"),
+            'T' | 'X' => return composite("%H:%M:%S"),
+            'z' | 'Z' => String::new(),
+            'n' => pad.text("\n"),
+            't' => pad.text("\t"),
+            '%' => pad.text("%"),
+            _ => return None,
+        })
+    }
+
+    /// The year and week of ISO 8601: weeks begin on Monday, and the first has the year's first Thursday.
+    fn iso_week(&self) -> (i64, i64) {
+        let days = self.seconds.div_euclid(SECONDS_PER_DAY);
+        let thursday = days - (self.weekday + 6) % 7 + 3;
+        let (year, ..) = date(thursday);
+        (year, (day_of_year(thursday, year) - 1) / 7 + 1)
+    }
 }
 
 /// Year, month and day of the Gregorian calendar, for a count of days since 1970-01-01.

@@ -20,6 +20,8 @@ pub struct GenerationConfig {
     pub top_k: Option<usize>,
     /// Top-p: the total probability of the tokens to keep.
     pub top_p: Option<f32>,
+    /// Min-p: the least probability of a token, as a part of the most likely one's.
+    pub min_p: Option<f32>,
     /// The repetition penalty.
     pub repetition_penalty: Option<f32>,
 }
@@ -57,6 +59,7 @@ pub(super) fn read(
     };
     let temperature = number("temperature", "a number of at least 0", |x| x >= 0.0)?;
     let top_p = number("top_p", "a number from 0 to 1", |x| (0.0..=1.0).contains(&x))?;
+    let min_p = number("min_p", "a number from 0 to 1", |x| (0.0..=1.0).contains(&x))?;
     let repetition_penalty = number("repetition_penalty", "a number above 0", |x| x > 0.0)?;
     let top_k = match settings.get("top_k").and_then(serde_json::Value::as_i64) {
         // Off, in llama.cpp and vLLM; transformers has 0 or null for it.
@@ -73,6 +76,7 @@ pub(super) fn read(
         temperature,
         top_k,
         top_p,
+        min_p,
         repetition_penalty,
     })
 }

@@ -6,6 +6,7 @@ use glassbox_tokenizer::GgufVocab;
 use crate::chat::{self, ChatTemplate, SpecialTokens};
 use crate::ends;
 use crate::error::Error;
+use crate::load::GenerationConfig;
 use crate::warning::Warning;
 
 const TOKENS: &str = "tokenizer.ggml.tokens";
@@ -113,6 +114,27 @@ pub(crate) fn eos_ids(file: &Gguf) -> Vec<u32> {
         }
     }
     ids
+}
+
+/// The recommended generation settings: the keys `general.sampling.*` that llama.cpp writes and reads.
+pub(crate) fn generation(file: &Gguf) -> Result<GenerationConfig, Error> {
+    let key = |name: &str| format!("general.sampling.{name}");
+    let number = |name: &str| {
+        let key = key(name);
+        file.value(&key).is_some().then(|| file.get_f32(&key)).transpose()
+    };
+    let top_k = key("top_k");
+    let top_k = file.value(&top_k).is_some().then(|| file.get_i32(&top_k)).transpose()?;
+    Ok(GenerationConfig {
+        eos_ids: eos_ids(file),
+        do_sample: None,
+        temperature: number("temp")?,
+        // A count that is not positive keeps all.
+        top_k: top_k.map(|count| usize::try_from(count).unwrap_or(0)),
+        top_p: number("top_p")?,
+        min_p: number("min_p")?,
+        repetition_penalty: number("penalty_repeat")?,
+    })
 }
 
 /// The chat template, with the bos and eos tokens that it may use.

@@ -77,8 +77,7 @@ impl Checkpoint {
         check_split(&file)?;
         let mut warnings = gguf_tokenizer::warnings(&file);
         let config = families::from_gguf(&file, &mut warnings)?;
-        let generation =
-            GenerationConfig { eos_ids: gguf_tokenizer::eos_ids(&file), ..GenerationConfig::default() };
+        let generation = gguf_tokenizer::generation(&file)?;
         let path = file.path().to_path_buf();
         Ok(Checkpoint::new(path, config, generation, Container::Gguf(file), None, warnings))
     }

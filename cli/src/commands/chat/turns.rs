@@ -7,6 +7,7 @@ use rustyline::config::Behavior;
 use rustyline::error::ReadlineError;
 use rustyline::{Config, DefaultEditor};
 
+use super::typed::Typed;
 use crate::exit::Interrupted;
 use crate::output::note;
 
@@ -16,16 +17,6 @@ pub(crate) enum Turns {
     Terminal(Vec<String>),
     /// A pipe, with the number of lines read.
     Pipe(io::StdinLock<'static>, usize),
-}
-
-/// A line of input.
-pub(crate) enum Typed {
-    /// A turn.
-    Turn(String),
-    /// Start a new conversation.
-    Reset,
-    /// No more turns.
-    End,
 }
 
 impl Turns {
@@ -78,14 +69,11 @@ fn from_terminal(history: &mut Vec<String>) -> anyhow::Result<Typed> {
             Err(error) => return Err(anyhow!(error).context("reading the terminal")),
         };
         interrupted = false;
-        match line.trim() {
-            "" => continue,
-            "/exit" => return Ok(Typed::End),
-            "/reset" => return Ok(Typed::Reset),
-            _ => {}
+        if line.trim().is_empty() {
+            continue;
         }
         history.push(line.clone());
-        return Ok(Typed::Turn(line));
+        return Ok(Typed::parse(&line));
     }
 }
 
@@ -100,5 +88,5 @@ fn from_pipe(stdin: &mut io::StdinLock<'static>) -> anyhow::Result<Typed> {
     }
     let text = String::from_utf8(line)
         .map_err(|error| anyhow!("a message must be UTF-8: {}", error.utf8_error()))?;
-    Ok(Typed::Turn(text))
+    Ok(Typed::parse(&text))
 }
