@@ -57,29 +57,22 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Width of the columns of numbers, and of all of them with their gaps.
-const NUMBERS: [(&str, usize); 3] = [("step", 6), ("loss", 6), ("guessing among", 14)];
-const BEFORE: usize = 6 + 6 + 14 + 3 * 2;
-
 /// For each snapshot a row of numbers and the most likely words, then a row with the sample. On a terminal of `width`
 /// columns, only whole words that fit.
 fn table(snapshots: &[Snapshot], last: &Snapshot, width: Option<usize>) -> Table {
-    let columns = width.map_or(100, |width| width.saturating_sub(BEFORE + 1));
+    let headings = ["step", "loss", "guessing among"];
+    let numbers: Vec<[String; 3]> = snapshots.iter().map(numbers).collect();
+    let widths = headings.iter().enumerate().map(|(i, heading)| {
+        numbers.iter().map(|numbers| numbers[i].len()).fold(heading.len(), usize::max) + 2
+    });
+    let columns = width.map_or(100, |width| width.saturating_sub(widths.sum::<usize>() + 1));
     let heading = format!("after «{}»: most likely words, a sample", escape(&last.prompt.concat()));
-    let numbers = NUMBERS.map(|(heading, width)| Column::right(heading).exactly(width));
-    let mut table = Table::new(numbers.into_iter().chain([Column::left(heading).shrinks_to(20)]));
-    for snapshot in snapshots {
-        let loss = loss(snapshot);
-        // Without a validation split there is no loss.
-        let (loss, guesses) = match (snapshot.loss_by_position.is_empty(), snapshot.vocab_size) {
-            (true, _) => (String::new(), String::new()),
-            (false, 0) => (format!("{loss:.3}"), format!("{:.0}", loss.exp())),
-            (false, all) => (format!("{loss:.3}"), format!("{:.0} of {all}", loss.exp())),
-        };
+    let text = Column::left(heading).shrinks_to(20);
+    let mut table = Table::new(headings.map(Column::right).into_iter().chain([text]));
+    for (snapshot, numbers) in snapshots.iter().zip(numbers) {
         let likely = likely(snapshot);
         let likely = likely.iter().map(|(word, share)| format!("{} {:.0} %", escape(word), share * 100.0));
-        let numbers = [snapshot.step.to_string(), loss, guesses].map(Cell::from);
-        table.row(numbers.into_iter().chain([fitting(likely, "  ", columns).into()]));
+        table.row(numbers.map(Cell::from).into_iter().chain([fitting(likely, "  ", columns).into()]));
         // The last word may be incomplete.
         let mut sample: Vec<String> = snapshot.sample.split_whitespace().map(escape).collect();
         sample.pop();
@@ -94,6 +87,18 @@ fn table(snapshots: &[Snapshot], last: &Snapshot, width: Option<usize>) -> Table
         }
     }
     table
+}
+
+/// The step, the loss, and among how many tokens one would guess with that loss.
+fn numbers(snapshot: &Snapshot) -> [String; 3] {
+    let loss = loss(snapshot);
+    // Without a validation split there is no loss.
+    let (loss, guesses) = match (snapshot.loss_by_position.is_empty(), snapshot.vocab_size) {
+        (true, _) => (String::new(), String::new()),
+        (false, 0) => (format!("{loss:.3}"), format!("{:.0}", loss.exp())),
+        (false, all) => (format!("{loss:.3}"), format!("{:.0} of {all}", loss.exp())),
+    };
+    [snapshot.step.to_string(), loss, guesses]
 }
 
 /// The five most likely words with their probabilities. Several tokens may begin the same word.

@@ -4,7 +4,7 @@ use glassbox_model::Config;
 use glassbox_model::glass::{Edge, EdgeMeasure, EdgeOptions, Edges};
 use serde::Serialize;
 
-use crate::bars::Scale;
+use crate::bars;
 use crate::commands::explained::{columns, paragraph, widest};
 use crate::commands::position::Place;
 use crate::commands::predict::{shown, text};
@@ -192,18 +192,18 @@ impl EdgeView<'_> {
             EdgeMeasure::Logit => edge.logit.unwrap_or(0.0),
         };
         let most = edges.first().map_or(0.0, |edge| measure(edge).abs()).max(f64::MIN_POSITIVE);
-        let scale = match self.options.by {
-            EdgeMeasure::Logit => Scale::around_zero(most, ""),
-            _ => Scale::up_to(most, ""),
-        };
         for edge in edges {
             let head = format!("{}.{}", edge.layer, edge.head);
             let (from, to) = (escape::fit(&name(edge.query), query), escape::fit(&name(edge.key), key));
             let logit = edge.logit.map_or(String::new(), |logit| format!("  {logit:>+8.4}"));
             let line = format!("{head:<6}  {from}  ← {to}  {:.4}  {:>7.2}{logit}", edge.weight, edge.value);
             let room = columns(out).saturating_sub(escape::width(&line) + 2).min(30);
-            let bar = scale.bar(measure(edge), room);
-            let colour = if measure(edge) < 0.0 { 31 } else { 36 };
+            let share = measure(edge) / most;
+            let bar = match self.options.by {
+                EdgeMeasure::Logit => bars::signed(share, room / 2),
+                _ => bars::from_left(share, room),
+            };
+            let colour = if share < 0.0 { 31 } else { 36 };
             let bar = if bar.trim().is_empty() { bar } else { out.paint(colour, &bar) };
             out.line(format!("{line}  {bar}").trim_end())?;
         }

@@ -3,7 +3,7 @@
 use glassbox_model::glass::{ContextComparison, LayerComparison, Similarity, TokenEffect};
 use glassbox_tokenizer::Tokenizer;
 
-use crate::bars::Scale;
+use crate::bars;
 use crate::commands::explained::{columns, fitting, paragraph};
 use crate::commands::predict::shown;
 use crate::escape;
@@ -43,7 +43,7 @@ pub(super) fn write(
     )?;
     let numbers = |layer: &str, similarity: &Similarity| {
         let Similarity { cosine, raw, random } = similarity;
-        let bar = Scale::up_to(1.0, "1").bar(*cosine, BAR);
+        let bar = bars::from_left(cosine.clamp(0.0, 1.0), BAR);
         (format!("{layer:>6}  {cosine:>+7.4}  {:>+6.3}  {raw:>+6.3}", random.mean), bar)
     };
     let (line, bar) = numbers("before", &comparison.before);

@@ -5,7 +5,7 @@ use glassbox_tokenizer::Tokenizer;
 use serde::Serialize;
 
 use super::words::{Question, Word};
-use crate::bars::Scale;
+use crate::bars;
 use crate::commands::compare::JsonRandom;
 use crate::commands::explained::{columns, fitting, paragraph, widest};
 use crate::commands::predict::{shown, text};
@@ -143,7 +143,7 @@ impl Report<'_> {
         out.line(out.paint(2, &heading))?;
         for (name, near) in names.iter().zip(nearest) {
             let line = format!("{}  {:>6.4}  {:>7}", escape::fit(name, width), near.cosine, near.id);
-            let bar = Scale::up_to(1.0, "1").bar(near.cosine, 10);
+            let bar = bars::from_left(near.cosine, 10);
             let forms = fitting(
                 near.forms.iter().map(|&id| shown(self.tokenizer, id)),
                 columns(out).saturating_sub(escape::width(&line) + 20),
