@@ -139,14 +139,18 @@ impl SamplingArgs {
     /// questions wrongly when less likely tokens are drawn.
     pub(crate) fn cautious(&self, checkpoint: &GenerationConfig) -> SamplingArgs {
         let advised = checkpoint.temperature.is_some() || checkpoint.do_sample == Some(true);
-        SamplingArgs { temp: self.temp.or((!advised).then_some(0.0)), ..self.clone() }
+        self.with_temp(self.filters.temp.or((!advised).then_some(0.0)))
     }
 
     /// These settings for another answer to the same prompt: sampled, and with the next seed.
     pub(crate) fn another(&self, seed: u64) -> SamplingArgs {
         const TEMPERATURE: f32 = 0.7;
-        let temp = self.temp.map(|temp| if temp == 0.0 { TEMPERATURE } else { temp });
-        SamplingArgs { temp, seed: Some(Seed(Some(seed))), ..self.clone() }
+        let temp = self.filters.temp.map(|temp| if temp == 0.0 { TEMPERATURE } else { temp });
+        SamplingArgs { seed: Some(Seed(Some(seed))), ..self.with_temp(temp) }
+    }
+
+    fn with_temp(&self, temp: Option<f32>) -> SamplingArgs {
+        SamplingArgs { filters: FilterArgs { temp, ..self.filters.clone() }, seed: self.seed }
     }
 
     /// The sampler, and its seed if it needs one.
