@@ -105,7 +105,8 @@ mod tests {
             ("the quick brown fox", "the quick\nbrown fox"),
             ("exactly te n", "exactly te\nn"),
             ("a  b\n\n  indented code", "a  b\n\n  indented\ncode"),
-            ("averyveryverylongword x", "averyveryverylongword\nx"),
+            // The terminal breaks it twice; one column of the third line is then used.
+            ("averyveryverylongword x", "averyveryverylongword x"),
             ("日本語日本語", "日本語日本\n語"),
             ("one \ntwo  ", "one \ntwo  "),
             ("exactly te   \n", "exactly te\n"),
