@@ -1,4 +1,4 @@
-"""Writes model/src/chat/jinja/unicode_tables.rs: the properties of characters by which Python's string methods decide.
+"""Writes jinja/src/unicode_tables.rs: the properties of characters by which Python's string methods decide.
 
     python scripts/unicode_tables.py
 
@@ -11,7 +11,7 @@ import pathlib
 import sys
 import unicodedata
 
-TARGET = pathlib.Path(__file__).parent.parent / "model/src/chat/jinja/unicode_tables.rs"
+TARGET = pathlib.Path(__file__).parent.parent / "jinja/src/unicode_tables.rs"
 ALL = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
 
 

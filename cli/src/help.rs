@@ -23,11 +23,14 @@ const MODEL: &str = "Model";
 const MACHINE: &str = "Machine";
 
 /// Shared options that `-h` leaves out unless they are required, beside those of [`MACHINE`].
-const RARE: [&str; 13] = [
+const RARE: [&str; 16] = [
     "lora",
     "ids",
     "context_ids",
     "token_id",
+    "answer_id",
+    "from_position",
+    "to_position",
     "special",
     "min_p",
     "typical",

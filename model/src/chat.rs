@@ -30,8 +30,6 @@ mod budget;
 mod choose;
 mod conversation;
 mod error;
-mod jinja;
-mod time;
 
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -41,8 +39,8 @@ use serde::{Deserialize, Serialize};
 pub use choose::SpecialTokens;
 pub use conversation::{Conversation, field, fields};
 pub use error::Error;
-use jinja::{Data, MARKS, Template};
-pub use jinja::{Data as Value, ValueKind};
+use glassbox_jinja::{Data, MARKS, Template};
+pub use glassbox_jinja::{Data as Value, ValueKind};
 
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

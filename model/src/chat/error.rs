@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::jinja::{Fault, FaultKind};
+use glassbox_jinja::{Fault, FaultKind};
 
 /// An error of finding, parsing or rendering a chat template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Error {
             FaultKind::Work => Error::TooMuchWork { template, line: Some(line) },
             _ => {
                 let excerpt = excerpt.lines().next().unwrap_or("").to_owned();
-                Error::Template { template, line, column, excerpt, message: fault.text() }
+                Error::Template { template, line, column, excerpt, message: fault.to_string() }
             }
         }
     }

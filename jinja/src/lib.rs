@@ -7,7 +7,18 @@
 //! name: integers of more than 127 bits, what Python prints as an address, random choices, other templates, and a few
 //! filters that no chat needs.
 //!
-//! Source text → [`lexer`] → [`parser`] and `expressions` → [`ast`] → [`interpreter`].
+//! Source text → `lexer` → `parser` and `expressions` → `ast` → `interpreter`. Every step and every byte that it makes
+//! are charged to a budget, so a template cannot hang or fill the memory.
+//!
+//! ```
+//! use glassbox_jinja::{Data, Template};
+//!
+//! let template = Template::parse("{{ names | join(', ') | title }}")?;
+//! let names = Data::from(&serde_json::json!(["ada", "grace"]));
+//! assert_eq!(template.render(&[("names".into(), names)], 10_000, 0, false)?, "Ada, Grace");
+//! # Ok::<(), Box<glassbox_jinja::Fault>>(())
+//! ```
+#![forbid(unsafe_code)]
 
 mod arguments;
 mod ast;
@@ -34,6 +45,7 @@ mod parser;
 mod repr;
 mod strings;
 mod tests;
+mod time;
 mod unicode;
 mod unicode_tables;
 mod value;
@@ -41,33 +53,39 @@ mod value;
 use std::sync::Arc;
 
 pub use data::{Data, ValueKind};
-pub(super) use fault::{Fault, FaultKind};
+pub use fault::{Fault, FaultKind};
 
 /// The two characters that mark the start and end of a generation block's output. They are no characters of Unicode.
-pub(super) const MARKS: [char; 2] = ['\u{10fffe}', '\u{10ffff}'];
+pub const MARKS: [char; 2] = ['\u{10fffe}', '\u{10ffff}'];
 
 /// A parsed template.
 #[derive(Clone, Debug)]
-pub(super) struct Template {
+pub struct Template {
     body: Arc<Vec<ast::Statement>>,
     marks_generations: bool,
 }
 
 impl Template {
     /// Parses a source with `\n` line ends.
-    pub(super) fn parse(source: &str) -> Result<Template, Box<Fault>> {
+    ///
+    /// # Errors
+    /// A [`Fault`] for what is no template, or uses what is not supported.
+    pub fn parse(source: &str) -> Result<Template, Box<Fault>> {
         let (body, marks_generations) = parser::parse(source, lexer::tokens(source)?)?;
         Ok(Template { body: Arc::new(body), marks_generations })
     }
 
     /// Whether it has `{% generation %}`.
-    pub(super) fn marks_generations(&self) -> bool {
+    pub fn marks_generations(&self) -> bool {
         self.marks_generations
     }
 
     /// Renders it with these variables, within a budget, at a time in seconds since 1970. With `marked`, the output of
-    /// generation blocks is between [`MARKS`].
-    pub(super) fn render(
+    /// generation blocks is between [`MARKS`]. The budget is in units of a statement, an expression, an item or 16 bytes.
+    ///
+    /// # Errors
+    /// A [`Fault`], as the exception that Python or Jinja raises, or because the budget is used up.
+    pub fn render(
         &self,
         variables: &[(String, Data)],
         budget: u64,

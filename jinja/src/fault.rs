@@ -4,15 +4,24 @@ use super::ast::Span;
 
 /// The kind of a fault, after the exception that Python or Jinja raises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FaultKind {
+pub enum FaultKind {
+    /// What cannot be parsed.
     Syntax,
+    /// A use of an undefined value.
     Undefined,
+    /// A value of the wrong type.
     Type,
+    /// A value that is out of place.
     Value,
+    /// No such key or index.
     Lookup,
+    /// A division by zero.
     ZeroDivision,
+    /// A number that is too large.
     Overflow,
+    /// What the sandbox forbids.
     Security,
+    /// Any other error while rendering.
     Runtime,
     /// `raise_exception`.
     Raised,
@@ -43,9 +52,11 @@ impl FaultKind {
 
 /// A fault and where it happened.
 #[derive(Clone, Debug)]
-pub(crate) struct Fault {
-    pub(crate) kind: FaultKind,
-    pub(crate) message: String,
+pub struct Fault {
+    /// The kind.
+    pub kind: FaultKind,
+    /// What is wrong.
+    pub message: String,
     /// The byte range of the source; set by the innermost expression.
     pub(super) span: Option<Span>,
 }
@@ -59,13 +70,8 @@ impl Fault {
         self
     }
 
-    /// The kind and the message.
-    pub(crate) fn text(&self) -> String {
-        format!("{}: {}", self.kind.words(), self.message)
-    }
-
     /// The start and end of the range in the source.
-    pub(crate) fn range(&self) -> Option<(usize, usize)> {
+    pub fn range(&self) -> Option<(usize, usize)> {
         self.span.map(|span| (span.start, span.end))
     }
 }
@@ -79,3 +85,12 @@ pub(super) fn fault(kind: FaultKind, message: impl Into<String>) -> Box<Fault> {
 pub(super) fn fail<T>(kind: FaultKind, message: impl Into<String>) -> Result<T> {
     Err(fault(kind, message))
 }
+
+/// The kind and the message.
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.kind.words(), self.message)
+    }
+}
+
+impl std::error::Error for Fault {}

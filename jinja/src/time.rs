@@ -22,7 +22,7 @@ const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Formats the time, given in seconds since 1970, as Python's `strftime` does with glibc in the C locale. As for
 /// `datetime.now()`, there is no time zone, so `%z` and `%Z` are empty; `%f` is zero. An unknown directive is an error.
-pub(super) fn strftime(format: &str, seconds: i64) -> Result<String, String> {
+pub(crate) fn strftime(format: &str, seconds: i64) -> Result<String, String> {
     let now = Moment::new(seconds);
     let mut out = String::new();
     let mut characters = format.chars().peekable();

@@ -7,8 +7,8 @@ use super::arguments::{Args, given};
 use super::dict::Dict;
 use super::fault::{FaultKind, Result, fail};
 use super::interpreter::Interpreter;
+use super::time;
 use super::value::{Cycler, Function, Joiner, Range, Value, check_depth};
-use crate::chat::time;
 
 /// The sandbox's limit of the length of a range.
 const LONGEST_RANGE: usize = 100_000;
