@@ -10,18 +10,19 @@
 //!
 //! Keys lie in panels of sixteen positions and values row by row, so that both products use the micro-kernel of
 //! [`tile`](super::tile): some queries × some panels of sixteen positions, then some queries × some vectors of sixteen
-//! components of the values. Four panels of keys are interleaved, component by component: a tile that reads them
+//! components of the values. The four panels of a page are interleaved, component by component: a tile that reads them
 //! together reads memory in order, as it does the values, and memory is the limit with few queries. A query's result
 //! depends on its own row alone: how many are computed together changes no bit, as long as the values are finite.
 //! Positions that only another query of the tile attends to have pattern 0 and add `0 · v`, which is NaN for an
 //! infinite `v`.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::rowwise::Softmax;
 use super::tile::multiply_tile;
 use crate::element::Element;
-use crate::operands::INTERLEAVED;
+use crate::operands::{INTERLEAVED, PAGE, Page};
 use crate::pool::parts::OutputTile;
 use crate::simd::{Kernel, LANES, Lanes, Tile, TileSizes};
 
@@ -31,10 +32,8 @@ pub(crate) const QUERIES: usize = 6;
 /// A key-value head's cache, and the queries of a tile that share it.
 #[derive(Clone, Copy)]
 pub(crate) struct QueryTile<'a, E> {
-    /// Panels of sixteen positions, four interleaved: `[⌈positions/64⌉][head_dim][4][16]`.
-    pub(crate) keys: &'a [[E; LANES]],
-    /// `[positions][⌈head_dim/16⌉][16]`
-    pub(crate) values: &'a [[E; LANES]],
+    /// One page for every 64 positions, with their keys in four interleaved panels.
+    pub(crate) pages: &'a [Arc<Page<E>>],
     pub(crate) head_dim: usize,
     /// The positions each query attends to, at most [`QUERIES`] ranges.
     pub(crate) visible: &'a [Range<usize>],
@@ -200,10 +199,11 @@ impl<E: Element> Scores<'_, E> {
         first: usize,
     ) {
         let head_dim = self.tile.head_dim;
-        let mut keys = [self.tile.keys; SIDE];
+        // Panels side by side are in one page: `first` is a multiple of SIDE, which divides INTERLEAVED.
+        let page = &self.tile.pages[first / INTERLEAVED];
+        let mut keys = [&page.keys[..]; SIDE];
         for (i, keys) in keys.iter_mut().enumerate() {
-            let (group, member) = ((first + i) / INTERLEAVED, (first + i) % INTERLEAVED);
-            *keys = &self.tile.keys[group * head_dim * INTERLEAVED + member..];
+            *keys = &page.keys[first % INTERLEAVED + i..];
         }
         let mut sums = [[s.splat(0.0); SIDE]; N];
         multiply_tile(s, head_dim, (queries, 1), (keys, INTERLEAVED), &mut sums);
@@ -253,10 +253,6 @@ impl<E: Element> WeightedSum<'_, E> {
         first: usize,
     ) {
         let per_value = self.tile.head_dim.div_ceil(LANES);
-        let mut values = [self.tile.values; SIDE];
-        for (i, values) in values.iter_mut().enumerate() {
-            *values = &self.tile.values[position * per_value + first + i..];
-        }
         let at = first - self.chunks.start;
         let mut sums = [[s.splat(0.0); SIDE]; N];
         for (z, sums) in self.z.chunks_exact(self.chunks.len()).zip(&mut sums) {
@@ -264,7 +260,19 @@ impl<E: Element> WeightedSum<'_, E> {
                 *sum = s.load(z);
             }
         }
-        multiply_tile(s, pattern[0].len(), (pattern, 1), (values, per_value), &mut sums);
+        let mut done = 0;
+        while done < pattern[0].len() {
+            let (page, from) = ((position + done) / PAGE, (position + done) % PAGE);
+            let len = (PAGE - from).min(pattern[0].len() - done);
+            let page = &self.tile.pages[page];
+            let mut values = [&page.values[..]; SIDE];
+            for (i, values) in values.iter_mut().enumerate() {
+                *values = &page.values[from * per_value + first + i..];
+            }
+            let pattern = pattern.map(|pattern| &pattern[done..done + len]);
+            multiply_tile(s, len, (pattern, 1), (values, per_value), &mut sums);
+            done += len;
+        }
         for (z, sums) in self.z.chunks_exact_mut(self.chunks.len()).zip(sums) {
             for (z, sum) in z[at..].iter_mut().zip(sums) {
                 s.store(sum, z);

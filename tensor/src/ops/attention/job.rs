@@ -233,8 +233,8 @@ impl<E: Element> Job<'_, E> {
     }
 
     fn tile<'t>(&'t self, kv_head: usize, queries: &'t Queries) -> QueryTile<'t, E> {
-        let HeadCache { keys, values } = &self.heads[kv_head];
-        QueryTile { keys, values, head_dim: self.shape.head_dim, visible: queries.visible() }
+        let pages = &self.heads[kv_head].pages;
+        QueryTile { pages, head_dim: self.shape.head_dim, visible: queries.visible() }
     }
 
     /// Vectors of sixteen components in a value.
