@@ -35,6 +35,9 @@ macro_rules! with_heads {
 pub(crate) use with_heads;
 
 impl KeyValues {
+    /// Positions in a page.
+    pub const PAGE: usize = PAGE;
+
     /// An empty cache for `kv_heads` heads of `head_dim` components.
     pub fn new(kv_heads: usize, head_dim: usize, format: CacheFormat) -> KeyValues {
         let heads = match format {
