@@ -19,10 +19,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::cache_page::PageKernel;
 use super::rowwise::Softmax;
-use super::tile::multiply_tile;
-use crate::element::Element;
-use crate::operands::{INTERLEAVED, PAGE, Page};
+use crate::operands::{INTERLEAVED, PAGE};
 use crate::pool::parts::OutputTile;
 use crate::simd::{Kernel, LANES, Lanes, Tile, TileSizes};
 
@@ -30,16 +29,15 @@ use crate::simd::{Kernel, LANES, Lanes, Tile, TileSizes};
 pub(crate) const QUERIES: usize = 6;
 
 /// A key-value head's cache, and the queries of a tile that share it.
-#[derive(Clone, Copy)]
-pub(crate) struct QueryTile<'a, E> {
+pub(crate) struct QueryTile<'a, P> {
     /// One page for every 64 positions, with their keys in four interleaved panels.
-    pub(crate) pages: &'a [Arc<Page<E>>],
+    pub(crate) pages: &'a [Arc<P>],
     pub(crate) head_dim: usize,
     /// The positions each query attends to, at most [`QUERIES`] ranges.
     pub(crate) visible: &'a [Range<usize>],
 }
 
-impl<E> QueryTile<'_, E> {
+impl<P> QueryTile<'_, P> {
     /// The end of the positions that any query attends to, rounded up to sixteen: the least length of a row of scores.
     pub(crate) fn row_len(&self) -> usize {
         self.end().next_multiple_of(LANES)
@@ -65,8 +63,8 @@ impl<E> QueryTile<'_, E> {
 }
 
 /// `rows[i][j] = scale · q[i]·k[j]`: scaled dot products of each query with each key.
-pub(crate) struct Scores<'a, E> {
-    pub(crate) tile: QueryTile<'a, E>,
+pub(crate) struct Scores<'a, P> {
+    pub(crate) tile: QueryTile<'a, P>,
     /// One `[head_dim]` a query.
     pub(crate) queries: &'a [&'a [f32]],
     pub(crate) scale: f32,
@@ -89,8 +87,8 @@ pub(crate) struct MaskedSoftmax<'a> {
 
 /// `z[i] = Σ_j rows[i][j] · v[j]`: each query's weighted sum of the values. It may be computed in pieces, the positions
 /// in order: a piece continues the sums that those before it left in `z`.
-pub(crate) struct WeightedSum<'a, E> {
-    pub(crate) tile: QueryTile<'a, E>,
+pub(crate) struct WeightedSum<'a, P> {
+    pub(crate) tile: QueryTile<'a, P>,
     /// The pattern, `[queries][row_len]`.
     pub(crate) rows: &'a [f32],
     pub(crate) row_len: usize,
@@ -138,7 +136,7 @@ macro_rules! with_panels {
     };
 }
 
-impl<E: Element> Kernel for Scores<'_, E> {
+impl<P: PageKernel> Kernel for Scores<'_, P> {
     type Output = ();
 
     #[inline(always)]
@@ -158,7 +156,7 @@ impl Kernel for MaskedSoftmax<'_> {
     }
 }
 
-impl<E: Element> Kernel for WeightedSum<'_, E> {
+impl<P: PageKernel> Kernel for WeightedSum<'_, P> {
     type Output = ();
 
     #[inline(always)]
@@ -167,7 +165,7 @@ impl<E: Element> Kernel for WeightedSum<'_, E> {
     }
 }
 
-impl<E: Element> Scores<'_, E> {
+impl<P: PageKernel> Scores<'_, P> {
     #[inline(always)]
     fn score<S: Tile, const N: usize>(self, s: S) {
         with_panels!(self.score_all::<S, N>(s));
@@ -198,15 +196,10 @@ impl<E: Element> Scores<'_, E> {
         queries: [&[f32]; N],
         first: usize,
     ) {
-        let head_dim = self.tile.head_dim;
         // Panels side by side are in one page: `first` is a multiple of SIDE, which divides INTERLEAVED.
         let page = &self.tile.pages[first / INTERLEAVED];
-        let mut keys = [&page.keys[..]; SIDE];
-        for (i, keys) in keys.iter_mut().enumerate() {
-            *keys = &page.keys[first % INTERLEAVED + i..];
-        }
         let mut sums = [[s.splat(0.0); SIDE]; N];
-        multiply_tile(s, head_dim, (queries, 1), (keys, INTERLEAVED), &mut sums);
+        page.add_scores(s, queries, first % INTERLEAVED, &mut sums);
         for (row, sums) in sums.into_iter().enumerate() {
             for (i, sum) in sums.into_iter().enumerate() {
                 let scores = s.mul(sum, s.splat(self.scale));
@@ -216,7 +209,7 @@ impl<E: Element> Scores<'_, E> {
     }
 }
 
-impl<E: Element> WeightedSum<'_, E> {
+impl<P: PageKernel> WeightedSum<'_, P> {
     #[inline(always)]
     fn sum<S: Tile, const N: usize>(self, s: S) {
         with_panels!(self.sum_all::<S, N>(s));
@@ -252,7 +245,6 @@ impl<E: Element> WeightedSum<'_, E> {
         position: usize,
         first: usize,
     ) {
-        let per_value = self.tile.head_dim.div_ceil(LANES);
         let at = first - self.chunks.start;
         let mut sums = [[s.splat(0.0); SIDE]; N];
         for (z, sums) in self.z.chunks_exact(self.chunks.len()).zip(&mut sums) {
@@ -264,13 +256,8 @@ impl<E: Element> WeightedSum<'_, E> {
         while done < pattern[0].len() {
             let (page, from) = ((position + done) / PAGE, (position + done) % PAGE);
             let len = (PAGE - from).min(pattern[0].len() - done);
-            let page = &self.tile.pages[page];
-            let mut values = [&page.values[..]; SIDE];
-            for (i, values) in values.iter_mut().enumerate() {
-                *values = &page.values[from * per_value + first + i..];
-            }
             let pattern = pattern.map(|pattern| &pattern[done..done + len]);
-            multiply_tile(s, len, (pattern, 1), (values, per_value), &mut sums);
+            self.tile.pages[page].add_values(s, pattern, from, first, &mut sums);
             done += len;
         }
         for (z, sums) in self.z.chunks_exact_mut(self.chunks.len()).zip(sums) {

@@ -1,6 +1,6 @@
 //! The cached keys and values of a layer.
 
-use super::pages::{HeadCache, PAGE, Page};
+use super::pages::{FloatPage, HeadCache, PAGE, Page, Q8Page};
 use crate::cache_format::CacheFormat;
 use crate::pool::Team;
 
@@ -18,9 +18,10 @@ pub struct KeyValues {
 /// The key-value heads, in the format of the cache.
 #[derive(Clone, Debug)]
 pub(crate) enum Heads {
-    F32(Vec<HeadCache<f32>>),
+    F32(Vec<HeadCache<FloatPage<f32>>>),
     /// The bits of halves.
-    F16(Vec<HeadCache<u16>>),
+    F16(Vec<HeadCache<FloatPage<u16>>>),
+    Q8(Vec<HeadCache<Q8Page>>),
 }
 
 /// Runs `$body` with `$heads` bound to the heads, whatever their number format.
@@ -29,6 +30,7 @@ macro_rules! with_heads {
         match $all {
             Heads::F32($heads) => $body,
             Heads::F16($heads) => $body,
+            Heads::Q8($heads) => $body,
         }
     };
 }
@@ -43,6 +45,7 @@ impl KeyValues {
         let heads = match format {
             CacheFormat::F32 => Heads::F32(vec![HeadCache::default(); kv_heads]),
             CacheFormat::F16 => Heads::F16(vec![HeadCache::default(); kv_heads]),
+            CacheFormat::Q8_0 => Heads::Q8(vec![HeadCache::default(); kv_heads]),
         };
         KeyValues { head_dim, positions: 0, heads }
     }
@@ -64,7 +67,12 @@ impl KeyValues {
 
     /// Bytes of `positions` cached positions, in whole pages.
     pub fn bytes_for(kv_heads: usize, head_dim: usize, format: CacheFormat, positions: usize) -> usize {
-        positions.div_ceil(PAGE) * kv_heads * Page::<f32>::numbers(head_dim) * format.bytes()
+        let page = match format {
+            CacheFormat::F32 => FloatPage::<f32>::bytes(head_dim),
+            CacheFormat::F16 => FloatPage::<u16>::bytes(head_dim),
+            CacheFormat::Q8_0 => Q8Page::bytes(head_dim),
+        };
+        positions.div_ceil(PAGE) * kv_heads * page
     }
 
     /// Reserves memory for `positions` positions in all, so that appending up to there allocates nothing, unless it
@@ -108,7 +116,7 @@ impl KeyValues {
 
     /// The keys of one head, `[positions, head_dim]`, copied out of their panels.
     pub(crate) fn keys(&self, head: usize) -> Vec<f32> {
-        with_heads!(&self.heads, heads => heads[head].keys(self.positions))
+        with_heads!(&self.heads, heads => heads[head].keys(self.head_dim, self.positions))
     }
 
     /// The values of one head, `[positions, head_dim]`.
@@ -122,6 +130,7 @@ impl KeyValues {
         let heads = match &self.heads {
             Heads::F32(heads) => Heads::F32(heads.iter().map(|head| head.prefix(positions)).collect()),
             Heads::F16(heads) => Heads::F16(heads.iter().map(|head| head.prefix(positions)).collect()),
+            Heads::Q8(heads) => Heads::Q8(heads.iter().map(|head| head.prefix(positions)).collect()),
         };
         KeyValues { head_dim, positions, heads }
     }
@@ -154,7 +163,7 @@ mod tests {
         let append = |cache: &mut KeyValues, x: &[f32]| pool.enter(|team| cache.append(team, x, x));
         let pages = |cache: &KeyValues| match &cache.heads {
             Heads::F32(heads) => heads[0].pages.clone(),
-            Heads::F16(_) => unreachable!("an f32 cache"),
+            Heads::F16(_) | Heads::Q8(_) => unreachable!("an f32 cache"),
         };
         let mut cache = KeyValues::new(1, 2, CacheFormat::F32);
         append(&mut cache, &numbers(0, 100));

@@ -13,6 +13,6 @@ pub use self::attention::Attention;
 pub(crate) use self::attention::AttentionShape;
 pub use self::key_values::KeyValues;
 pub(crate) use self::key_values::{Heads, with_heads};
-pub(crate) use self::pages::{HeadCache, INTERLEAVED, PAGE, Page};
+pub(crate) use self::pages::{FloatPage, HeadCache, INTERLEAVED, PAGE, Page, Q8Page, SCALED};
 pub use self::rotation::Rotation;
 pub use self::view::{Gemm, Start, View, ViewMut};

@@ -7,6 +7,8 @@
 use std::sync::Arc;
 
 use crate::element::Element;
+use crate::quant::f16::f16_to_f32;
+use crate::quant::q8_0;
 use crate::simd::LANES;
 
 /// Panels of keys that are interleaved.
@@ -15,63 +17,177 @@ pub(crate) const INTERLEAVED: usize = 4;
 /// Positions in a page.
 pub(crate) const PAGE: usize = INTERLEAVED * LANES;
 
+/// Components of a key or value that share a scale.
+pub(crate) const SCALED: usize = 32;
+
 /// One head's keys and values. Pages behind the last position may exist already.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct HeadCache<E> {
-    pub(crate) pages: Vec<Arc<Page<E>>>,
+#[derive(Clone, Debug)]
+pub(crate) struct HeadCache<P> {
+    pub(crate) pages: Vec<Arc<P>>,
 }
 
-/// The keys and values of [`PAGE`] positions.
+/// The keys and values of [`PAGE`] positions of one head; a position counts from the page's first.
+pub(crate) trait Page: Clone + Send + Sync {
+    /// A page of zeros.
+    fn new(head_dim: usize) -> Self;
+    /// Bytes of a page, padding included.
+    fn bytes(head_dim: usize) -> usize;
+    /// Stores a position's key and value, both `[head_dim]`.
+    fn store(&mut self, position: usize, key: &[f32], value: &[f32]);
+    /// The key, `[head_dim]`.
+    fn key(&self, position: usize, head_dim: usize) -> Vec<f32>;
+    /// The value, `[head_dim]`.
+    fn value(&self, position: usize, head_dim: usize) -> Vec<f32>;
+}
+
+/// A page of floating-point numbers.
 #[derive(Clone, Debug)]
-pub(crate) struct Page<E> {
+pub(crate) struct FloatPage<E> {
     /// `[head_dim][4][16]`
     pub(crate) keys: Box<[[E; LANES]]>,
     /// `[64][⌈head_dim/16⌉][16]`
     pub(crate) values: Box<[[E; LANES]]>,
 }
 
-impl<E: Element> Page<E> {
-    /// A page of zeros.
-    fn new(head_dim: usize) -> Page<E> {
-        let zeros = |vectors: usize| vec![[E::default(); LANES]; vectors].into_boxed_slice();
-        Page { keys: zeros(head_dim * INTERLEAVED), values: zeros(PAGE * head_dim.div_ceil(LANES)) }
+/// A page in [Q8_0](crate::quant::q8_0): signed bytes, and a scale for every 32 components of a key or value.
+#[derive(Clone, Debug)]
+pub(crate) struct Q8Page {
+    /// `[head_dim][4][16]`
+    pub(crate) keys: Box<[[i8; LANES]]>,
+    /// `[⌈head_dim/32⌉][4][16]`, rounded to half precision.
+    pub(crate) key_scales: Box<[[f32; LANES]]>,
+    /// `[64][⌈head_dim/16⌉][16]`
+    pub(crate) values: Box<[[i8; LANES]]>,
+    /// `[64][⌈head_dim/32⌉]`, rounded to half precision.
+    pub(crate) value_scales: Box<[f32]>,
+}
+
+/// The vectors of the panel with a position's key, a component each.
+fn panel<T>(vectors: &[[T; LANES]], position: usize) -> impl Iterator<Item = &T> {
+    vectors[position / LANES..].iter().step_by(INTERLEAVED).map(move |vector| &vector[position % LANES])
+}
+
+fn panel_mut<T>(vectors: &mut [[T; LANES]], position: usize) -> impl Iterator<Item = &mut T> {
+    vectors[position / LANES..]
+        .iter_mut()
+        .step_by(INTERLEAVED)
+        .map(move |vector| &mut vector[position % LANES])
+}
+
+/// A position's value in `[64][⌈head_dim/16⌉][16]`, padding included.
+fn row<T>(values: &[[T; LANES]], position: usize) -> &[T] {
+    let chunks = values.len() / PAGE;
+    values[position * chunks..][..chunks].as_flattened()
+}
+
+fn row_mut<T>(values: &mut [[T; LANES]], position: usize) -> &mut [T] {
+    let chunks = values.len() / PAGE;
+    values[position * chunks..][..chunks].as_flattened_mut()
+}
+
+fn zeros<T: Clone + Default>(len: usize) -> Box<[T]> {
+    vec![T::default(); len].into_boxed_slice()
+}
+
+impl<E: Element> Page for FloatPage<E> {
+    fn new(head_dim: usize) -> FloatPage<E> {
+        FloatPage { keys: zeros(head_dim * INTERLEAVED), values: zeros(PAGE * head_dim.div_ceil(LANES)) }
     }
 
-    /// Numbers in a page, padding included.
-    pub(crate) fn numbers(head_dim: usize) -> usize {
-        PAGE * (head_dim + head_dim.next_multiple_of(LANES))
+    fn bytes(head_dim: usize) -> usize {
+        PAGE * (head_dim + head_dim.next_multiple_of(LANES)) * size_of::<E>()
     }
 
-    /// Stores a position's key and value; `position` counts from the page's first.
     fn store(&mut self, position: usize, key: &[f32], value: &[f32]) {
-        let panel = self.keys[position / LANES..].iter_mut().step_by(INTERLEAVED);
-        for (component, &key) in panel.zip(key) {
-            component[position % LANES] = E::narrow(key);
-        }
-        let chunks = key.len().div_ceil(LANES);
-        let to = self.values[position * chunks..][..chunks].as_flattened_mut();
-        for (to, &value) in to.iter_mut().zip(value) {
-            *to = E::narrow(value);
-        }
+        panel_mut(&mut self.keys, position).zip(key).for_each(|(to, &key)| *to = E::narrow(key));
+        row_mut(&mut self.values, position)
+            .iter_mut()
+            .zip(value)
+            .for_each(|(to, &value)| *to = E::narrow(value));
     }
 
-    fn key(&self, position: usize) -> impl Iterator<Item = f32> {
-        let panel = self.keys[position / LANES..].iter().step_by(INTERLEAVED);
-        panel.map(move |component| component[position % LANES].widen())
+    fn key(&self, position: usize, _: usize) -> Vec<f32> {
+        panel(&self.keys, position).map(|key| key.widen()).collect()
     }
 
-    fn value(&self, position: usize, head_dim: usize) -> impl Iterator<Item = f32> {
-        let chunks = head_dim.div_ceil(LANES);
-        self.values[position * chunks..][..chunks].as_flattened()[..head_dim].iter().map(|x| x.widen())
+    fn value(&self, position: usize, head_dim: usize) -> Vec<f32> {
+        row(&self.values, position)[..head_dim].iter().map(|value| value.widen()).collect()
     }
 }
 
-impl<E: Element> HeadCache<E> {
+impl Page for Q8Page {
+    fn new(head_dim: usize) -> Q8Page {
+        let scales = head_dim.div_ceil(SCALED);
+        Q8Page {
+            keys: zeros(head_dim * INTERLEAVED),
+            key_scales: zeros(scales * INTERLEAVED),
+            values: zeros(PAGE * head_dim.div_ceil(LANES)),
+            value_scales: zeros(PAGE * scales),
+        }
+    }
+
+    fn bytes(head_dim: usize) -> usize {
+        let scales = 2 * head_dim.div_ceil(SCALED) * size_of::<f32>();
+        PAGE * (head_dim + head_dim.next_multiple_of(LANES) + scales)
+    }
+
+    fn store(&mut self, position: usize, key: &[f32], value: &[f32]) {
+        let mut to = panel_mut(&mut self.keys, position);
+        for (scale, x) in panel_mut(&mut self.key_scales, position).zip(key.chunks(SCALED)) {
+            *scale = quantize(x, to.by_ref().take(x.len()));
+        }
+        let scales = self.value_scales.len() / PAGE;
+        let mut to = row_mut(&mut self.values, position).iter_mut();
+        for (scale, x) in self.value_scales[position * scales..].iter_mut().zip(value.chunks(SCALED)) {
+            *scale = quantize(x, to.by_ref().take(x.len()));
+        }
+    }
+
+    fn key(&self, position: usize, _: usize) -> Vec<f32> {
+        let scales: Vec<f32> = panel(&self.key_scales, position).copied().collect();
+        dequantize(panel(&self.keys, position), &scales)
+    }
+
+    fn value(&self, position: usize, head_dim: usize) -> Vec<f32> {
+        let scales = self.value_scales.len() / PAGE;
+        dequantize(row(&self.values, position)[..head_dim].iter(), &self.value_scales[position * scales..])
+    }
+}
+
+/// Writes the signed bytes of at most [`SCALED`] numbers, and returns their scale. With a NaN among them the scale is
+/// NaN; larger numbers than the largest scale allows become the largest.
+fn quantize<'b>(x: &[f32], bytes: impl Iterator<Item = &'b mut i8>) -> f32 {
+    let largest = 127.0 * f16_to_f32(LARGEST_HALF);
+    let mut padded = [0.0; SCALED];
+    padded.iter_mut().zip(x).for_each(|(to, x)| *to = x.clamp(-largest, largest));
+    let block = q8_0::quantize(&padded).unwrap_or([0; 34]);
+    bytes.zip(&block[2..]).for_each(|(to, &byte)| *to = byte as i8);
+    match x.iter().any(|x| x.is_nan()) {
+        true => f32::NAN,
+        false => f16_to_f32(u16::from_le_bytes([block[0], block[1]])),
+    }
+}
+
+/// The bits of the largest finite half.
+const LARGEST_HALF: u16 = 0x7bff;
+
+/// The numbers of some signed bytes; their products with a scale are exact.
+fn dequantize<'b>(bytes: impl Iterator<Item = &'b i8>, scales: &[f32]) -> Vec<f32> {
+    bytes.enumerate().map(|(i, &byte)| f32::from(byte) * scales[i / SCALED]).collect()
+}
+
+impl<P> Default for HeadCache<P> {
+    fn default() -> HeadCache<P> {
+        HeadCache { pages: Vec::new() }
+    }
+}
+
+impl<P: Page> HeadCache<P> {
     /// Makes pages for `positions` positions in all.
     pub(super) fn reserve(&mut self, head_dim: usize, positions: usize) {
         let pages = positions.div_ceil(PAGE);
         if pages > self.pages.len() {
-            self.pages.resize_with(pages, || Arc::new(Page::new(head_dim)));
+            self.pages.resize_with(pages, || Arc::new(P::new(head_dim)));
         }
     }
 
@@ -89,7 +205,7 @@ impl<E: Element> HeadCache<E> {
     }
 
     /// The pages of the first `positions` positions, shared.
-    pub(super) fn prefix(&self, positions: usize) -> HeadCache<E> {
+    pub(super) fn prefix(&self, positions: usize) -> HeadCache<P> {
         HeadCache { pages: self.pages[..positions.div_ceil(PAGE)].to_vec() }
     }
 
@@ -98,8 +214,8 @@ impl<E: Element> HeadCache<E> {
     }
 
     /// The keys of `positions` positions, `[positions, head_dim]`.
-    pub(super) fn keys(&self, positions: usize) -> Vec<f32> {
-        (0..positions).flat_map(|at| self.pages[at / PAGE].key(at % PAGE)).collect()
+    pub(super) fn keys(&self, head_dim: usize, positions: usize) -> Vec<f32> {
+        (0..positions).flat_map(|at| self.pages[at / PAGE].key(at % PAGE, head_dim)).collect()
     }
 
     /// The values of `positions` positions, `[positions, head_dim]`.
