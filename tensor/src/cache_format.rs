@@ -30,6 +30,15 @@ impl CacheFormat {
             CacheFormat::Q8_0 => "q8_0",
         }
     }
+
+    /// Bytes of some numbers, with their scales.
+    pub fn bytes_of(self, numbers: usize) -> usize {
+        match self {
+            CacheFormat::F32 => 4 * numbers,
+            CacheFormat::F16 => 2 * numbers,
+            CacheFormat::Q8_0 => numbers + numbers / 32 * size_of::<f32>(),
+        }
+    }
 }
 
 impl fmt::Display for CacheFormat {

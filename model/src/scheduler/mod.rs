@@ -8,8 +8,8 @@
 //! the pass has, so every sequence gets the bits that it would get alone.
 //!
 //! - [`Limits`]: sequences at a time, length of the queue, rows per step, memory for keys and values.
-//! - [`Request`]: a prompt and its [`Continuation`], which chooses the tokens. [`Scheduler::submit`] takes it or refuses
-//!   it at once ([`Refused`]); the answer is a [`Ticket`], which cancels.
+//! - [`Request`]: a prompt and its [`Continuation`], which chooses the tokens. [`Scheduler::submit`] takes it or
+//!   refuses it at once ([`Refused`]); the answer is a [`Ticket`], which cancels.
 //! - Waiting requests are admitted as memory allows, fairly by client: the client that has been served the fewest
 //!   tokens comes next ([`queue`]).
 //! - Prompts with a common prefix share its keys and values ([`prefix_cache`]).
@@ -112,7 +112,7 @@ impl std::fmt::Debug for Scheduler {
 
 impl Scheduler {
     /// Starts a thread that serves `runtime`'s model. The runtime's cache format holds for all sequences, its adapter
-    /// for none: each request names its own.
+    /// and interventions for none: each request names its own adapter.
     ///
     /// # Errors
     /// The operating system's, if it starts no thread.

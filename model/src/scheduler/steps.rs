@@ -10,6 +10,7 @@ use super::queue::Queue;
 use super::request::{Choice, Continuation, Outcome, Submitted};
 use super::{Shared, Status};
 use crate::adapter::Adapter;
+use crate::decoder::Start;
 use crate::hooks::NoObserver;
 use crate::kv_cache::KvCache;
 use crate::model::Wanted;
@@ -246,7 +247,8 @@ impl Steps {
         logits.resize(with_logits.len() * runtime.config.vocab_size, 0.0);
         let wanted = if with_logits.is_empty() { Wanted::None } else { Wanted::Rows(&with_logits, logits) };
         runtime.pool.enter(|team| {
-            runtime.model.forward(team, &ids, &mut sequences, scratch, &mut NoObserver, wanted);
+            let start = Start::Ids(&ids);
+            runtime.model.forward(team, start, &mut sequences, scratch, &mut NoObserver, wanted);
         });
         counts.steps += 1;
     }
@@ -327,7 +329,7 @@ impl Steps {
         caught(|| submitted.request.continuation.end(Outcome::Cancelled));
     }
 
-    /// Lets the handles see the present state: before a request's end, so that whoever has seen the end sees it counted.
+    /// Lets the handles see the present state: before a request's end, so that it is counted when its client sees it.
     fn publish(&self) {
         let status = Status {
             queued: 0,

@@ -32,7 +32,6 @@ pub(crate) const QUERIES: usize = 6;
 pub(crate) struct QueryTile<'a, P> {
     /// One page for every 64 positions, with their keys in four interleaved panels.
     pub(crate) pages: &'a [Arc<P>],
-    pub(crate) head_dim: usize,
     /// The positions each query attends to, at most [`QUERIES`] ranges.
     pub(crate) visible: &'a [Range<usize>],
 }

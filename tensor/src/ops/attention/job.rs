@@ -234,7 +234,7 @@ impl<P: PageKernel> Job<'_, P> {
 
     fn tile<'t>(&'t self, kv_head: usize, queries: &'t Queries) -> QueryTile<'t, P> {
         let pages = &self.heads[kv_head].pages;
-        QueryTile { pages, head_dim: self.shape.head_dim, visible: queries.visible() }
+        QueryTile { pages, visible: queries.visible() }
     }
 
     /// Vectors of sixteen components in a value.
