@@ -38,6 +38,7 @@ mod products;
 pub mod quantize;
 pub mod rope;
 mod runtime;
+pub mod scheduler;
 mod scratch;
 mod sequences;
 mod session;

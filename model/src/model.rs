@@ -36,6 +36,8 @@ pub(crate) enum Wanted<'l> {
     None,
     /// Each sequence's last row, `[sequences, vocab_size]`.
     Last(&'l mut [f32]),
+    /// These rows, `[rows, vocab_size]`.
+    Rows(&'l [usize], &'l mut [f32]),
     /// Every row: calls `each(row, logits)` in order.
     All(&'l mut (dyn FnMut(usize, &[f32]) + Send)),
 }
@@ -70,6 +72,9 @@ impl Model {
         self.decoder.forward(&mut pass, start, scratch);
 
         let Pass { sequences, mut hooks, adapters, .. } = pass;
+        let gathered = |rows: &[usize]| -> Vec<f32> {
+            rows.iter().flat_map(|row| &scratch.normed[row * d_model..][..d_model]).copied().collect()
+        };
         let mut unembed = |first_row: usize, adapters: &AdapterRows<'_>, x: &[f32], logits: &mut [f32]| {
             self.vocabulary().unembed(team, adapters, x, logits);
             hooks.first_position = first_position + first_row;
@@ -92,13 +97,9 @@ impl Model {
                     end - 1
                 });
                 let last: Vec<usize> = last.collect();
-                let x: Vec<f32> = last
-                    .iter()
-                    .flat_map(|row| &scratch.normed[row * d_model..][..d_model])
-                    .copied()
-                    .collect();
-                unembed(0, &adapters.select(&last), &x, logits);
+                unembed(0, &adapters.select(&last), &gathered(&last), logits);
             }
+            Wanted::Rows(rows, logits) => unembed(0, &adapters.select(rows), &gathered(rows), logits),
             Wanted::All(each) => {
                 let mut logits = vec![0.0; LOGIT_ROWS.min(tokens) * vocab_size];
                 for (i, x) in scratch.normed.chunks(LOGIT_ROWS * d_model).enumerate() {

@@ -173,7 +173,7 @@ impl Products {
         let last = (depth + tokens).min(window);
         let read = (depth + tokens).min(window.saturating_add(tokens - tokens.min(1)));
         let multiply_adds = (config.n_heads * config.head_dim) as u128 * visible;
-        let bytes = read * config.n_kv_heads * config.head_dim * cache_format.bytes();
+        let bytes = cache_format.bytes_of(read * config.n_kv_heads * config.head_dim);
         for (kind, shape) in
             [(ProductKind::Scores, [last, config.head_dim]), (ProductKind::PatternV, [config.head_dim, last])]
         {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use glassbox_tensor::{CacheFormat, Pool};
 
 use crate::adapter::Adapter;
-use crate::glass::Interventions;
+use crate::hooks::Interventions;
 use crate::model::Model;
 
 /// A model, a thread pool, and the defaults of new sequences.

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use crate::decoder::Start;
 use crate::error::Error;
-use crate::glass::Intervened;
-use crate::hooks::{NoObserver, Observer};
+use crate::hooks::{Intervened, NoObserver, Observer};
 use crate::kv_cache::KvCache;
 use crate::model::{Model, Wanted};
 use crate::runtime::Runtime;

@@ -13,25 +13,30 @@ pub enum CacheFormat {
     /// to nearest, ties to even. Magnitudes above 65,504 become 65,504, infinity too: an infinite value would turn the
     /// results of queries into NaN that do not even attend to it.
     F16,
+    /// Signed bytes with a scale for every 32 components of a key or value, as in the number format of that name: a
+    /// good quarter of the memory.
+    Q8_0,
 }
 
 impl CacheFormat {
     /// All of them.
-    pub const ALL: [CacheFormat; 2] = [CacheFormat::F32, CacheFormat::F16];
+    pub const ALL: [CacheFormat; 3] = [CacheFormat::F32, CacheFormat::F16, CacheFormat::Q8_0];
 
     /// The name, as [`CacheFormat::from_str`] reads it.
     pub fn name(self) -> &'static str {
         match self {
             CacheFormat::F32 => "f32",
             CacheFormat::F16 => "f16",
+            CacheFormat::Q8_0 => "q8_0",
         }
     }
 
-    /// Bytes per number.
-    pub fn bytes(self) -> usize {
+    /// Bytes of some numbers, with their scales.
+    pub fn bytes_of(self, numbers: usize) -> usize {
         match self {
-            CacheFormat::F32 => 4,
-            CacheFormat::F16 => 2,
+            CacheFormat::F32 => 4 * numbers,
+            CacheFormat::F16 => 2 * numbers,
+            CacheFormat::Q8_0 => numbers + numbers / 32 * size_of::<f32>(),
         }
     }
 }

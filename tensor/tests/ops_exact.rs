@@ -3,6 +3,7 @@
 
 use glassbox_tensor::ops::{self, Activation, Attention, KeyValues, Rotation};
 use glassbox_tensor::quant::f16::{f16_to_f32, f32_to_f16};
+use glassbox_tensor::quant::q8_0;
 use glassbox_tensor::{
     Activations, CacheFormat, Engine, Format, Level, PackedMatrix, Pool, Tensor, reference,
 };
@@ -543,7 +544,7 @@ proptest! {
         let k = random.numbers(positions * kv_heads * head_dim);
         let v = random.numbers(positions * kv_heads * head_dim);
         let last = &q[before * layer.n_heads * head_dim..];
-        let (cached_k, cached_v) = (cached(format, &k), cached(format, &v));
+        let (cached_k, cached_v) = (cached(format, head_dim, &k), cached(format, head_dim, &v));
         let (expected_z, expected_pattern) =
             plain_attention(layer, kv_heads, head_dim, last, &cached_k, &cached_v);
         for pool in pools() {
@@ -568,11 +569,21 @@ proptest! {
     }
 }
 
-/// Numbers as a cache keeps them.
-fn cached(format: CacheFormat, x: &[f32]) -> Vec<f32> {
+/// Numbers as a cache keeps them: rows of `head_dim`.
+fn cached(format: CacheFormat, head_dim: usize, x: &[f32]) -> Vec<f32> {
     match format {
         CacheFormat::F32 => x.to_vec(),
         CacheFormat::F16 => x.iter().map(|&x| f16_to_f32(f32_to_f16(x))).collect(),
+        CacheFormat::Q8_0 => {
+            let mut rounded = Vec::with_capacity(x.len());
+            for block in x.chunks(head_dim).flat_map(|row| row.chunks(32)) {
+                let (mut padded, mut back) = ([0.0; 32], [0.0; 32]);
+                padded[..block.len()].copy_from_slice(block);
+                q8_0::dequantize(&q8_0::quantize(&padded).unwrap(), &mut back);
+                rounded.extend_from_slice(&back[..block.len()]);
+            }
+            rounded
+        }
     }
 }
 
@@ -589,7 +600,7 @@ fn attention_of_several_texts_is_each_ones_own() {
             let q = random.numbers(rows * layer.n_heads * head_dim);
             let k = random.numbers(positions * kv_heads * head_dim);
             let v = random.numbers(positions * kv_heads * head_dim);
-            let format = [CacheFormat::F32, CacheFormat::F16][rows % 2];
+            let format = CacheFormat::ALL[rows % 3];
             let mut cache = KeyValues::new(kv_heads, head_dim, format);
             append(&plain_pool(), &mut cache, &k, &v);
             caches.push((cache, rows));
@@ -618,13 +629,15 @@ fn a_long_look_back_is_cut_without_a_trace() {
         (7, 1, Some(600), CacheFormat::F16),
         (33, 40, None, CacheFormat::F32),
         (33, 70, Some(620), CacheFormat::F16),
+        (40, 1, None, CacheFormat::Q8_0),
+        (70, 70, Some(620), CacheFormat::Q8_0),
     ] {
         let mut random = Random(head_dim as u64);
         let layer = Attention { n_heads: kv_heads * group, scale: 0.3, window };
         let q = random.numbers(rows * layer.n_heads * head_dim);
         let k = random.numbers(positions * kv_heads * head_dim);
         let v = random.numbers(positions * kv_heads * head_dim);
-        let (cached_k, cached_v) = (cached(format, &k), cached(format, &v));
+        let (cached_k, cached_v) = (cached(format, head_dim, &k), cached(format, head_dim, &v));
         let (expected, _) = plain_attention(layer, kv_heads, head_dim, &q, &cached_k, &cached_v);
         let mut cache = KeyValues::new(kv_heads, head_dim, format);
         append(&plain_pool(), &mut cache, &k, &v);
@@ -665,6 +678,32 @@ fn a_half_precision_cache_rounds_to_even_and_saturates() {
     append(&plain_pool(), &mut cache, &[1.0], &[f32::NAN]);
     let mut z = [0.0];
     Pool::new(1, Level::detect()).unwrap().enter(|team| ops::attention(team, layer, &[1.0], &cache, &mut z));
+    assert!(z[0].is_nan(), "NaN stays");
+}
+
+#[test]
+fn a_cache_of_bytes_saturates_and_keeps_nan() {
+    let layer = Attention { n_heads: 1, scale: 1.0, window: None };
+    let largest = 127.0 * 65504.0;
+    for (values, expected) in [
+        ([1.0, -127.0], [1.0, -127.0]),
+        ([f32::INFINITY, -1.0], [largest, 0.0]),
+        ([-1e38, 1e37], [-largest, largest]),
+        ([0.0, 0.0], [0.0, 0.0]),
+        ([1e-30, -1e-30], [0.0, 0.0]),
+    ] {
+        let mut cache = KeyValues::new(1, 2, CacheFormat::Q8_0);
+        append(&plain_pool(), &mut cache, &[1.0, 1.0], &values);
+        for pool in pools() {
+            let mut z = [f32::NAN; 2];
+            pool.enter(|team| ops::attention(team, layer, &[1.0, 1.0], &cache, &mut z));
+            assert_eq!(z, expected, "{values:?} at {}", pool.level());
+        }
+    }
+    let mut cache = KeyValues::new(1, 2, CacheFormat::Q8_0);
+    append(&plain_pool(), &mut cache, &[1.0, 1.0], &[f32::NAN, 1.0]);
+    let mut z = [0.0; 2];
+    plain_pool().enter(|team| ops::attention(team, layer, &[1.0, 1.0], &cache, &mut z));
     assert!(z[0].is_nan(), "NaN stays");
 }
 

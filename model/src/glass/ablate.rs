@@ -7,13 +7,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::compare::divergence;
-use super::intervene::{Intervention, Interventions};
-use super::keep::Keep;
 use super::lens::{Candidate, candidate, likeliest};
-use super::part::Part;
-use super::view_error::{ViewError, check};
 use crate::decoder::Start;
-use crate::hooks::{HookPoint, NoObserver, Observer};
+use crate::hooks::{
+    HookPoint, Intervention, Interventions, Keep, NoObserver, Observer, Part, ViewError, check,
+};
 use crate::kv_cache::KvCache;
 use crate::model::Wanted;
 use crate::runtime::Runtime;

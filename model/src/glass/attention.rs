@@ -4,8 +4,7 @@
 //! earlier token. The weights of a token's edges sum to 1. Vig, "A multiscale visualization of attention in the
 //! transformer model" (2019).
 
-use super::view_error::{ViewError, check};
-use crate::hooks::{HookPoint, Observed, Observer};
+use crate::hooks::{HookPoint, Observed, Observer, ViewError, check};
 use crate::runtime::Runtime;
 
 /// The attention pattern of one head.

@@ -5,10 +5,8 @@
 //! mathematical framework for transformer circuits" (2021).
 
 use super::direction::{self, WeightRows, dot};
-use super::keep::Keep;
 use super::lens::likeliest;
-use super::view_error::{ViewError, check};
-use crate::hooks::HookPoint;
+use crate::hooks::{HookPoint, Keep, ViewError, check};
 use crate::norm::Norm;
 use crate::runtime::Runtime;
 use crate::spec::Role;

@@ -4,11 +4,9 @@ use std::ops::Range;
 
 use glassbox_tokenizer::{EncodeOptions, Special, Tokenizer};
 
-use super::keep::Keep;
 use super::nearby::spread_ids;
-use super::view_error::{ViewError, check};
 use crate::config::MlpKind;
-use crate::hooks::HookPoint;
+use crate::hooks::{HookPoint, Keep, ViewError, check};
 use crate::runtime::Runtime;
 
 /// Residual streams of the tokens of some text, before the first layer and after each.

@@ -9,7 +9,7 @@
 //! 0.001. Sums with such intermediate values are rounded accordingly, however small the result. With the usual
 //! tolerance of 1e-4 the third term is about ten such bits, since earlier sums are rounded too.
 
-use super::names::Name;
+use crate::hooks::Name;
 
 /// The result of comparing a value with its reference.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,8 +3,8 @@
 //! The final norm divides by the size of the whole stream. With this scale held constant, a logit is a linear function
 //! of the stream, so each vector that was added to it has a direct effect of its own.
 
-use super::view_error::ViewError;
 use crate::adapted::MatrixOf;
+use crate::hooks::ViewError;
 use crate::linear::Linear;
 use crate::norm::Norm;
 use crate::runtime::Runtime;

@@ -13,12 +13,9 @@ use glassbox_tensor::ops::{Gemm, View, ViewMut, gemm};
 
 use super::attention::PatternRows;
 use super::direction::{self, WeightRows, dot, widened};
-use super::intervene::Then;
-use super::keep::Keep;
 use super::lens::likeliest;
 use super::top_k::TopK;
-use super::view_error::{ViewError, check};
-use crate::hooks::HookPoint;
+use crate::hooks::{HookPoint, Keep, Then, ViewError, check};
 use crate::runtime::Runtime;
 use crate::spec::Role;
 

@@ -12,7 +12,7 @@ use glassbox_tensor::{PackedMatrix, ops};
 use super::baseline::{Baseline, RandomCosines, all_streams, centred, cosine, length};
 use super::neurons::{TokenEffect, raised_and_lowered};
 use super::top_k::most;
-use super::view_error::{ViewError, check};
+use crate::hooks::{ViewError, check};
 use crate::runtime::Runtime;
 use crate::spec::Role;
 

@@ -4,11 +4,9 @@
 
 use std::ops::Range;
 
-use super::keep::Keep;
 use super::top_k::most;
-use super::view_error::{ViewError, check};
 use crate::adapter::AdapterRows;
-use crate::hooks::HookPoint;
+use crate::hooks::{HookPoint, Keep, ViewError, check};
 use crate::runtime::Runtime;
 
 /// Selects layers, positions and tokens.

@@ -9,9 +9,8 @@
 use std::time::{Duration, Instant};
 
 use super::lens::likeliest;
-use super::view_error::ViewError;
 use crate::config::{Config, MlpKind, NormPlacement};
-use crate::hooks::{HookPoint, Observed, Observer};
+use crate::hooks::{HookPoint, Observed, Observer, ViewError};
 use crate::products::{Product, ProductKind};
 use crate::runtime::Runtime;
 

@@ -27,26 +27,25 @@ mod edges;
 mod error;
 mod glob;
 mod in_context;
-mod intervene;
-mod keep;
 mod lens;
 mod matmuls;
 mod models;
-mod names;
 mod nearby;
 mod neurons;
 mod non_finite;
-mod part;
 mod pieces;
 mod reference;
+mod selection;
 mod summary;
 mod top_k;
 mod trace;
 mod verify;
-mod view_error;
 mod word_forms;
 mod words;
 
+pub use crate::hooks::{
+    Intervention, Interventions, Keep, KeptRows, Name, ParsePartError, Part, PartKind, Then, ViewError,
+};
 pub use ablate::{Ablation, Ablations, ablate};
 pub use attention::AttentionPattern;
 pub use attribution::{Attribution, Component, Contribution, attribute, attribute_each};
@@ -59,21 +58,16 @@ pub use in_context::{
     ContextComparison, LayerComparison, LayerNeighbors, Neighbor, NeighborOptions, Similarity,
     compare_in_context, neighbors_in_context,
 };
-pub(crate) use intervene::Intervened;
-pub use intervene::{Intervention, Interventions, Then};
-pub use keep::{Keep, KeptRows};
 pub use lens::{Candidate, LensLayer, LensOptions, Reading, candidate, lens, likeliest};
 pub use matmuls::{MatmulOptions, Matmuls, TimedProduct, matmuls};
 pub use models::{ModelComparison, compare_models};
-pub use names::{Name, Selection};
 pub use nearby::{Nearby, NearbyOptions, Term, mutual_cosines, nearest_embeddings, random_embedding_cosines};
 pub use neurons::{Neuron, NeuronMeasure, NeuronOptions, Neurons, TokenEffect, neurons};
 pub use non_finite::{NonFinite, first_non_finite};
-pub use part::{ParsePartError, Part, PartKind};
 pub use reference::Reference;
+pub use selection::Selection;
 pub use summary::Summary;
 pub use trace::{TraceOptions, record, summarise};
 pub use verify::{Verdict, verify};
-pub use view_error::ViewError;
 pub use word_forms::{are_forms_of_one_word, is_whole_word};
 pub use words::{WordTokens, find_word, next_word};

@@ -5,8 +5,7 @@
 
 use super::compare::{LogitComparator, LogitComparison, normalizer};
 use super::error::Error;
-use super::keep::Keep;
-use crate::hooks::HookPoint;
+use crate::hooks::{HookPoint, Keep};
 use crate::runtime::Runtime;
 
 /// The difference between a model and the reference model.

@@ -9,9 +9,9 @@ use glassbox_tokenizer::Tokenizer;
 
 use super::baseline::{RandomCosines, cosine};
 use super::direction::widened;
-use super::view_error::{ViewError, check};
 use super::word_forms::{bases, is_whole_word};
 use crate::adapted::MatrixOf;
+use crate::hooks::{ViewError, check};
 use crate::runtime::Runtime;
 use crate::spec::Role;
 

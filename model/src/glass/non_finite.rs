@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use super::names::Name;
 use crate::error::Error;
-use crate::hooks::{HookPoint, Observed, Observer};
+use crate::hooks::{HookPoint, Name, Observed, Observer};
 use crate::runtime::Runtime;
 
 /// A value that is not finite.

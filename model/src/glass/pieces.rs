@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use super::error::Error;
-use super::names::{Name, Selection};
-use crate::hooks::{HookPoint, Observed, Observer};
+use super::selection::Selection;
+use crate::hooks::{HookPoint, Name, Observed, Observer};
 use crate::runtime::Runtime;
 
 /// Consecutive elements of a value.

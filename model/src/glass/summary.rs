@@ -1,6 +1,6 @@
 //! Summary statistics of a value: mean, standard deviation, extremes, norm.
 
-use super::names::Name;
+use crate::hooks::Name;
 
 /// Summary statistics of a value. Elements that are not finite (masked scores are −∞) are counted and otherwise
 /// excluded.

@@ -8,10 +8,11 @@ use glassbox_tensor::file::safetensors::PieceWriter;
 use glassbox_tensor::{Format, Shape};
 
 use super::error::Error;
-use super::names::{Name, Selection};
 use super::pieces::watch;
+use super::selection::Selection;
 use super::summary::{Summary, Tally};
 use crate::PROMPT_CHUNK;
+use crate::hooks::Name;
 use crate::runtime::Runtime;
 
 /// How a trace is written.

@@ -7,10 +7,10 @@ use glassbox_tensor::Tensor;
 
 use super::compare::{Comparator, Comparison, LogitComparator, LogitComparison};
 use super::error::Error;
-use super::names::{Name, Selection};
 use super::pieces::{Piece, watch};
 use super::reference::Reference;
-use crate::hooks::HookPoint;
+use super::selection::Selection;
+use crate::hooks::{HookPoint, Name};
 use crate::runtime::Runtime;
 
 /// The result of comparing a run with a reference.

@@ -10,18 +10,18 @@
 //!
 //! Keys lie in panels of sixteen positions and values row by row, so that both products use the micro-kernel of
 //! [`tile`](super::tile): some queries × some panels of sixteen positions, then some queries × some vectors of sixteen
-//! components of the values. Four panels of keys are interleaved, component by component: a tile that reads them
+//! components of the values. The four panels of a page are interleaved, component by component: a tile that reads them
 //! together reads memory in order, as it does the values, and memory is the limit with few queries. A query's result
 //! depends on its own row alone: how many are computed together changes no bit, as long as the values are finite.
 //! Positions that only another query of the tile attends to have pattern 0 and add `0 · v`, which is NaN for an
 //! infinite `v`.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::cache_page::PageKernel;
 use super::rowwise::Softmax;
-use super::tile::multiply_tile;
-use crate::element::Element;
-use crate::operands::INTERLEAVED;
+use crate::operands::{INTERLEAVED, PAGE};
 use crate::pool::parts::OutputTile;
 use crate::simd::{Kernel, LANES, Lanes, Tile, TileSizes};
 
@@ -29,18 +29,14 @@ use crate::simd::{Kernel, LANES, Lanes, Tile, TileSizes};
 pub(crate) const QUERIES: usize = 6;
 
 /// A key-value head's cache, and the queries of a tile that share it.
-#[derive(Clone, Copy)]
-pub(crate) struct QueryTile<'a, E> {
-    /// Panels of sixteen positions, four interleaved: `[⌈positions/64⌉][head_dim][4][16]`.
-    pub(crate) keys: &'a [[E; LANES]],
-    /// `[positions][⌈head_dim/16⌉][16]`
-    pub(crate) values: &'a [[E; LANES]],
-    pub(crate) head_dim: usize,
+pub(crate) struct QueryTile<'a, P> {
+    /// One page for every 64 positions, with their keys in four interleaved panels.
+    pub(crate) pages: &'a [Arc<P>],
     /// The positions each query attends to, at most [`QUERIES`] ranges.
     pub(crate) visible: &'a [Range<usize>],
 }
 
-impl<E> QueryTile<'_, E> {
+impl<P> QueryTile<'_, P> {
     /// The end of the positions that any query attends to, rounded up to sixteen: the least length of a row of scores.
     pub(crate) fn row_len(&self) -> usize {
         self.end().next_multiple_of(LANES)
@@ -66,8 +62,8 @@ impl<E> QueryTile<'_, E> {
 }
 
 /// `rows[i][j] = scale · q[i]·k[j]`: scaled dot products of each query with each key.
-pub(crate) struct Scores<'a, E> {
-    pub(crate) tile: QueryTile<'a, E>,
+pub(crate) struct Scores<'a, P> {
+    pub(crate) tile: QueryTile<'a, P>,
     /// One `[head_dim]` a query.
     pub(crate) queries: &'a [&'a [f32]],
     pub(crate) scale: f32,
@@ -90,8 +86,8 @@ pub(crate) struct MaskedSoftmax<'a> {
 
 /// `z[i] = Σ_j rows[i][j] · v[j]`: each query's weighted sum of the values. It may be computed in pieces, the positions
 /// in order: a piece continues the sums that those before it left in `z`.
-pub(crate) struct WeightedSum<'a, E> {
-    pub(crate) tile: QueryTile<'a, E>,
+pub(crate) struct WeightedSum<'a, P> {
+    pub(crate) tile: QueryTile<'a, P>,
     /// The pattern, `[queries][row_len]`.
     pub(crate) rows: &'a [f32],
     pub(crate) row_len: usize,
@@ -139,7 +135,7 @@ macro_rules! with_panels {
     };
 }
 
-impl<E: Element> Kernel for Scores<'_, E> {
+impl<P: PageKernel> Kernel for Scores<'_, P> {
     type Output = ();
 
     #[inline(always)]
@@ -159,7 +155,7 @@ impl Kernel for MaskedSoftmax<'_> {
     }
 }
 
-impl<E: Element> Kernel for WeightedSum<'_, E> {
+impl<P: PageKernel> Kernel for WeightedSum<'_, P> {
     type Output = ();
 
     #[inline(always)]
@@ -168,7 +164,7 @@ impl<E: Element> Kernel for WeightedSum<'_, E> {
     }
 }
 
-impl<E: Element> Scores<'_, E> {
+impl<P: PageKernel> Scores<'_, P> {
     #[inline(always)]
     fn score<S: Tile, const N: usize>(self, s: S) {
         with_panels!(self.score_all::<S, N>(s));
@@ -199,14 +195,10 @@ impl<E: Element> Scores<'_, E> {
         queries: [&[f32]; N],
         first: usize,
     ) {
-        let head_dim = self.tile.head_dim;
-        let mut keys = [self.tile.keys; SIDE];
-        for (i, keys) in keys.iter_mut().enumerate() {
-            let (group, member) = ((first + i) / INTERLEAVED, (first + i) % INTERLEAVED);
-            *keys = &self.tile.keys[group * head_dim * INTERLEAVED + member..];
-        }
+        // Panels side by side are in one page: `first` is a multiple of SIDE, which divides INTERLEAVED.
+        let page = &self.tile.pages[first / INTERLEAVED];
         let mut sums = [[s.splat(0.0); SIDE]; N];
-        multiply_tile(s, head_dim, (queries, 1), (keys, INTERLEAVED), &mut sums);
+        page.add_scores(s, queries, first % INTERLEAVED, &mut sums);
         for (row, sums) in sums.into_iter().enumerate() {
             for (i, sum) in sums.into_iter().enumerate() {
                 let scores = s.mul(sum, s.splat(self.scale));
@@ -216,7 +208,7 @@ impl<E: Element> Scores<'_, E> {
     }
 }
 
-impl<E: Element> WeightedSum<'_, E> {
+impl<P: PageKernel> WeightedSum<'_, P> {
     #[inline(always)]
     fn sum<S: Tile, const N: usize>(self, s: S) {
         with_panels!(self.sum_all::<S, N>(s));
@@ -252,11 +244,6 @@ impl<E: Element> WeightedSum<'_, E> {
         position: usize,
         first: usize,
     ) {
-        let per_value = self.tile.head_dim.div_ceil(LANES);
-        let mut values = [self.tile.values; SIDE];
-        for (i, values) in values.iter_mut().enumerate() {
-            *values = &self.tile.values[position * per_value + first + i..];
-        }
         let at = first - self.chunks.start;
         let mut sums = [[s.splat(0.0); SIDE]; N];
         for (z, sums) in self.z.chunks_exact(self.chunks.len()).zip(&mut sums) {
@@ -264,7 +251,14 @@ impl<E: Element> WeightedSum<'_, E> {
                 *sum = s.load(z);
             }
         }
-        multiply_tile(s, pattern[0].len(), (pattern, 1), (values, per_value), &mut sums);
+        let mut done = 0;
+        while done < pattern[0].len() {
+            let (page, from) = ((position + done) / PAGE, (position + done) % PAGE);
+            let len = (PAGE - from).min(pattern[0].len() - done);
+            let pattern = pattern.map(|pattern| &pattern[done..done + len]);
+            self.tile.pages[page].add_values(s, pattern, from, first, &mut sums);
+            done += len;
+        }
         for (z, sums) in self.z.chunks_exact_mut(self.chunks.len()).zip(sums) {
             for (z, sum) in z[at..].iter_mut().zip(sums) {
                 s.store(sum, z);

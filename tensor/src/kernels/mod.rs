@@ -7,6 +7,7 @@ pub(crate) mod attention;
 #[cfg(feature = "train")]
 pub(crate) mod backward;
 pub(crate) mod blocked;
+pub(crate) mod cache_page;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
 pub(crate) mod inputs;

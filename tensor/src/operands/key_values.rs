@@ -1,17 +1,13 @@
 //! The cached keys and values of a layer.
 
+use super::pages::{FloatPage, HeadCache, PAGE, Page, Q8Page};
 use crate::cache_format::CacheFormat;
-use crate::element::Element;
 use crate::pool::Team;
-use crate::simd::LANES;
-
-/// Panels of keys that are interleaved.
-pub(crate) const INTERLEAVED: usize = 4;
 
 /// The keys and values of every position so far, for one layer.
 ///
-/// Keys are stored in interleaved panels of sixteen positions, values row by row, so that both products of attention
-/// read them in order (see the kernel). Memory grows with the number of positions.
+/// They lie in pages of 64 positions. Copies share their pages until one of them changes a page, so a prefix that
+/// several sequences have in common is in memory once.
 #[derive(Clone, Debug)]
 pub struct KeyValues {
     head_dim: usize,
@@ -22,9 +18,10 @@ pub struct KeyValues {
 /// The key-value heads, in the format of the cache.
 #[derive(Clone, Debug)]
 pub(crate) enum Heads {
-    F32(Vec<HeadCache<f32>>),
+    F32(Vec<HeadCache<FloatPage<f32>>>),
     /// The bits of halves.
-    F16(Vec<HeadCache<u16>>),
+    F16(Vec<HeadCache<FloatPage<u16>>>),
+    Q8(Vec<HeadCache<Q8Page>>),
 }
 
 /// Runs `$body` with `$heads` bound to the heads, whatever their number format.
@@ -33,26 +30,22 @@ macro_rules! with_heads {
         match $all {
             Heads::F32($heads) => $body,
             Heads::F16($heads) => $body,
+            Heads::Q8($heads) => $body,
         }
     };
 }
 pub(crate) use with_heads;
 
-/// One head's keys and values.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct HeadCache<E> {
-    /// `[⌈positions/64⌉][head_dim][4][16]`
-    pub(crate) keys: Vec<[E; LANES]>,
-    /// `[positions][⌈head_dim/16⌉][16]`
-    pub(crate) values: Vec<[E; LANES]>,
-}
-
 impl KeyValues {
+    /// Positions in a page.
+    pub const PAGE: usize = PAGE;
+
     /// An empty cache for `kv_heads` heads of `head_dim` components.
     pub fn new(kv_heads: usize, head_dim: usize, format: CacheFormat) -> KeyValues {
         let heads = match format {
             CacheFormat::F32 => Heads::F32(vec![HeadCache::default(); kv_heads]),
             CacheFormat::F16 => Heads::F16(vec![HeadCache::default(); kv_heads]),
+            CacheFormat::Q8_0 => Heads::Q8(vec![HeadCache::default(); kv_heads]),
         };
         KeyValues { head_dim, positions: 0, heads }
     }
@@ -72,14 +65,18 @@ impl KeyValues {
         with_heads!(&self.heads, heads => heads.len())
     }
 
-    /// Bytes of `positions` cached positions.
+    /// Bytes of `positions` cached positions, in whole pages.
     pub fn bytes_for(kv_heads: usize, head_dim: usize, format: CacheFormat, positions: usize) -> usize {
-        let keys = positions.next_multiple_of(INTERLEAVED * LANES) * head_dim;
-        let values = positions * head_dim.next_multiple_of(LANES);
-        kv_heads * (keys + values) * format.bytes()
+        let page = match format {
+            CacheFormat::F32 => FloatPage::<f32>::bytes(head_dim),
+            CacheFormat::F16 => FloatPage::<u16>::bytes(head_dim),
+            CacheFormat::Q8_0 => Q8Page::bytes(head_dim),
+        };
+        positions.div_ceil(PAGE) * kv_heads * page
     }
 
-    /// Reserves memory for `positions` positions in all, so that appending up to there allocates nothing.
+    /// Reserves memory for `positions` positions in all, so that appending up to there allocates nothing, unless it
+    /// must copy a page that is shared.
     pub fn reserve(&mut self, positions: usize) {
         let head_dim = self.head_dim;
         with_heads!(&mut self.heads, heads => heads.iter_mut().for_each(|head| head.reserve(head_dim, positions)));
@@ -96,15 +93,16 @@ impl KeyValues {
         let width = self.kv_heads() * head_dim;
         let added = crate::shape::rows_of("the cached keys", keys.len(), width);
         with_heads!(&mut self.heads, heads => {
-            // Appending a single position is faster than sharing it out.
+            // Appending a single position is faster on one thread.
             let piece = if added == 1 { heads.len().max(1) } else { 1 };
             team.run_on_pieces(heads, piece, |i, heads| {
                 for (h, head) in (i * piece..).zip(heads) {
-                    head.grow(head_dim, positions + added);
-                    for row in 0..added {
+                    let rows = (0..added).map(|row| {
                         let from = row * width + h * head_dim;
-                        head.store(positions + row, &keys[from..][..head_dim], &values[from..][..head_dim]);
-                    }
+                        (&keys[from..][..head_dim], &values[from..][..head_dim])
+                    });
+                    head.reserve(head_dim, positions + added);
+                    head.store(positions, rows);
                 }
             });
         });
@@ -118,24 +116,21 @@ impl KeyValues {
 
     /// The keys of one head, `[positions, head_dim]`, copied out of their panels.
     pub(crate) fn keys(&self, head: usize) -> Vec<f32> {
-        with_heads!(&self.heads, heads => heads[head].all_keys(self.head_dim, self.positions))
+        with_heads!(&self.heads, heads => heads[head].keys(self.head_dim, self.positions))
     }
 
     /// The values of one head, `[positions, head_dim]`.
     pub(crate) fn values(&self, head: usize) -> Vec<f32> {
-        with_heads!(&self.heads, heads => heads[head].all_values(self.head_dim))
+        with_heads!(&self.heads, heads => heads[head].values(self.head_dim, self.positions))
     }
 
-    /// A copy of the first `positions` positions, or of all if there are fewer.
+    /// The first `positions` positions, or all if there are fewer. The pages are shared, not copied.
     pub fn prefix(&self, positions: usize) -> KeyValues {
         let (head_dim, positions) = (self.head_dim, positions.min(self.positions));
         let heads = match &self.heads {
-            Heads::F32(heads) => {
-                Heads::F32(heads.iter().map(|head| head.prefix(head_dim, positions)).collect())
-            }
-            Heads::F16(heads) => {
-                Heads::F16(heads.iter().map(|head| head.prefix(head_dim, positions)).collect())
-            }
+            Heads::F32(heads) => Heads::F32(heads.iter().map(|head| head.prefix(positions)).collect()),
+            Heads::F16(heads) => Heads::F16(heads.iter().map(|head| head.prefix(positions)).collect()),
+            Heads::Q8(heads) => Heads::Q8(heads.iter().map(|head| head.prefix(positions)).collect()),
         };
         KeyValues { head_dim, positions, heads }
     }
@@ -146,79 +141,43 @@ impl KeyValues {
             return;
         }
         self.positions = positions;
-        let head_dim = self.head_dim;
-        with_heads!(&mut self.heads, heads => heads.iter_mut().for_each(|head| head.truncate(head_dim, positions)));
+        with_heads!(&mut self.heads, heads => heads.iter_mut().for_each(|head| head.truncate(positions)));
     }
 }
 
-impl<E: Element> HeadCache<E> {
-    fn reserve(&mut self, head_dim: usize, positions: usize) {
-        let (keys, values) = lengths(head_dim, positions);
-        self.keys.reserve_exact(keys.saturating_sub(self.keys.len()));
-        self.values.reserve_exact(values.saturating_sub(self.values.len()));
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{Engine, Pool};
+
+    /// `positions` keys of two components, which begin with `from`.
+    fn numbers(from: usize, positions: usize) -> Vec<f32> {
+        (2 * from..2 * (from + positions)).map(|x| x as f32).collect()
     }
 
-    /// Grows with zeros.
-    fn grow(&mut self, head_dim: usize, positions: usize) {
-        let (keys, values) = lengths(head_dim, positions);
-        grow(&mut self.keys, keys);
-        grow(&mut self.values, values);
-    }
-
-    fn store(&mut self, position: usize, key: &[f32], value: &[f32]) {
-        let head_dim = key.len();
-        let panel = self.keys[first_of_panel(head_dim, position)..].iter_mut().step_by(INTERLEAVED);
-        for (component, &key) in panel.zip(key) {
-            component[position % LANES] = E::narrow(key);
-        }
-        let chunks = head_dim.div_ceil(LANES);
-        let to = self.values[position * chunks..][..chunks].as_flattened_mut();
-        for (to, &value) in to.iter_mut().zip(value) {
-            *to = E::narrow(value);
-        }
-    }
-
-    fn all_keys(&self, head_dim: usize, positions: usize) -> Vec<f32> {
-        let key = |position: usize| {
-            let panel = self.keys[first_of_panel(head_dim, position)..].iter().step_by(INTERLEAVED);
-            panel.take(head_dim).map(move |component| component[position % LANES].widen())
+    #[test]
+    fn copies_share_their_pages_until_one_of_them_writes() {
+        let pool = Pool::new(1, Engine::Reference).unwrap();
+        let append = |cache: &mut KeyValues, x: &[f32]| pool.enter(|team| cache.append(team, x, x));
+        let pages = |cache: &KeyValues| match &cache.heads {
+            Heads::F32(heads) => heads[0].pages.clone(),
+            Heads::F16(_) | Heads::Q8(_) => unreachable!("an f32 cache"),
         };
-        (0..positions).flat_map(key).collect()
+        let mut cache = KeyValues::new(1, 2, CacheFormat::F32);
+        append(&mut cache, &numbers(0, 100));
+        let mut copy = cache.prefix(70);
+        assert!(pages(&cache).iter().zip(pages(&copy)).all(|(a, b)| Arc::ptr_eq(a, &b)));
+        append(&mut copy, &numbers(1000, 1));
+        assert!(Arc::ptr_eq(&pages(&cache)[0], &pages(&copy)[0]), "a full page stays shared");
+        assert!(!Arc::ptr_eq(&pages(&cache)[1], &pages(&copy)[1]), "the page written to is copied");
+        append(&mut cache, &numbers(100, 30));
+        for (cache, expected) in
+            [(&cache, numbers(0, 130)), (&copy, [numbers(0, 70), numbers(1000, 1)].concat())]
+        {
+            assert_eq!(cache.keys(0), expected);
+            assert_eq!(cache.values(0), expected);
+        }
     }
-
-    fn all_values(&self, head_dim: usize) -> Vec<f32> {
-        let values = self.values.chunks_exact(head_dim.div_ceil(LANES).max(1));
-        values.flat_map(|value| value.as_flattened()[..head_dim].iter().map(|x| x.widen())).collect()
-    }
-
-    fn prefix(&self, head_dim: usize, positions: usize) -> HeadCache<E> {
-        let (keys, values) = lengths(head_dim, positions);
-        HeadCache { keys: self.keys[..keys].to_vec(), values: self.values[..values].to_vec() }
-    }
-
-    fn truncate(&mut self, head_dim: usize, positions: usize) {
-        let (keys, values) = lengths(head_dim, positions);
-        self.keys.truncate(keys);
-        self.values.truncate(values);
-    }
-}
-
-/// Lengths of the keys and of the values of `positions` positions, in vectors of sixteen.
-fn lengths(head_dim: usize, positions: usize) -> (usize, usize) {
-    let keys = positions.div_ceil(INTERLEAVED * LANES) * head_dim * INTERLEAVED;
-    (keys, positions * head_dim.div_ceil(LANES))
-}
-
-/// The first vector of the panel with a position's key; the others follow, [`INTERLEAVED`] apart.
-fn first_of_panel(head_dim: usize, position: usize) -> usize {
-    let (group, member) = (position / (INTERLEAVED * LANES), position / LANES % INTERLEAVED);
-    group * head_dim * INTERLEAVED + member
-}
-
-/// Grows to `len` with zeros, and allocates an eighth more than needed, so that most tokens allocate nothing.
-fn grow<E: Element>(cache: &mut Vec<[E; LANES]>, len: usize) {
-    if len > cache.capacity() {
-        cache.reserve_exact(len - cache.len() + len / 8);
-    }
-    cache.resize(len, [E::default(); LANES]);
 }

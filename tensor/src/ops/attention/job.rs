@@ -8,8 +8,8 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use super::queries::Queries;
-use crate::element::Element;
 use crate::kernels::attention::{MaskedSoftmax, QUERIES, QueryTile, Scores, WeightedSum};
+use crate::kernels::cache_page::PageKernel;
 use crate::operands::{AttentionShape, HeadCache, INTERLEAVED};
 use crate::ops::with_scratch;
 use crate::pool::Team;
@@ -39,9 +39,9 @@ thread_local! {
 }
 
 /// An attention over heads of one number format.
-pub(super) struct Job<'a, E> {
+pub(super) struct Job<'a, P> {
     pub(super) shape: AttentionShape,
-    pub(super) heads: &'a [HeadCache<E>],
+    pub(super) heads: &'a [HeadCache<P>],
 }
 
 /// Some tiles of one key-value head, and how long the rows of their scores are.
@@ -52,7 +52,7 @@ pub(super) struct Block {
     row_len: usize,
 }
 
-impl<E: Element> Job<'_, E> {
+impl<P: PageKernel> Job<'_, P> {
     /// `q` and `z` are `[rows, n_heads, head_dim]`.
     pub(super) fn attention(&self, team: &Team<'_>, q: &[f32], z: &mut [f32]) {
         let z = self.shape.z_rows(z);
@@ -232,9 +232,9 @@ impl<E: Element> Job<'_, E> {
         }
     }
 
-    fn tile<'t>(&'t self, kv_head: usize, queries: &'t Queries) -> QueryTile<'t, E> {
-        let HeadCache { keys, values } = &self.heads[kv_head];
-        QueryTile { keys, values, head_dim: self.shape.head_dim, visible: queries.visible() }
+    fn tile<'t>(&'t self, kv_head: usize, queries: &'t Queries) -> QueryTile<'t, P> {
+        let pages = &self.heads[kv_head].pages;
+        QueryTile { pages, visible: queries.visible() }
     }
 
     /// Vectors of sixteen components in a value.

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::point::{HookPoint, Observed, Observer};
 use super::view_error::ViewError;
-use crate::hooks::{HookPoint, Observed, Observer};
 
 /// An observer that records selected values, a row per token, over all chunks of a prompt and all later tokens.
 ///
@@ -41,7 +41,7 @@ impl Keep {
     }
 
     /// For points that are known to have a row per token.
-    pub(super) fn of_rows(points: impl IntoIterator<Item = (HookPoint, Option<usize>)>) -> Keep {
+    pub(crate) fn of_rows(points: impl IntoIterator<Item = (HookPoint, Option<usize>)>) -> Keep {
         let rows = points.into_iter().map(|point| (point, KeptRows::default())).collect();
         Keep { positions: 0..usize::MAX, rows }
     }

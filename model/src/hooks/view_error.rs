@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::part::Part;
-use crate::hooks::HookPoint;
+use super::point::HookPoint;
 
 /// An error of the views and the interventions.
 #[derive(Debug)]
@@ -115,6 +115,6 @@ impl fmt::Display for Expected {
 }
 
 /// Checks that `index` is below `count`.
-pub(super) fn check(what: &'static str, index: usize, count: usize) -> Result<(), ViewError> {
+pub(crate) fn check(what: &'static str, index: usize, count: usize) -> Result<(), ViewError> {
     if index < count { Ok(()) } else { Err(ViewError::OutOfRange { what, index, count }) }
 }

@@ -6,11 +6,11 @@
 use std::ops::Range;
 
 use super::keep::KeptRows;
-use super::names::{Name, row_len};
+use super::name::{Name, row_len};
 use super::part::Part;
+use super::point::{HookPoint, Observed, Observer};
 use super::view_error::{ViewError, check};
 use crate::config::Config;
-use crate::hooks::{HookPoint, Observed, Observer};
 
 /// One intervention.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,7 +89,7 @@ impl Interventions {
     }
 
     /// Interventions that are known to match the model.
-    pub(super) fn checked(list: Vec<Intervention>) -> Interventions {
+    pub(crate) fn checked(list: Vec<Intervention>) -> Interventions {
         Interventions { list }
     }
 
@@ -104,7 +104,7 @@ impl Interventions {
     }
 
     /// Checks that none changes the final norm or the logits, which the lens and the attribution compute themselves.
-    pub(super) fn check_in_stream(&self) -> Result<(), ViewError> {
+    pub(crate) fn check_in_stream(&self) -> Result<(), ViewError> {
         match [HookPoint::FinalNorm, HookPoint::Logits].into_iter().find(|&point| self.touch(point, None)) {
             Some(point) => Err(ViewError::AfterStream { point }),
             None => Ok(()),

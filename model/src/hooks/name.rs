@@ -1,13 +1,9 @@
-//! The names of a model's values in the order of computation, and selections of them.
+//! The names of a model's values, in the order of computation.
 
-use std::collections::HashSet;
 use std::fmt;
 
-use super::error::Error;
-use super::glob::Glob;
+use super::point::{HookPoint, Observed};
 use crate::config::{Config, MlpKind, NormPlacement, Residual};
-use crate::hooks::{HookPoint, Observed};
-use crate::model::Model;
 
 /// The name of a value: the hook point, and the block if it is inside one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,7 +62,7 @@ impl Name {
 
 /// The number of elements per token at a point, of all heads together. [`HookPoint::Scores`] and
 /// [`HookPoint::Pattern`] have no row for each token and count as `d_model`.
-pub(super) fn row_len(point: HookPoint, config: &Config) -> usize {
+pub(crate) fn row_len(point: HookPoint, config: &Config) -> usize {
     match point {
         HookPoint::Q | HookPoint::RotQ | HookPoint::Z => config.n_heads * config.head_dim,
         HookPoint::K | HookPoint::RotK | HookPoint::V => config.n_kv_heads * config.head_dim,
@@ -113,58 +109,4 @@ fn in_block(config: &Config, layer: usize) -> impl Iterator<Item = HookPoint> {
     ]
     .into_iter()
     .filter_map(|(point, here)| here.then_some(point))
-}
-
-/// A selection of values.
-#[derive(Clone, Debug)]
-pub struct Selection {
-    wanted: HashSet<Name>,
-}
-
-impl Selection {
-    /// All values of a model.
-    pub fn all(model: &Model) -> Selection {
-        Name::all(&model.config).into_iter().collect()
-    }
-
-    /// The values of a model that match any of the globs.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchName`] for a glob without a match.
-    pub fn matching(model: &Model, globs: &[Glob]) -> Result<Selection, Error> {
-        let names: Vec<(Name, String)> =
-            Name::all(&model.config).into_iter().map(|name| (name, name.to_string())).collect();
-        let mut wanted = HashSet::new();
-        for glob in globs {
-            let fitting: Vec<Name> =
-                names.iter().filter(|(_, text)| glob.matches(text)).map(|(name, _)| *name).collect();
-            if fitting.is_empty() {
-                let names = names.iter().map(|(_, text)| text.clone()).collect();
-                return Err(Error::NoSuchName { glob: glob.to_string(), names });
-            }
-            wanted.extend(fitting);
-        }
-        Ok(Selection { wanted })
-    }
-
-    /// Whether a value is selected.
-    pub fn wants(&self, name: Name) -> bool {
-        self.wanted.contains(&name)
-    }
-
-    /// Number of selected values.
-    pub fn len(&self) -> usize {
-        self.wanted.len()
-    }
-
-    /// Whether nothing is selected.
-    pub fn is_empty(&self) -> bool {
-        self.wanted.is_empty()
-    }
-}
-
-impl FromIterator<Name> for Selection {
-    fn from_iter<I: IntoIterator<Item = Name>>(names: I) -> Selection {
-        Selection { wanted: names.into_iter().collect() }
-    }
 }

@@ -1,8 +1,4 @@
-//! Hooks: every named intermediate value of the forward pass, from the same code that generates.
-//!
-//! The forward pass takes an [`Observer`] and passes it each intermediate value when it is computed. The observer is a
-//! generic parameter, so with [`NoObserver`] the calls disappear from the machine code. An observer may change a value;
-//! the rest of the pass uses the changed value.
+//! The hook points of the forward pass, and the observers that receive the values there.
 
 use std::fmt;
 

@@ -4,9 +4,9 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
+use super::point::HookPoint;
 use super::view_error::{ViewError, check};
 use crate::config::{Config, MlpKind};
-use crate::hooks::HookPoint;
 
 /// A part of the model, which an ablation sets to zero. Layers, heads, neurons and experts count from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -176,7 +176,7 @@ impl Part {
     }
 
     /// The points at which an ablation of this part sets values to zero.
-    pub(super) fn points(self) -> &'static [HookPoint] {
+    pub(crate) fn points(self) -> &'static [HookPoint] {
         match self {
             Part::Head { .. } => &[HookPoint::Z],
             Part::Attention { .. } => &[HookPoint::AttentionOut],
@@ -188,7 +188,7 @@ impl Part {
     }
 
     /// Sets the part's values to zero in `values`, which are rows of `shape[0]` groups of `shape[1]` elements.
-    pub(super) fn ablate(self, shape: [usize; 2], values: &mut [f32]) {
+    pub(crate) fn ablate(self, shape: [usize; 2], values: &mut [f32]) {
         let row_len = shape[0] * shape[1];
         match self.index() {
             None => values.fill(0.0),
