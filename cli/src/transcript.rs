@@ -12,8 +12,13 @@ pub(crate) struct Transcript<'t> {
     /// All text shown so far.
     pub(crate) text: String,
     stopped: bool,
-    /// Stops the text if it is true of the tokens so far.
-    until: Option<(fn(&[u32]) -> bool, Vec<u32>)>,
+    until: Option<Until>,
+}
+
+/// A condition on the tokens so far that ends the text.
+struct Until {
+    holds: fn(&[u32]) -> bool,
+    ids: Vec<u32>,
 }
 
 impl<'t> Transcript<'t> {
@@ -28,7 +33,7 @@ impl<'t> Transcript<'t> {
 
     /// Also stops when `holds` is true of the tokens so far.
     pub(crate) fn until(mut self, holds: fn(&[u32]) -> bool) -> Transcript<'t> {
-        self.until = Some((holds, Vec::new()));
+        self.until = Some(Until { holds, ids: Vec::new() });
         self
     }
 
@@ -39,15 +44,14 @@ impl<'t> Transcript<'t> {
             None if self.text.is_empty() => id.to_string(),
             None => format!(" {id}"),
         };
-        if let Some((holds, ids)) = &mut self.until {
-            ids.push(id);
-            if holds(ids) {
-                self.take(&piece);
-                self.stopped = true;
-                return &self.text[self.text.len()..];
-            }
-        }
-        self.take(&piece)
+        let ends = self.until.as_mut().is_some_and(|until| {
+            until.ids.push(id);
+            (until.holds)(&until.ids)
+        });
+        let from = self.text.len();
+        self.take(&piece);
+        self.stopped |= ends;
+        &self.text[from..]
     }
 
     /// Whether a stop string was found, which ends the text.

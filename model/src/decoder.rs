@@ -1,8 +1,8 @@
 //! The decoder: from token ids to the final normed vectors, `[tokens, d_model]`.
 //!
 //! Each token id selects a row of the embedding matrix: the start of its residual stream. Each block adds to the stream
-//! twice, once from attention and once from the MLP. After the final norm, the *unembedding* ([`Vocabulary::unembed`])
-//! takes the dot product with a vector for every token of the vocabulary: the logits.
+//! twice, once from attention and once from the MLP. After the final norm, the *unembedding*
+//! ([`Vocabulary::unembedding`]) takes the dot product with a vector for every token of the vocabulary: the logits.
 //!
 //! All families share this loop; [`families`](crate::families) describes their differences.
 

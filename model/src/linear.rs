@@ -35,26 +35,42 @@ pub(crate) fn forward_each<const N: usize>(
     x: &[f32],
     layers: [(&Linear, &mut [f32]); N],
 ) {
-    let layers = layers.map(|(linear, out)| (linear.site, &linear.weight, linear.bias.as_deref(), out));
-    forward_matrices(team, adapters, x, layers);
+    let products = layers.map(|(Linear { site, weight, bias }, out)| Product {
+        site: *site,
+        weight,
+        bias: bias.as_deref(),
+        out,
+    });
+    forward_products(team, adapters, x, products);
 }
 
-/// [`forward_each`] of layers given by site, weight, bias and output.
-pub(crate) fn forward_matrices<'w, const N: usize>(
+/// A product with the matrix of a linear layer, or with the unembedding.
+pub(crate) struct Product<'a> {
+    pub(crate) site: Site,
+    /// `[outputs, inputs]`
+    pub(crate) weight: &'a PackedMatrix,
+    /// `[outputs]`
+    pub(crate) bias: Option<&'a [f32]>,
+    /// `[rows, outputs]`
+    pub(crate) out: &'a mut [f32],
+}
+
+/// [`forward_each`] of products.
+pub(crate) fn forward_products<'a, const N: usize>(
     team: &Team<'_>,
-    adapters: &AdapterRows<'w>,
+    adapters: &AdapterRows<'a>,
     x: &[f32],
-    mut layers: [(Site, &'w PackedMatrix, Option<&[f32]>, &mut [f32]); N],
+    mut products: [Product<'a>; N],
 ) {
     // If all rows have the same adapter, its weight is used at once; otherwise the rows with one of their own follow.
     let only = adapters.only();
-    for (site, weight, ..) in &mut layers {
+    for Product { site, weight, .. } in &mut products {
         if let Some(own) = only.and_then(|adapter| adapter.linears.get(site)?.weight.as_ref()) {
             *weight = own;
         }
     }
-    ops::matmul_each(team, x, layers.each_mut().map(|(_, weight, _, out)| (*weight, &mut **out)));
-    for (site, weight, bias, out) in layers {
+    ops::matmul_each(team, x, products.each_mut().map(|product| (product.weight, &mut *product.out)));
+    for Product { site, weight, bias, out } in products {
         let (inputs, outputs) = (weight.inputs(), weight.outputs());
         for (rows, adapter) in adapters.runs(x.len() / inputs.max(1)) {
             let x = &x[rows.start * inputs..rows.end * inputs];

@@ -1,7 +1,7 @@
 //! LoRA adapters on disk, in the format of Hugging Face's PEFT: `adapter_config.json` and `adapter_model.safetensors`.
 //!
 //! An adapter is used in two ways: [`Adapter::load`] makes branches that run beside a model, and [`Lora::merge_into`]
-//! writes them into the weights. Both read the same [`changes`], and both compute what PEFT computes.
+//! writes them into the weights. Both read the same changes, and both compute what PEFT computes.
 
 mod changes;
 mod load;

@@ -3,7 +3,7 @@
 use glassbox_tensor::{PackedMatrix, Team};
 
 use crate::adapter::AdapterRows;
-use crate::linear::forward_matrices;
+use crate::linear::{Product, forward_products};
 use crate::spec::{Role, Site};
 
 /// Embedding and unembedding.
@@ -27,8 +27,8 @@ impl Vocabulary {
 
     /// Computes the logits: `x` is `[rows, d_model]`, `logits` is `[rows, vocab_size]`, with the rows' adapters.
     pub(crate) fn unembed(&self, team: &Team<'_>, adapters: &AdapterRows<'_>, x: &[f32], logits: &mut [f32]) {
-        let site = Site::outside(Role::Unembedding);
-        forward_matrices(team, adapters, x, [(site, self.unembedding(), None, logits)]);
+        let (site, weight) = (Site::outside(Role::Unembedding), self.unembedding());
+        forward_products(team, adapters, x, [Product { site, weight, bias: None, out: logits }]);
     }
 
     /// The unembedding matrix, `[vocab_size, d_model]`.

@@ -53,7 +53,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "POSITION", conflicts_with_all = ["head", "to"])]
     to_position: Option<usize>,
     /// The order of the edges: weight, value or logit
-    #[arg(long, value_name = "MEASURE", value_enum, hide_possible_values = true, default_value_t = By::Value, conflicts_with = "head")]
+    #[arg(
+        long,
+        value_name = "MEASURE",
+        value_enum,
+        hide_possible_values = true,
+        default_value_t = By::Value,
+        conflicts_with = "head"
+    )]
     by: By,
     #[command(flatten)]
     answer: AnswerArgs,

@@ -31,7 +31,7 @@ impl Keep {
     ///
     /// # Errors
     /// [`ViewError::Point`] for the scores and the pattern, which are matrices per head; use
-    /// [`AttentionPattern`](super::AttentionPattern) for them.
+    /// [`AttentionPattern`](crate::glass::AttentionPattern) for them.
     pub fn new(points: impl IntoIterator<Item = (HookPoint, Option<usize>)>) -> Result<Keep, ViewError> {
         let points: Vec<_> = points.into_iter().collect();
         match points.iter().find(|(point, _)| matches!(point, HookPoint::Scores | HookPoint::Pattern)) {

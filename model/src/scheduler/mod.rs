@@ -11,8 +11,8 @@
 //! - [`Request`]: a prompt and its [`Continuation`], which chooses the tokens. [`Scheduler::submit`] takes it or
 //!   refuses it at once ([`Refused`]); the answer is a [`Ticket`], which cancels.
 //! - Waiting requests are admitted as memory allows, fairly by client: the client that has been served the fewest
-//!   tokens comes next ([`queue`]).
-//! - Prompts with a common prefix share its keys and values ([`prefix_cache`]).
+//!   tokens comes next (`queue.rs`).
+//! - Prompts with a common prefix share its keys and values (`prefix_cache.rs`).
 //!
 //! Kwon et al., "Efficient memory management for large language model serving with PagedAttention" (2023); Agrawal et
 //! al., "Taming throughput-latency tradeoff in LLM inference with Sarathi-Serve" (2024).
