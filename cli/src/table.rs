@@ -1,8 +1,8 @@
 //! Tables for a terminal: columns as wide as their cells, and cut in the middle where the terminal is too narrow.
 //!
 //! Widths are in terminal columns, so Chinese characters and emoji line up. A table that is too wide first shrinks the
-//! columns that may shrink, then leaves out its bars, the first of them first, then columns in the middle: the first and
-//! the last column stay, and `…` stands for the rest. Without a terminal nothing is cut, and there are no bars.
+//! columns that may shrink, then leaves out its bars, the first of them first, then columns in the middle: the first
+//! and the last column stay, and `…` stands for the rest. Without a terminal nothing is cut, and there are no bars.
 
 use std::fmt::Write;
 use std::ops::RangeInclusive;

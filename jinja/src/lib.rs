@@ -81,7 +81,8 @@ impl Template {
     }
 
     /// Renders it with these variables, within a budget, at a time in seconds since 1970. With `marked`, the output of
-    /// generation blocks is between [`MARKS`]. The budget is in units of a statement, an expression, an item or 16 bytes.
+    /// generation blocks is between [`MARKS`]. The budget is in units of a statement, an expression, an item or 16
+    /// bytes.
     ///
     /// # Errors
     /// A [`Fault`], as the exception that Python or Jinja raises, or because the budget is used up.

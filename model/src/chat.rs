@@ -20,8 +20,8 @@
 //! Templates may use all of Jinja, with loop controls, `namespace` and slices, as jinja2's sandbox runs it; Python's
 //! methods of strings, lists, dicts and numbers; `raise_exception`, `strftime_now`, and `tojson` in Python's format;
 //! `bos_token`, `eos_token` and the tokenizer's other special tokens; `messages`, `tools`, `documents` and the caller's
-//! variables. `{% generation %}` marks the assistant's messages for training ([`ChatTemplate::render_generations`]); the
-//! text is as without it. What is not supported is refused with its name.
+//! variables. `{% generation %}` marks the assistant's messages for training ([`ChatTemplate::render_generations`]);
+//! the text is as without it. What is not supported is refused with its name.
 //!
 //! A template is an untrusted program. Its steps and the bytes it makes count against a budget that grows with the
 //! conversation, and its run time is limited to a few seconds. It cannot read files.

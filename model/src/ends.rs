@@ -1,7 +1,7 @@
 //! The tokens that end a generation.
 //!
-//! Models are trained to end a turn with a token such as `<|im_end|>`. A file should name it, but many name another: the
-//! end of a document, say. So llama.cpp also takes every token whose text is known to end a turn as an end of
+//! Models are trained to end a turn with a token such as `<|im_end|>`. A file should name it, but many name another:
+//! the end of a document, say. So llama.cpp also takes every token whose text is known to end a turn as an end of
 //! generation. The texts here are its list (`llama-vocab.cpp`), with three more that tokenizers define.
 
 use glassbox_tokenizer::Tokenizer;

@@ -3,8 +3,8 @@
 //! [`Checkpoint`] opens a GGUF or a Hugging Face directory and loads it as a [`Model`]; a [`Runtime`] is a model with a
 //! thread pool. A [`Session`] runs one sequence, a [`Batch`] several at once; [`Generation`] iterates over new tokens.
 //! To read how a forward pass works, start with [`decoder`], then [`block`], [`attention`], [`mlp`], [`norm`] and
-//! [`rope`]; [`families`] has one page per family, [`spec`] the list of parameters, and [`names`] their storage in files.
-//! [`glass`] has the views inside.
+//! [`rope`]; [`families`] has one page per family, [`spec`] the list of parameters, and [`names`] their storage in
+//! files. [`hooks`] are the named values of a pass, [`glass`] the views of them; [`scheduler`] serves many sequences.
 #![forbid(unsafe_code)]
 
 mod adapted;

@@ -101,8 +101,8 @@ fn a_token_that_ends_a_turn_by_its_text_ends_a_generation() {
     }
 }
 
-/// llama.cpp overrides the type of a "control-looking token" and warns. `</s>` is different: in Gemma's vocabulary it is
-/// the end of struck-out text in HTML.
+/// llama.cpp overrides the type of a "control-looking token" and warns. `</s>` is different: in Gemma's vocabulary it
+/// is the end of struck-out text in HTML.
 #[test]
 fn a_token_that_looks_like_a_control_token_is_treated_as_one() {
     for kind in [NORMAL, USER_DEFINED] {

@@ -153,8 +153,8 @@ fn changed(name: &str, keys: &Value) -> tempfile::TempDir {
     folder
 }
 
-/// PEFT 0.21.2, `LoraConfig`: what is not plain LoRA was once run as if it were; PiSSA and OLoRA were off by 1.6 and 1.9
-/// a logit, activated LoRA by 5.2.
+/// PEFT 0.21.2, `LoraConfig`: what is not plain LoRA was once run as if it were; PiSSA and OLoRA were off by 1.6 and
+/// 1.9 a logit, activated LoRA by 5.2.
 #[test]
 fn a_setting_that_changes_the_results_and_is_not_supported_is_named() {
     for (key, value) in [

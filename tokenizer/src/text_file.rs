@@ -1,7 +1,7 @@
 //! Text files: a byte order mark at the head of a file is no part of its text.
 //!
-//! Some editors write the character U+FEFF at the head of UTF-8 files, to say that they are UTF-8. The Unicode Standard,
-//! section 23.8, calls it a signature there. Elsewhere in a text the character stays.
+//! Some editors write the character U+FEFF at the head of UTF-8 files, to say that they are UTF-8. The Unicode
+//! Standard, section 23.8, calls it a signature there. Elsewhere in a text the character stays.
 
 use std::fs;
 use std::io;

@@ -24,8 +24,9 @@ pub struct Description<'a> {
     pub eos_ids: &'a [u32],
 }
 
-/// Writes a model with these parameters, which have Hugging Face's names: `config.json`, `generation_config.json`, `tokenizer.json`, `tokenizer_config.json` and `model.safetensors`.
-/// Each file is replaced atomically; the weights are written last.
+/// Writes a model with these parameters, which have Hugging Face's names: `config.json`, `generation_config.json`,
+/// `tokenizer.json`, `tokenizer_config.json` and `model.safetensors`. Each file is replaced atomically; the weights are
+/// written last.
 ///
 /// # Errors
 /// [`RunError::File`] or [`RunError::Tensor`] if the folder cannot be written.

@@ -1,8 +1,8 @@
 //! Snapshots of a model during training, one line of JSON each.
 //!
 //! A snapshot has the loss at each position of the context (later positions have more context), the norms of the
-//! gradients and weights of each block, the most likely words after a prompt, a sample, and the attention pattern of one
-//! head on that prompt. A series of them shows how a model progresses from noise to letters, words and grammar.
+//! gradients and weights of each block, the most likely words after a prompt, a sample, and the attention pattern of
+//! one head on that prompt. A series of them shows how a model progresses from noise to letters, words and grammar.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};

@@ -179,8 +179,8 @@ fn layouts_of_other_programs_are_read() {
     }
 }
 
-/// A record is the same in a file of lines, in an array, written over several lines, with a byte order mark, with `\r\n`
-/// and empty lines, and whatever the case of the file's ending.
+/// A record is the same in a file of lines, in an array, written over several lines, with a byte order mark, with
+/// `\r\n` and empty lines, and whatever the case of the file's ending.
 #[test]
 fn files_of_records_are_read_alike() {
     let record = |i: usize| json!({"messages": [{"role": "user", "content": "é"}, {"role": "assistant", "content": i.to_string()}]});

@@ -19,11 +19,11 @@ const EXAMPLES: &str = "Examples:\n\
 
 /// Fine-tune a model: LoRA adapters, or all parameters
 ///
-/// The data is plain text (a file or a folder, as for `train`) or records of JSON: a .jsonl file with one per line, or a
-/// .json file with an array. A record is a chat, {"messages": [{"role", "content"}, …]}, or has one of the layouts of
+/// The data is plain text (a file or a folder, as for `train`) or records of JSON: a .jsonl file with one per line, or
+/// a .json file with an array. A record is a chat, {"messages": [{"role", "content"}, …]}, or has one of the layouts of
 /// other programs: prompt and completion, instruction, input and output, conversations, text. The model's chat template
-/// renders each chat with all fields of its messages and the record's tools, documents and other variables, and only the
-/// assistant's messages are learnt, without those that have "weight": 0. A quantised model is dequantised first.
+/// renders each chat with all fields of its messages and the record's tools, documents and other variables, and only
+/// the assistant's messages are learnt, without those that have "weight": 0. A quantised model is dequantised first.
 ///
 /// Adapters are written to the folder RUN in the layout of Hugging Face's PEFT: run any command with `-m M --lora RUN`,
 /// or `merge` them into the weights. With --full, RUN becomes a checkpoint of its own.

@@ -26,8 +26,9 @@ const EXAMPLES: &str = "Examples:\n\
 /// A neuron is one of the d_ff hidden values of a feed-forward layer (MLP). It reads one direction of a token's vector
 /// and answers with a number, its activation. Then it adds its output vector, times the activation, to the residual
 /// stream. The neurons are ranked by how far their activation is beyond what is usual in ordinary text, with --by size
-/// by the length of what they add, or with --by logit by what it does to the logit of an answer. For each, the tokens are shown whose logits it raises and lowers most: its direct effect, through the final
-/// norm and the unembedding, without the layers in between.
+/// by the length of what they add, or with --by logit by what it does to the logit of an answer. For each, the tokens
+/// are shown whose logits it raises and lowers most: its direct effect, through the final norm and the unembedding,
+/// without the layers in between.
 ///
 /// In a mixture of experts, a neuron is layer.expert.neuron, of the experts that the token uses.
 #[derive(Args, Debug)]

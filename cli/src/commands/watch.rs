@@ -26,9 +26,9 @@ const MAX_DRAWN: usize = 6;
 ///
 /// Reads the snapshots of `train --watch STEPS`, which the preset nano takes by itself. Prints for each the loss, the
 /// most likely words after the prompt and a sample. A loss of L nats is the uncertainty of guessing among e^L tokens
-/// that are equally likely; a new model guesses among all tokens. Draws into RUN/watch: the loss at each position of the context (position.svg), the norms of gradients and weights of each
-/// block (gradients.svg, weights.svg), the probabilities of the prompt's next tokens (next.svg), and the attention
-/// pattern of one head (attention.svg).
+/// that are equally likely; a new model guesses among all tokens. Draws into RUN/watch: the loss at each position of
+/// the context (position.svg), the norms of gradients and weights of each block (gradients.svg, weights.svg), the
+/// probabilities of the prompt's next tokens (next.svg), and the attention pattern of one head (attention.svg).
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {

@@ -52,20 +52,23 @@ fn each_activation_format_gives_one_result_everywhere() {
 }
 
 #[test]
-fn an_f16_cache_gives_one_result_everywhere() {
+fn a_cache_in_fewer_bits_gives_one_result_everywhere() {
     let prompt = joined(&(0..60).map(|i| i * 7 % 101).collect::<Vec<_>>());
-    for model in ["gpt2-odd", "llama-gqa", "mistral-window"] {
-        let expected = logits(model, &prompt, &["--kv", "f16"]);
+    for (model, format) in ["gpt2-odd", "llama-gqa", "mistral-window"]
+        .into_iter()
+        .flat_map(|model| [(model, "f16"), (model, "q8_0")])
+    {
+        let expected = logits(model, &prompt, &["--kv", format]);
         for level in Level::available() {
-            let found = logits(model, &prompt, &["--kv", "f16", "--level", level.name()]);
+            let found = logits(model, &prompt, &["--kv", format, "--level", level.name()]);
             assert_eq!(found, expected, "{model} at {level}");
         }
         for flags in [["-t", "5"], ["--prompt-chunk", "1"], ["--engine", "reference"]] {
-            let found = logits(model, &prompt, &[&["--kv", "f16"], &flags[..]].concat());
+            let found = logits(model, &prompt, &[&["--kv", format], &flags[..]].concat());
             assert_eq!(found, expected, "{model} with {flags:?}");
         }
         assert_eq!(logits(model, &prompt, &["--kv", "f32"]), logits(model, &prompt, &[]), "{model}");
-        assert_ne!(logits(model, &prompt, &[]), expected, "{model}: half precision rounds");
+        assert_ne!(logits(model, &prompt, &[]), expected, "{model}: {format} rounds");
     }
 }
 

@@ -1,7 +1,7 @@
 //! The work budget of a template.
 //!
-//! The interpreter charges one unit per statement, expression and item, and per 16 bytes it makes. Real templates need a
-//! few hundred units, about a hundred more per message, and a few copies of the conversation. The budget is several
+//! The interpreter charges one unit per statement, expression and item, and per 16 bytes it makes. Real templates need
+//! a few hundred units, about a hundred more per message, and a few copies of the conversation. The budget is several
 //! times that, and limits a hostile template to a moment and a few dozen megabytes. Nesting is limited where it is
 //! parsed and where it runs, to what the thread's stack holds even in unoptimised builds. The source is limited in
 //! length. The time limit is for slow machines.

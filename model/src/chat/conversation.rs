@@ -19,7 +19,8 @@ const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 impl Conversation {
     /// The input with the first `count` messages; `add_generation_prompt` requests the header of the assistant's turn.
     ///
-    /// A message with reasoning under any of its usual names gets `reasoning_content` and `thinking`, as in transformers
+    /// A message with reasoning under any of its usual names gets `reasoning_content` and `thinking`, as in
+    /// transformers
     /// 5.23.
     pub fn input(&self, count: usize, add_generation_prompt: bool) -> ChatInput {
         let mut input = ChatInput::new(&[], add_generation_prompt);

@@ -1,4 +1,5 @@
-//! Mistral: Llama, except for a sliding attention window in all layers, or in those that `layer_types` names (Ministral).
+//! Mistral: Llama, except for a sliding attention window in all layers, or in those that `layer_types` names
+//! (Ministral).
 //!
 //! llama.cpp has no architecture of that name: in a GGUF, Mistral is `llama`.
 //!

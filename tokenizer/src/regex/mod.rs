@@ -9,17 +9,17 @@
 //! - `(?i)ss` matches `ß`.
 //! - `\h` is a hexadecimal digit, `&&` is the intersection of classes, `(?~ab)` matches as far as `ab` does not follow.
 //!
-//! So the dialect is read as it is: `parse` builds a tree, `compile` turns it into instructions, and `vm` runs them with
-//! a limit of steps.
+//! So the dialect is read as it is: `parse` builds a tree, `compile` turns it into instructions, and `vm` runs them
+//! with a limit of steps.
 //!
 //! # Not supported
 //!
 //! These are errors that name the construct: calls of groups (`\g<name>`), callouts, references with a nesting level,
 //! the absent operators other than `(?~absent)` and `(?~|absent|one repeated character)`, the options `I`, `L` and `y`,
-//! the escapes `\M-x` and `\c\`, several numbers in one `\x{}` of a class, the property `InCB`, nesting deeper than 100,
-//! and some combinations in which the reference does not follow its own rules: `\K`, `\R` or `\X` in a lookbehind, an
-//! empty lookbehind in another one, an absent operator in another one, a repeated `\G`, and a repeated conditional whose
-//! condition is a pattern.
+//! the escapes `\M-x` and `\c\`, several numbers in one `\x{}` of a class, the property `InCB`, nesting deeper than
+//! 100, and some combinations in which the reference does not follow its own rules: `\K`, `\R` or `\X` in a lookbehind,
+//! an empty lookbehind in another one, an absent operator in another one, a repeated `\G`, and a repeated conditional
+//! whose condition is a pattern.
 
 mod ast;
 mod blocks;

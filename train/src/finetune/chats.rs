@@ -5,8 +5,8 @@
 //! rendering of the chat up to it adds to the rendering of the chat before it with a generation prompt. Then the header
 //! of an answer does not count; the answer does, including tool calls and the token that ends it.
 //!
-//! Some templates render earlier turns differently when later ones follow: they leave out earlier reasoning. Such a chat
-//! gives a sequence for each answer, which ends with it, as the model saw it when it generated the answer.
+//! Some templates render earlier turns differently when later ones follow: they leave out earlier reasoning. Such a
+//! chat gives a sequence for each answer, which ends with it, as the model saw it when it generated the answer.
 
 use std::ops::Range;
 

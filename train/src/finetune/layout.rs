@@ -151,8 +151,8 @@ fn list(value: &Value, key: &str) -> Result<Vec<Value>, String> {
     }
 }
 
-/// Checks messages and brings their content into the form that templates read. Returns them with whether each is learnt:
-/// the assistant's, unless their `weight` is 0, as in OpenAI's format.
+/// Checks messages and brings their content into the form that templates read. Returns them with whether each is
+/// learnt: the assistant's, unless their `weight` is 0, as in OpenAI's format.
 fn chat(messages: &[Value], key: &str) -> Result<(Vec<Value>, Vec<bool>), String> {
     let mut checked = (Vec::new(), Vec::new());
     for (i, message) in messages.iter().enumerate() {

@@ -8,8 +8,8 @@ use glassbox_tensor::Tensor;
 use crate::export::{self, Description};
 use crate::run_error::RunError;
 
-/// Writes a checkpoint with adapters merged into its weights, as a Hugging Face directory in f32. Returns warnings about
-/// what in the adapter has no effect.
+/// Writes a checkpoint with adapters merged into its weights, as a Hugging Face directory in f32. Returns warnings
+/// about what in the adapter has no effect.
 ///
 /// # Errors
 /// [`RunError`] if either cannot be read, they do not fit together, or the folder cannot be written.

@@ -21,8 +21,8 @@ pub(super) fn has_records(path: &Path) -> bool {
     ["jsonl", "ndjson", "json"].iter().any(|known| extension == *known) && !path.is_dir()
 }
 
-/// Reads all records of a file. A byte order mark, white space between records and `\r` at the end of a line are no part
-/// of them.
+/// Reads all records of a file. A byte order mark, white space between records and `\r` at the end of a line are no
+/// part of them.
 ///
 /// # Errors
 /// [`DataError`] if the file cannot be read, is not UTF-8, or an array in it is not valid JSON. Lines are not parsed.

@@ -41,8 +41,8 @@ pub struct TrainingData {
     pub empty: usize,
 }
 
-/// Reads the sequences of `path`: records of JSON if it is a `.jsonl`, `.ndjson` or `.json` file, otherwise the documents
-/// of a file or folder, of which every token counts in the loss. Sequences have at most `context + 1` tokens.
+/// Reads the sequences of `path`: records of JSON if it is a `.jsonl`, `.ndjson` or `.json` file, otherwise the
+/// documents of a file or folder, of which every token counts in the loss. Sequences have at most `context + 1` tokens.
 ///
 /// # Errors
 /// [`DataError`] with the file and line.
