@@ -60,6 +60,21 @@ fn which_head_attends_from_one_word_to_another() {
     }
 }
 
+/// Regression: the hint of every option named `--token-id`.
+#[test]
+fn a_hint_names_the_option_it_is_about() {
+    for (call, option) in [
+        (&["neurons", PROMPT, "--answer", "king"][..], "--answer-id"),
+        (&["attribute", PROMPT, "--against", "king"], "--against-id"),
+        (&["lens", PROMPT, "--token", "king"], "--token-id"),
+    ] {
+        let ran = glassbox(call).run();
+        assert!(ran.err.contains(&format!("it is {option} ")), "{call:?}: {}", ran.err);
+    }
+    let none = ["-m", &tiny("llama-gqa"), "--ids", "1,2", "--against", "x"];
+    glassbox([&["attribute"][..], &none].concat()).fails(1, &["no tokenizer", "--against-id"]);
+}
+
 #[test]
 fn an_occurrence_that_is_not_there_is_named() {
     let call = |flags: &[&str]| glassbox([&["attention", "-m", &tiny("llama-text"), PROMPT], flags].concat());
@@ -167,18 +182,22 @@ fn matrix_products_are_counted_and_timed() {
 #[test]
 fn every_answer_explains_itself_in_80_columns() {
     for (call, words) in [
-        (&["attention", PROMPT][..], &["weight:", "value:", "Left out", "--with-first"][..]),
+        (&["attention", PROMPT][..], &["weight:", "value:", "--by weight", "Left out", "--with-first"][..]),
         (
             &["attention", PROMPT, "--from", "queen", "--to", "king"],
             &["Which heads", "position", "For comparison"],
         ),
         (&["attention", PROMPT, "--by", "logit"], &["logit:", "Left out"]),
-        (&["neurons", PROMPT, "--token", "king"], &["Which neurons", "activation:", "unusual:", "raises"]),
+        (
+            &["neurons", PROMPT, "--token", "king"],
+            &["Which neurons", "layer.neuron", "activation:", "unusual:", "raises"],
+        ),
         (&["neurons", PROMPT, "--by", "logit", "--answer", "sea"], &["for or against ␣sea", "lowers"]),
         (&["compare", "the old king", "the sea king"], &["random", "raw", "furthest apart", "[␣king]"]),
         (&["neighbors", "king", "queen", "sea"], &["␣king", "random tokens", "ids:"]),
         (&["neighbors", "king - man + woman"], &["␣king", "− ␣man", "+ ␣woman", "nearest"]),
         (&["neighbors", "walk"], &["nearest", "--all-forms"]),
+        (&["neighbors", "walk", "--top", "1000"], &["below here: no nearer than random pairs"]),
         (&["neighbors", "--context", PROMPT], &["in its context", "mean of", "random"]),
         (&["neighbors", "--context", PROMPT, "--layer", "1"], &["raw:", "After layer 1"]),
         (&["matmuls", PROMPT, "--runs", "1"], &["mul-adds:", "~:", "total", "other:"]),

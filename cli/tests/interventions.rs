@@ -114,7 +114,7 @@ fn ablations_are_predictions_without_each_part() {
     assert_eq!(the["token"], " the");
     let table = call(&["ablate", PROMPT, "--top", "3"]).run();
     assert_eq!(String::from_utf8(table.out).unwrap().lines().count(), 1 + 3);
-    assert!(table.err.contains("8 parts") && table.err.contains("the other 5"), "{}", table.err);
+    assert!(table.err.contains("8 heads") && table.err.contains("the other 5"), "{}", table.err);
     let experts =
         glassbox(["ablate", "--ids", "1,2,3", "--experts", "-m", &tiny("mixtral-window"), "--json"]);
     assert_eq!(list(&experts.json()["ablations"]).len(), 2 * 5);

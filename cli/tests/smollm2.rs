@@ -80,9 +80,10 @@ fn a_chat_is_rendered_as_by_the_reference() {
         .run();
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.err.contains(expected["text"].as_str().unwrap()), "{}", ran.err);
-    let roles = ran.err.lines().filter(|line| line.contains(", tokens "));
-    let shown = roles.flat_map(|line| line.rsplit_once(": ").unwrap().1.split(' '));
-    let shown: Vec<u32> = shown.map(|id| id.parse().unwrap()).collect();
+    let rows =
+        ran.err.lines().skip_while(|line| !line.contains(", tokens ")).filter(|line| line.starts_with("  "));
+    let cells = rows.flat_map(|row| row.split("  ").skip(1));
+    let shown: Vec<u32> = cells.map(|cell| cell.split(' ').next().unwrap().parse().unwrap()).collect();
     assert_eq!(shown, ids(&expected["ids"]));
 }
 

@@ -9,6 +9,7 @@ use glassbox_tokenizer::Tokenizer;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::explained::aside;
 use super::predict::{shown, text};
 use super::view::{TokenArgs, ViewArgs, check_layer};
 use crate::args::positive;
@@ -205,13 +206,26 @@ fn table(
     let Ablations { before, .. } = ablations;
     let ranked = ablations.ranked();
     let token = shown(tokenizer, before.id);
+    let mut kinds: Vec<PartKind> = ranked.iter().map(|ablation| ablation.part.kind()).collect();
+    kinds.dedup();
+    let parts = match kinds[..] {
+        [PartKind::Head] => "heads (--mlps, --layers for others)".to_owned(),
+        [kind] => plural(kind).to_owned(),
+        _ => "parts".to_owned(),
+    };
     note(format_args!(
-        "{token} ({}) has {:.4} % and logit {:.4} with the whole model; without each of {} parts:",
+        "{token} ({}) has {:.4} % and logit {:.4} with the whole model; without each of {} {parts}:",
         before.id,
         before.probability * 100.0,
         before.logit,
         ranked.len()
     ));
+    aside(
+        out,
+        "change: of its probability, in percentage points. Δ logit: change of its score before the softmax. KL: how \
+         far all probabilities move together, in nats; 0 is not at all. The model runs again without each part, so \
+         what later layers make of its absence counts too; attribute has only a part's direct share.",
+    );
     let (shown_parts, rest) = ranked.split_at(top.min(ranked.len()));
     let names: Vec<String> = shown_parts.iter().map(|ablation| ablation.part.to_string()).collect();
     let column = names.iter().map(String::len).max().unwrap_or(0).max(9);

@@ -7,6 +7,7 @@ use glassbox_tokenizer::Tokenizer;
 use serde::Serialize;
 
 use super::attribute_chart::{Column, chart, parts};
+use super::explained::aside;
 use super::predict::{shown, text};
 use super::view::{TokenArgs, ViewArgs, token_id};
 use crate::args::positive;
@@ -94,7 +95,7 @@ struct JsonContribution {
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let (source, ids) = arguments.view.open()?;
     let token = arguments.token.id_after(&source, &ids)?;
-    let against = token_id(arguments.against.as_ref(), arguments.against_id, &source, &ids)?;
+    let against = token_id("--against", arguments.against.as_ref(), arguments.against_id, &source, &ids)?;
     let planned = arguments.interventions.read(&source, Some(&ids))?;
     let tokenizer = source.maybe_tokenizer();
     let model = arguments.view.load(&source)?;
@@ -122,6 +123,12 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         Some(other) => note(format_args!("logit of {own} minus that of {}", label(other))),
         None => note(format_args!("logit of {own}")),
     }
+    aside(
+        out,
+        "A logit is a token's score before the softmax: the sum of what each part of the model adds to it directly. \
+         head: layer.head of attention; mlp: a layer's feed-forward part. What later layers make of a part counts as \
+         theirs; ablate runs the model again without the part, and counts that too.",
+    );
     let columns = match (&after, &before.other) {
         (Some(after), _) => {
             if let Some(planned) = &planned {

@@ -1,7 +1,7 @@
 //! Text of the views: explanations in plain words above a table, and bars beside numbers.
 
 use crate::escape;
-use crate::output::Out;
+use crate::output::{Out, note};
 
 /// Columns of a line: those of the terminal, or 80.
 pub(super) fn columns(out: &Out) -> usize {
@@ -14,6 +14,13 @@ pub(super) fn paragraph(out: &mut Out, text: &str) -> anyhow::Result<()> {
         out.line(out.paint(2, &line))?;
     }
     Ok(())
+}
+
+/// Writes a paragraph to stderr, wrapped to the line.
+pub(super) fn aside(out: &Out, text: &str) {
+    for line in wrapped(text, columns(out).min(100)) {
+        note(line);
+    }
 }
 
 /// The words of `text` in lines of at most `columns` columns; a longer word has a line of its own.

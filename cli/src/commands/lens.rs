@@ -9,6 +9,7 @@ use glassbox_model::glass::{self, LensLayer, LensOptions, Reading};
 use glassbox_tokenizer::Tokenizer;
 use serde::Serialize;
 
+use super::explained::aside;
 use super::lens_token;
 use super::predict::{shown, text};
 use super::view::{TokenArgs, ViewArgs, check_layer, position_of_word, texts};
@@ -176,6 +177,10 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
         }
         return lens_token::table(&before, changed.map(|(_, after)| after), tokenizer, out);
     }
+    aside(
+        out,
+        "A cell is what the model would say next if it stopped after that layer; the last layer's is its answer.",
+    );
     let columns = one.map_or(0..ids.len(), |position| position..position + 1);
     if changed.is_some() {
         out.line(out.paint(2, "before"))?;

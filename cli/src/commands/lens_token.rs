@@ -16,7 +16,7 @@ pub(super) fn table(
     out: &mut Out,
 ) -> anyhow::Result<()> {
     let reading = |layer: &LensLayer| match layer.token[..] {
-        [reading, ..] => format!("{:>9.4} %  {:>6}", reading.candidate.probability * 100.0, reading.rank),
+        [reading, ..] => format!("{:>9} %  {:>6}", percent(reading.candidate.probability), reading.rank),
         [] => String::new(),
     };
     let columns = match after {
@@ -42,4 +42,20 @@ pub(super) fn table(
         out.line(line)?;
     }
     Ok(())
+}
+
+/// A probability in percent, with four decimals, or two digits and an exponent if those would be zeros.
+fn percent(probability: f64) -> String {
+    let percent = probability * 100.0;
+    if percent > 0.0 && percent < 5e-5 { format!("{percent:.1e}") } else { format!("{percent:.4}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiny_probabilities_are_not_zero() {
+        assert_eq!([0.77253, 6e-7, 2.1e-9, 0.0].map(percent), ["77.2530", "0.0001", "2.1e-7", "0.0000"]);
+    }
 }

@@ -1,8 +1,8 @@
 //! `matmuls`: every matrix product of a token, by kind.
 
 use clap::Args;
-use glassbox_model::Product;
 use glassbox_model::glass::{self, MatmulOptions, Matmuls, TimedProduct};
+use glassbox_model::{Config, Product, Runtime};
 use serde::Serialize;
 
 use super::explained::paragraph;
@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     /// Measure the pass over the whole prompt instead of the next token's
     #[arg(long)]
     prompt_pass: bool,
-    /// Number of measurements, of which the median is shown
+    /// Number of measurements, of which the fastest is shown
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..=1000))]
     runs: u16,
     /// Write one JSON object: depth, tokens, products (kind, shape, count, multiply_adds, bytes, formats, seconds,
@@ -90,8 +90,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
             unobserved_seconds: found.unobserved.as_secs_f64(),
         });
     }
-    explain(&found, model.pool.threads(), out)?;
-    table(&found, cache, out)
+    explain(&found, &model, arguments.runs, out)?;
+    table(&found, cache, &model.config, out)
 }
 
 /// The number formats of the matrices; of keys and values, that of the KV cache.
@@ -103,11 +103,12 @@ fn formats(product: &Product, cache: &str) -> Vec<String> {
     }
 }
 
-fn explain(found: &Matmuls, threads: usize, out: &mut Out) -> anyhow::Result<()> {
+fn explain(found: &Matmuls, model: &Runtime, runs: u16, out: &mut Out) -> anyhow::Result<()> {
     let pass = match found.tokens {
         1 => format!("One token after {} others", found.depth),
         tokens => format!("A prompt of {tokens} tokens"),
     };
+    let threads = model.pool.threads();
     let threads = if threads == 1 { "one thread".to_owned() } else { format!("{threads} threads") };
     let shared = if found.tokens == 1 { "the bytes they read" } else { "their multiply-adds" };
     paragraph(
@@ -121,13 +122,14 @@ fn explain(found: &Matmuls, threads: usize, out: &mut Out) -> anyhow::Result<()>
         out,
         &format!(
             "time: measured between the operations of the real engine. ~: run as one operation, whose time is shared \
-             out by {shared}. Unobserved, the whole takes {}.",
+             out by {shared}. The fastest of {runs} runs is shown, and the fastest without measuring in between takes \
+             {}; times vary on a busy machine.",
             milliseconds(found.unobserved.as_secs_f64())
         ),
     )
 }
 
-fn table(found: &Matmuls, cache: &str, out: &mut Out) -> anyhow::Result<()> {
+fn table(found: &Matmuls, cache: &str, config: &Config, out: &mut Out) -> anyhow::Result<()> {
     out.line(
         out.paint(2, "product             matrix  count  mul-adds    bytes        time  share  format"),
     )?;
@@ -159,6 +161,16 @@ fn table(found: &Matmuls, cache: &str, out: &mut Out) -> anyhow::Result<()> {
         products().map(|product| product.bytes).sum(),
     );
     out.line(out.paint(1, &line("total", "", Some(sums), "", total)))?;
+    let group = config.n_heads / config.n_kv_heads.max(1);
+    if group > 1 {
+        paragraph(
+            out,
+            &format!(
+                "Groups of {group} heads share keys and values, which are read once: so scores and pattern·v read fewer \
+                 bytes than count × matrix."
+            ),
+        )?;
+    }
     paragraph(out, "other: norms, rotations, activation functions, sums, and the lookup of the embedding.")
 }
 

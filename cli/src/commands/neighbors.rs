@@ -64,7 +64,8 @@ pub(crate) struct Arguments {
     /// List all forms of a word
     #[arg(long, conflicts_with_all = ["context", "context_ids"])]
     all_forms: bool,
-    /// Leave out fragments: tokens that occur only inside or at the end of words, and those that are not letters
+    /// Leave out tokens that occur only inside or at the end of words, and those that are not letters; a token that
+    /// begins with a space may still be only the beginning of a word
     #[arg(long, conflicts_with_all = ["context", "context_ids"])]
     whole_words: bool,
     /// Number of neighbours to show

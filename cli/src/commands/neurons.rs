@@ -189,8 +189,8 @@ fn explain(
 ) -> anyhow::Result<()> {
     let answer = shown(source.maybe_tokenizer(), found.answer.id);
     let (what, measure) = match by {
-        By::Unusual => ("answer".to_owned(), "answer far more than usual"),
-        By::Size => ("answer".to_owned(), "add the longest vectors, by size"),
+        By::Unusual => ("respond".to_owned(), "are far more active than usual"),
+        By::Size => ("respond".to_owned(), "add the longest vectors, by size"),
         By::Logit => (format!("speak for or against {answer}"), "change its logit most, by logit"),
     };
     let scope = layer.map_or("all layers".to_owned(), |layer| format!("layer {layer}"));
@@ -201,9 +201,13 @@ fn explain(
             found.count
         ),
     )?;
+    let experts = found.neurons.iter().any(|neuron| neuron.expert.is_some());
+    let name = if experts { "layer.expert.neuron" } else { "layer.neuron" };
     paragraph(
         out,
-        "activation: the neuron's answer; its output vector times this is added to the token's vector.",
+        &format!(
+            "neuron: {name}. activation: its value here; its output vector times this is added to the token's vector."
+        ),
     )?;
     paragraph(out, "size: length of the added vector.")?;
     if by == By::Unusual {
@@ -215,14 +219,16 @@ fn explain(
     paragraph(
         out,
         &format!(
-            "logit: what it directly adds to the logit of {answer} as the next token, {:.4}.",
+            "logit: what it directly adds to the logit of {answer} as the token after {question}, which is {:.4}; \
+             --answer WORD asks for another token.",
             found.answer.logit
         ),
     )?;
     if tokens > 0 {
         paragraph(
             out,
-            "+ and −: the tokens whose logits it directly raises and lowers most, at this activation.",
+            "+ and −: the tokens whose logits it directly raises and lowers most, at this activation. In early layers \
+             they mean little: later layers read the vector first.",
         )?;
     }
     Ok(())

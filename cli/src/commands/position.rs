@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::ops::Range;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use glassbox_model::glass::find_word;
 use glassbox_tokenizer::Tokenizer;
 
 use super::predict::shown;
-use super::view::{by_id, empty_token, join, not_in_prompt, quoted};
+use super::view::{empty_token, join, not_in_prompt, quoted};
 use crate::model_source::Source;
 use crate::output::note;
 
@@ -65,7 +65,8 @@ pub(super) fn find(word: &[u8], source: &Source, ids: &[u32]) -> anyhow::Result<
     if word.is_empty() {
         return Err(empty_token());
     }
-    let tokenizer = source.tokenizer().map_err(by_id)?;
+    let tokenizer =
+        source.tokenizer().map_err(|error| anyhow!("{error}; give the token by its id or its position"))?;
     let whole = occurrences(word, tokenizer, ids)?;
     let numbered = word.iter().rposition(|&byte| byte == b'#').and_then(|mark| {
         let number = std::str::from_utf8(&word[mark + 1..]).ok()?.parse::<usize>().ok()?;

@@ -9,7 +9,7 @@ use clap::Args;
 use glassbox_model::quantize::{Mix, Quantization};
 use glassbox_tokenizer::{Tokenizer, text_file};
 use glassbox_train::recipe::PRESETS;
-use glassbox_train::run::{Outcome, Run};
+use glassbox_train::run::{BEST, Outcome, Run};
 use glassbox_train::{DataError, Recipe};
 
 use crate::args::TrainMachineArgs;
@@ -121,11 +121,16 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let outcome = run.train(&pool, &mut show)?;
     show.end();
     if let Some((loss, step)) = run.best() {
-        note(format_args!("best        validation loss {loss:.4} nats per token, after step {step}"));
+        let best = run.folder().join(BEST);
+        note(format_args!(
+            "best        {}: validation loss {loss:.4} nats per token, after step {step}",
+            best.display()
+        ));
     }
     match outcome {
         Outcome::Done => {
-            note(format_args!("model       {}", run.folder().display()));
+            let last = run.steps_done();
+            note(format_args!("model       {}: after the last step, {last}", run.folder().display()));
             if run.recipe().report.watch_every > 0 {
                 note(format_args!("watch       glassbox watch {}", run.folder().display()));
             }

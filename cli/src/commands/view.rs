@@ -99,7 +99,7 @@ impl TokenArgs {
     /// The id of the given token as one that comes after `prompt`; `None` if none is given. A word is read with a space
     /// in front, as inside a text; of a word of several tokens the first is taken. A note says so.
     pub(super) fn id_after(&self, source: &Source, prompt: &[u32]) -> anyhow::Result<Option<u32>> {
-        token_id(self.token.as_ref(), self.token_id, source, prompt)
+        token_id("--token", self.token.as_ref(), self.token_id, source, prompt)
     }
 
     /// The place of the given token in `ids`, the last one if it occurs several times; `None` if none is given.
@@ -115,8 +115,10 @@ impl TokenArgs {
     }
 }
 
-/// The token that a word means after `prompt`, or the one with this id; `None` if neither is given.
+/// The token that a word means after `prompt`, or the one with this id; `None` if neither is given. The word is the
+/// value of `option`; the id is that of the option with `-id` at its end.
 pub(super) fn token_id(
+    option: &str,
     word: Option<&OsString>,
     id: Option<u32>,
     source: &Source,
@@ -124,8 +126,9 @@ pub(super) fn token_id(
 ) -> anyhow::Result<Option<u32>> {
     let id = match (word, id) {
         (Some(word), _) => {
-            let tokenizer = source.tokenizer().map_err(by_id)?;
-            word_after(tokenizer, &argument_bytes(word), prompt)?
+            let tokenizer =
+                source.tokenizer().map_err(|error| anyhow!("{error}; give the token with {option}-id"))?;
+            word_after(option, tokenizer, &argument_bytes(word), prompt)?
         }
         (None, Some(id)) => id,
         (None, None) => return Ok(None),
@@ -138,7 +141,7 @@ pub(super) fn token_id(
 }
 
 /// The token that `word` means after `prompt`. A note tells which one, unless it is the word as it is written.
-pub(super) fn word_after(tokenizer: &Tokenizer, word: &[u8], prompt: &[u32]) -> anyhow::Result<u32> {
+fn word_after(option: &str, tokenizer: &Tokenizer, word: &[u8], prompt: &[u32]) -> anyhow::Result<u32> {
     let Some(read) = next_word(tokenizer, word, prompt)? else { return Err(empty_token()) };
     let id = read.ids[0];
     let name = quoted(word);
@@ -151,7 +154,7 @@ pub(super) fn word_after(tokenizer: &Tokenizer, word: &[u8], prompt: &[u32]) -> 
         ));
     } else if let Some(other) = read.as_written {
         let other = match other[..] {
-            [other] => format!("; without the space in front it is --token-id {other}"),
+            [other] => format!("; without the space in front it is {option}-id {other}"),
             _ => String::new(),
         };
         note(format_args!("{name} is taken as {}{other}", labelled(tokenizer, id)));
@@ -186,8 +189,4 @@ pub(super) fn labelled(tokenizer: &Tokenizer, id: u32) -> String {
 /// Tokens, separated by dots.
 pub(super) fn join(tokenizer: &Tokenizer, ids: &[u32]) -> String {
     ids.iter().map(|&id| shown(Some(tokenizer), id)).collect::<Vec<_>>().join(" · ")
-}
-
-pub(super) fn by_id(error: anyhow::Error) -> anyhow::Error {
-    anyhow!("{error}; give the token with --token-id")
 }

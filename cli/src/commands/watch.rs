@@ -11,6 +11,7 @@ use glassbox_train::plot::{self, COLOURS, Chart, Series};
 use glassbox_train::run::WATCH;
 use glassbox_train::watch::{Snapshot, read_snapshots};
 
+use super::explained::{aside, paragraph};
 use crate::escape;
 use crate::output::{Out, note};
 use crate::table::{Cell, Column, Table};
@@ -47,7 +48,13 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     if arguments.json {
         return out.json(&snapshots);
     }
+    aside(out, "guessing among: this loss is that of guessing among so many equally likely tokens.");
     table(&snapshots, last, out.width()).print(out)?.note("--json has all");
+    if let Some(step) = risen_since(&snapshots) {
+        let risen =
+            format!("the validation loss has risen since step {step}: the model learns the text by heart");
+        paragraph(out, &risen)?;
+    }
     let folder = arguments.run.join("watch");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     for (name, svg) in drawings(&snapshots, last) {
@@ -60,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
 /// For each snapshot a row of numbers and the most likely words, then a row with the sample. On a terminal of `width`
 /// columns, only whole words that fit.
 fn table(snapshots: &[Snapshot], last: &Snapshot, width: Option<usize>) -> Table {
-    let headings = ["step", "loss", "guessing among"];
+    let headings = ["step", "validation loss", "guessing among"];
     let numbers: Vec<[String; 3]> = snapshots.iter().map(numbers).collect();
     let widths = headings.iter().enumerate().map(|(i, heading)| {
         numbers.iter().map(|numbers| numbers[i].len()).fold(heading.len(), usize::max) + 2
@@ -96,9 +103,26 @@ fn numbers(snapshot: &Snapshot) -> [String; 3] {
     let (loss, guesses) = match (snapshot.loss_by_position.is_empty(), snapshot.vocab_size) {
         (true, _) => (String::new(), String::new()),
         (false, 0) => (format!("{loss:.3}"), format!("{:.0}", loss.exp())),
-        (false, all) => (format!("{loss:.3}"), format!("{:.0} of {all}", loss.exp())),
+        (false, all) => (format!("{loss:.3}"), guesses(loss, all)),
     };
     [snapshot.step.to_string(), loss, guesses]
+}
+
+/// Among how many of `all` tokens one would guess with this loss. A new model is slightly worse than guessing.
+fn guesses(loss: f64, all: usize) -> String {
+    let (guesses, most) = (loss.exp(), all as f64);
+    if guesses > 1.1 * most {
+        "worse than guessing".into()
+    } else {
+        format!("{:.0} of {all}", guesses.min(most))
+    }
+}
+
+/// The step of the lowest validation loss, if the last one is well above it.
+fn risen_since(snapshots: &[Snapshot]) -> Option<u64> {
+    let measured = || snapshots.iter().filter(|snapshot| !snapshot.loss_by_position.is_empty());
+    let best = measured().min_by(|a, b| loss(a).total_cmp(&loss(b)))?;
+    (loss(measured().next_back()?) > 1.03 * loss(best)).then_some(best.step)
 }
 
 /// The five most likely words with their probabilities. Several tokens may begin the same word.
@@ -216,6 +240,32 @@ fn write(path: &Path, svg: &str) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rising_loss_is_told() {
+        let run = |losses: &[f64]| -> Vec<Snapshot> {
+            let snapshot = |(step, &loss): (usize, &f64)| Snapshot {
+                step: step as u64,
+                tokens: 0,
+                vocab_size: 512,
+                loss_by_position: vec![loss],
+                gradient_norms: Vec::new(),
+                weight_norms: Vec::new(),
+                prompt: Vec::new(),
+                next: Vec::new(),
+                sample: String::new(),
+                attention: Default::default(),
+            };
+            losses.iter().enumerate().map(snapshot).collect()
+        };
+        assert_eq!(risen_since(&run(&[6.2, 4.3, 4.5, 8.6])), Some(1));
+        assert_eq!(risen_since(&run(&[6.2, 4.3, 4.31])), None);
+        assert_eq!(risen_since(&[]), None);
+        assert_eq!(
+            [8.629, 6.25, 4.536].map(|loss| guesses(loss, 512)),
+            ["worse than guessing", "512 of 512", "93 of 512"]
+        );
+    }
 
     #[test]
     fn only_whole_words_that_fit_are_shown() {

@@ -27,7 +27,7 @@ pub(super) struct AnswerArgs {
 impl AnswerArgs {
     /// The id of the given token, as one that comes after `prompt`; `None` if none is given.
     pub(super) fn id_after(&self, source: &Source, prompt: &[u32]) -> anyhow::Result<Option<u32>> {
-        token_id(self.answer.as_ref(), self.answer_id, source, prompt)
+        token_id("--answer", self.answer.as_ref(), self.answer_id, source, prompt)
     }
 }
 

@@ -59,9 +59,14 @@ fn the_prompt_is_shown_with_ids_and_roles() {
 
 /// The ids of all roles in the output of `--show-prompt`.
 fn shown_ids(text: &str) -> Vec<u32> {
-    let roles = text.lines().filter(|line| line.contains(", tokens "));
-    let ids = roles.flat_map(|line| line.rsplit_once(": ").unwrap().1.split(' '));
-    ids.map(|id| id.parse().unwrap()).collect()
+    let mut inside = false;
+    let rows = text.lines().filter(|line| {
+        let is_row = inside && line.starts_with("  ");
+        inside = is_row || line.contains(", tokens ");
+        is_row
+    });
+    let cells = rows.flat_map(|row| row.split("  ").skip(1));
+    cells.map(|cell| cell.split(' ').next().unwrap().parse().unwrap()).collect()
 }
 
 #[test]

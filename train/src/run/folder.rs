@@ -20,7 +20,8 @@ pub(super) const CURVE: &str = "loss.svg";
 pub(super) const SAMPLES: &str = "samples.txt";
 /// The snapshots of [`mod@crate::watch`].
 pub const WATCH: &str = "watch.jsonl";
-pub(super) const BEST: &str = "best";
+/// The folder of the model with the lowest validation loss.
+pub const BEST: &str = "best";
 const TOKENIZER: &str = "tokenizer.json";
 const FACTS: &str = "run.json";
 

@@ -134,6 +134,13 @@ impl EdgeView<'_> {
             out,
             "value: length of the vector that comes from there, weight × what the head reads of the token.",
         )?;
+        let other = if self.options.by == EdgeMeasure::Weight { "value" } else { "weight" };
+        paragraph(
+            out,
+            &format!(
+                "The value is what the edge really moves, the weight only how much it looks. Also: --by {other}."
+            ),
+        )?;
         if let Some(answer) = &self.edges.answer {
             let token = shown(self.source.maybe_tokenizer(), answer.id);
             let position = answer.position;

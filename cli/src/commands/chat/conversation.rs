@@ -113,7 +113,7 @@ impl<'a> Conversation<'a> {
 
     /// The prompt of the system message alone, for `--show-prompt`.
     pub(super) fn shown_opening(&self) -> anyhow::Result<String> {
-        Ok(shown(&self.prompts.prompt(&self.visible(), false)?))
+        Ok(shown(&self.prompts.prompt(&self.visible(), false)?, self.prompts.tokenizer))
     }
 
     /// The system message and the messages that fit the context.
@@ -218,7 +218,7 @@ impl<'a> Conversation<'a> {
     fn answer(&mut self, out: &mut Out) -> anyhow::Result<()> {
         let prompt = self.prompt().map_err(Refused)?;
         if self.settings.show_prompt {
-            note(shown(&prompt).trim_end());
+            note(shown(&prompt, self.prompts.tokenizer).trim_end());
         }
         let ids = prompt.ids();
         let text = self.generate(&ids, out)?;

@@ -31,7 +31,7 @@ pub(super) fn write(
         paragraph(
             out,
             "A and B: what the first vector has that the second lacks, and the reverse: the tokens whose logits differ \
-             most if the model stopped there (logit lens).",
+             most if the model stopped there (logit lens). In early layers most of these tokens mean little.",
         )?;
     }
     paragraph(out, &summary(comparison).join(" "))?;

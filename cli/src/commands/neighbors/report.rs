@@ -141,7 +141,11 @@ impl Report<'_> {
         let width = widest(names.iter().map(String::as_str), 5, columns(out).saturating_sub(40));
         let heading = format!("{}  cosine       id", escape::fit("token", width));
         out.line(out.paint(2, &heading))?;
-        for (name, near) in names.iter().zip(nearest) {
+        let noise = nearest.iter().position(|near| near.cosine < self.random.high);
+        for (i, (name, near)) in names.iter().zip(nearest).enumerate() {
+            if noise == Some(i) {
+                out.line(out.paint(2, "· below here: no nearer than random pairs"))?;
+            }
             let line = format!("{}  {:>6.4}  {:>7}", escape::fit(name, width), near.cosine, near.id);
             let bar = bars::from_left(near.cosine, 10);
             let forms = fitting(
