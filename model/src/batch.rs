@@ -19,7 +19,7 @@ use crate::model::Wanted;
 use crate::runtime::Runtime;
 use crate::scratch::Scratch;
 use crate::sequences::Sequence;
-use crate::session::{PROMPT_CHUNK, prefill, reserved_for};
+use crate::session::{PROMPT_CHUNK, prefill};
 
 /// Several sequences that are computed together. Each occupies a slot.
 ///
@@ -157,9 +157,8 @@ impl Batch {
         self.runtime.check(prompt, 0, self.context)?;
         let taken = self.claim_slot(prompt, adapter);
         let (at, reused) = taken.ok_or(Error::BatchFull { slots: self.slots.len() })?;
-        let Batch { runtime, number, context, chunk, slots, scratch, logits } = self;
+        let Batch { runtime, number, chunk, slots, scratch, logits, .. } = self;
         let state = &mut slots[at];
-        state.cache.reserve(reserved_for(prompt.len(), *context));
         state.ids.extend_from_slice(&prompt[reused..]);
         logits.resize(runtime.config.vocab_size, 0.0);
         let runtime = runtime.clone().with_adapter(state.adapter.clone());

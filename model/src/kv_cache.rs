@@ -27,12 +27,7 @@ impl KvCache {
         self.layers.last().map_or(0, KeyValues::positions)
     }
 
-    /// Reserves memory for `positions` tokens in total.
-    pub fn reserve(&mut self, positions: usize) {
-        self.layers.iter_mut().for_each(|layer| layer.reserve(positions));
-    }
-
-    /// A copy of the first `positions` tokens' keys and values, or of all if there are fewer.
+    /// The first `positions` tokens' keys and values, or all if there are fewer; shared until one of the two changes.
     pub fn prefix(&self, positions: usize) -> KvCache {
         KvCache { layers: self.layers.iter().map(|layer| layer.prefix(positions)).collect() }
     }

@@ -25,9 +25,6 @@ pub struct Session {
 /// activations small.
 pub const PROMPT_CHUNK: usize = 512;
 
-/// Number of tokens after a prompt for which the cache is reserved in advance.
-const RESERVE_AHEAD: usize = 256;
-
 impl Runtime {
     /// Creates a session for at most `context` tokens; the model's context length is a limit too.
     pub fn session(&self, context: usize) -> Session {
@@ -93,7 +90,7 @@ impl Session {
     /// # Errors
     /// As [`Session::feed`].
     pub fn feed_observed<O: Observer>(&mut self, ids: &[u32], observer: &mut O) -> Result<&[f32], Error> {
-        self.prepare(ids)?;
+        self.runtime.check(ids, self.positions(), self.context)?;
         self.logits.resize(self.runtime.config.vocab_size, 0.0);
         let Session { runtime, chunk, cache, scratch, logits, .. } = self;
         prefill(runtime, ids, *chunk, cache, scratch, logits, observer);
@@ -118,22 +115,12 @@ impl Session {
         observer: &mut O,
         mut each: impl FnMut(usize, &[f32]) + Send,
     ) -> Result<(), Error> {
-        self.prepare(ids)?;
+        self.runtime.check(ids, self.positions(), self.context)?;
         let Session { runtime, chunk, cache, scratch, .. } = self;
         for (i, piece) in ids.chunks(*chunk).enumerate() {
             let first = i * *chunk;
             let mut each = |row: usize, logits: &[f32]| each(first + row, logits);
             pass(runtime, Start::Ids(piece), cache, scratch, observer, Wanted::All(&mut each));
-        }
-        Ok(())
-    }
-
-    /// Checks `ids`, and for a prompt reserves the cache with some space for generation: reserved memory costs nothing
-    /// until it is used, but growing the cache copies it.
-    fn prepare(&mut self, ids: &[u32]) -> Result<(), Error> {
-        self.runtime.check(ids, self.positions(), self.context)?;
-        if ids.len() > 1 {
-            self.cache.reserve(reserved_for(self.positions() + ids.len(), self.context));
         }
         Ok(())
     }
@@ -177,9 +164,4 @@ pub(crate) fn pass<O: Observer>(
             }
         }
     });
-}
-
-/// Positions to reserve when a prompt ends at `positions`.
-pub(crate) fn reserved_for(positions: usize, context: usize) -> usize {
-    (positions + RESERVE_AHEAD).min(context)
 }

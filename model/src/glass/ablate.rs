@@ -123,8 +123,7 @@ struct Runs<'a> {
 
 impl<'a> Runs<'a> {
     fn new(model: &'a Runtime, ids: &'a [u32]) -> Runs<'a> {
-        let mut cache = KvCache::new(&model.config, model.cache_format);
-        cache.reserve(ids.len());
+        let cache = KvCache::new(&model.config, model.cache_format);
         let logits = vec![0.0; model.config.vocab_size];
         Runs { model, ids, stream: Vec::new(), layer: 0, cache, scratch: Scratch::new(&model.config), logits }
     }

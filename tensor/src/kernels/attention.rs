@@ -17,7 +17,6 @@
 //! infinite `v`.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::cache_page::PageKernel;
 use super::rowwise::Softmax;
@@ -31,7 +30,7 @@ pub(crate) const QUERIES: usize = 6;
 /// A key-value head's cache, and the queries of a tile that share it.
 pub(crate) struct QueryTile<'a, P> {
     /// One page for every 64 positions, with their keys in four interleaved panels.
-    pub(crate) pages: &'a [Arc<P>],
+    pub(crate) pages: &'a [P],
     /// The positions each query attends to, at most [`QUERIES`] ranges.
     pub(crate) visible: &'a [Range<usize>],
 }

@@ -2,7 +2,7 @@
 
 use super::tile::multiply_tile;
 use crate::element::Element;
-use crate::operands::{FloatPage, INTERLEAVED, Page, Q8Page, SCALED};
+use crate::operands::{FloatPage, INTERLEAVED, PAGE, Page, Q8Page, SCALED};
 use crate::simd::{LANES, Lanes};
 
 /// A page that kernels read.
@@ -48,7 +48,7 @@ impl<E: Element> PageKernel for FloatPage<E> {
         first: usize,
         sums: &mut [[S::F; SIDE]; N],
     ) {
-        let keys = from_each(&self.keys, first);
+        let keys = from_each(self.keys(), first);
         multiply_tile(s, queries[0].len(), (queries, 1), (keys, INTERLEAVED), sums);
     }
 
@@ -61,8 +61,9 @@ impl<E: Element> PageKernel for FloatPage<E> {
         first: usize,
         sums: &mut [[S::F; SIDE]; N],
     ) {
-        let chunks = self.values.len() / crate::operands::PAGE;
-        let values = from_each(&self.values, position * chunks + first);
+        let values = self.values();
+        let chunks = values.len() / PAGE;
+        let values = from_each(values, position * chunks + first);
         multiply_tile(s, pattern[0].len(), (pattern, 1), (values, chunks), sums);
     }
 }
@@ -97,10 +98,10 @@ impl PageKernel for Q8Page {
         for (block, from) in (0..head_dim).step_by(SCALED).enumerate() {
             let mut scales = [s.splat(0.0); SIDE];
             for (p, scale) in scales.iter_mut().enumerate() {
-                *scale = s.load(&self.key_scales[block * INTERLEAVED + first + p]);
+                *scale = s.load(&self.0.key_scales[block * INTERLEAVED + first + p]);
             }
             for d in from..head_dim.min(from + SCALED) {
-                let keys: &[[i8; LANES]] = &self.keys[d * INTERLEAVED + first..][..SIDE];
+                let keys: &[[i8; LANES]] = &self.0.keys[d * INTERLEAVED + first..][..SIDE];
                 let mut bytes = [&keys[0]; SIDE];
                 bytes.iter_mut().zip(keys).for_each(|(to, key)| *to = key);
                 add_scaled(s, queries.map(|query| query[d]), scales, bytes, sums);
@@ -117,11 +118,11 @@ impl PageKernel for Q8Page {
         first: usize,
         sums: &mut [[S::F; SIDE]; N],
     ) {
-        let chunks = self.values.len() / crate::operands::PAGE;
-        let blocks = self.value_scales.len() / crate::operands::PAGE;
+        let chunks = self.0.values.len() / PAGE;
+        let blocks = self.0.value_scales.len() / PAGE;
         for j in 0..pattern[0].len() {
-            let values: &[[i8; LANES]] = &self.values[(position + j) * chunks + first..][..SIDE];
-            let scales = &self.value_scales[(position + j) * blocks..][..blocks];
+            let values: &[[i8; LANES]] = &self.0.values[(position + j) * chunks + first..][..SIDE];
+            let scales = &self.0.value_scales[(position + j) * blocks..][..blocks];
             let (mut bytes, mut each) = ([&values[0]; SIDE], [s.splat(0.0); SIDE]);
             for p in 0..SIDE {
                 bytes[p] = &values[p];

@@ -75,13 +75,6 @@ impl KeyValues {
         positions.div_ceil(PAGE) * kv_heads * page
     }
 
-    /// Reserves memory for `positions` positions in all, so that appending up to there allocates nothing, unless it
-    /// must copy a page that is shared.
-    pub fn reserve(&mut self, positions: usize) {
-        let head_dim = self.head_dim;
-        with_heads!(&mut self.heads, heads => heads.iter_mut().for_each(|head| head.reserve(head_dim, positions)));
-    }
-
     /// Appends the keys and values of some positions, both `[positions, kv_heads, head_dim]`, rounded to the cache's
     /// format.
     ///
@@ -101,7 +94,7 @@ impl KeyValues {
                         let from = row * width + h * head_dim;
                         (&keys[from..][..head_dim], &values[from..][..head_dim])
                     });
-                    head.reserve(head_dim, positions + added);
+                    head.grow(head_dim, positions + added);
                     head.store(positions, rows);
                 }
             });
@@ -147,8 +140,6 @@ impl KeyValues {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::{Engine, Pool};
 
@@ -168,10 +159,10 @@ mod tests {
         let mut cache = KeyValues::new(1, 2, CacheFormat::F32);
         append(&mut cache, &numbers(0, 100));
         let mut copy = cache.prefix(70);
-        assert!(pages(&cache).iter().zip(pages(&copy)).all(|(a, b)| Arc::ptr_eq(a, &b)));
+        assert!(pages(&cache).iter().zip(pages(&copy)).all(|(a, b)| a.is_shared_with(&b)));
         append(&mut copy, &numbers(1000, 1));
-        assert!(Arc::ptr_eq(&pages(&cache)[0], &pages(&copy)[0]), "a full page stays shared");
-        assert!(!Arc::ptr_eq(&pages(&cache)[1], &pages(&copy)[1]), "the page written to is copied");
+        assert!(pages(&cache)[0].is_shared_with(&pages(&copy)[0]), "a full page stays shared");
+        assert!(!pages(&cache)[1].is_shared_with(&pages(&copy)[1]), "the page written to is copied");
         append(&mut cache, &numbers(100, 30));
         for (cache, expected) in
             [(&cache, numbers(0, 130)), (&copy, [numbers(0, 70), numbers(1000, 1)].concat())]

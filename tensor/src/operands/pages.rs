@@ -1,8 +1,8 @@
 //! The pages of one head's keys and values.
 //!
 //! Keys are stored in interleaved panels of sixteen positions, values row by row, so that both products of attention
-//! read them in order (see the kernel). A page is shared by all copies of a cache and copied when one of them writes to
-//! it. Kwon et al., "Efficient memory management for large language model serving with PagedAttention" (2023).
+//! read them in order (see the kernel). A page is a handle: copies of a cache share its numbers, which are copied when
+//! one of them writes to it. Kwon et al., "Efficient memory management for large language model serving with PagedAttention" (2023).
 
 use std::sync::Arc;
 
@@ -23,10 +23,11 @@ pub(crate) const SCALED: usize = 32;
 /// One head's keys and values. Pages behind the last position may exist already.
 #[derive(Clone, Debug)]
 pub(crate) struct HeadCache<P> {
-    pub(crate) pages: Vec<Arc<P>>,
+    pub(crate) pages: Vec<P>,
 }
 
-/// The keys and values of [`PAGE`] positions of one head; a position counts from the page's first.
+/// The keys and values of [`PAGE`] positions of one head; a position counts from the page's first. A clone shares them
+/// until one of the two stores.
 pub(crate) trait Page: Clone + Send + Sync {
     /// A page of zeros.
     fn new(head_dim: usize) -> Self;
@@ -43,15 +44,39 @@ pub(crate) trait Page: Clone + Send + Sync {
 /// A page of floating-point numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct FloatPage<E> {
+    /// The keys, then the values, in one piece: kernels find them without another pointer on the way.
+    vectors: Arc<[[E; LANES]]>,
+    /// Vectors of keys.
+    keys: usize,
+}
+
+impl<E> FloatPage<E> {
     /// `[head_dim][4][16]`
-    pub(crate) keys: Box<[[E; LANES]]>,
+    #[inline(always)]
+    pub(crate) fn keys(&self) -> &[[E; LANES]] {
+        &self.vectors[..self.keys]
+    }
+
     /// `[64][⌈head_dim/16⌉][16]`
-    pub(crate) values: Box<[[E; LANES]]>,
+    #[inline(always)]
+    pub(crate) fn values(&self) -> &[[E; LANES]] {
+        &self.vectors[self.keys..]
+    }
+
+    /// Whether two pages are one in memory.
+    #[cfg(test)]
+    pub(super) fn is_shared_with(&self, other: &FloatPage<E>) -> bool {
+        Arc::ptr_eq(&self.vectors, &other.vectors)
+    }
 }
 
 /// A page in [Q8_0](crate::quant::q8_0): signed bytes, and a scale for every 32 components of a key or value.
 #[derive(Clone, Debug)]
-pub(crate) struct Q8Page {
+pub(crate) struct Q8Page(pub(crate) Arc<Q8Numbers>);
+
+/// The numbers of a [`Q8Page`].
+#[derive(Clone, Debug)]
+pub(crate) struct Q8Numbers {
     /// `[head_dim][4][16]`
     pub(crate) keys: Box<[[i8; LANES]]>,
     /// `[⌈head_dim/32⌉][4][16]`, rounded to half precision.
@@ -91,7 +116,8 @@ fn zeros<T: Clone + Default>(len: usize) -> Box<[T]> {
 
 impl<E: Element> Page for FloatPage<E> {
     fn new(head_dim: usize) -> FloatPage<E> {
-        FloatPage { keys: zeros(head_dim * INTERLEAVED), values: zeros(PAGE * head_dim.div_ceil(LANES)) }
+        let (keys, values) = (head_dim * INTERLEAVED, PAGE * head_dim.div_ceil(LANES));
+        FloatPage { vectors: std::iter::repeat_n([E::default(); LANES], keys + values).collect(), keys }
     }
 
     fn bytes(head_dim: usize) -> usize {
@@ -99,31 +125,29 @@ impl<E: Element> Page for FloatPage<E> {
     }
 
     fn store(&mut self, position: usize, key: &[f32], value: &[f32]) {
-        panel_mut(&mut self.keys, position).zip(key).for_each(|(to, &key)| *to = E::narrow(key));
-        row_mut(&mut self.values, position)
-            .iter_mut()
-            .zip(value)
-            .for_each(|(to, &value)| *to = E::narrow(value));
+        let (keys, values) = Arc::make_mut(&mut self.vectors).split_at_mut(self.keys);
+        panel_mut(keys, position).zip(key).for_each(|(to, &key)| *to = E::narrow(key));
+        row_mut(values, position).iter_mut().zip(value).for_each(|(to, &value)| *to = E::narrow(value));
     }
 
     fn key(&self, position: usize, _: usize) -> Vec<f32> {
-        panel(&self.keys, position).map(|key| key.widen()).collect()
+        panel(self.keys(), position).map(|key| key.widen()).collect()
     }
 
     fn value(&self, position: usize, head_dim: usize) -> Vec<f32> {
-        row(&self.values, position)[..head_dim].iter().map(|value| value.widen()).collect()
+        row(self.values(), position)[..head_dim].iter().map(|value| value.widen()).collect()
     }
 }
 
 impl Page for Q8Page {
     fn new(head_dim: usize) -> Q8Page {
         let scales = head_dim.div_ceil(SCALED);
-        Q8Page {
+        Q8Page(Arc::new(Q8Numbers {
             keys: zeros(head_dim * INTERLEAVED),
             key_scales: zeros(scales * INTERLEAVED),
             values: zeros(PAGE * head_dim.div_ceil(LANES)),
             value_scales: zeros(PAGE * scales),
-        }
+        }))
     }
 
     fn bytes(head_dim: usize) -> usize {
@@ -132,25 +156,27 @@ impl Page for Q8Page {
     }
 
     fn store(&mut self, position: usize, key: &[f32], value: &[f32]) {
-        let mut to = panel_mut(&mut self.keys, position);
-        for (scale, x) in panel_mut(&mut self.key_scales, position).zip(key.chunks(SCALED)) {
+        let Q8Numbers { keys, key_scales, values, value_scales } = Arc::make_mut(&mut self.0);
+        let mut to = panel_mut(keys, position);
+        for (scale, x) in panel_mut(key_scales, position).zip(key.chunks(SCALED)) {
             *scale = quantize(x, to.by_ref().take(x.len()));
         }
-        let scales = self.value_scales.len() / PAGE;
-        let mut to = row_mut(&mut self.values, position).iter_mut();
-        for (scale, x) in self.value_scales[position * scales..].iter_mut().zip(value.chunks(SCALED)) {
+        let scales = value_scales.len() / PAGE;
+        let mut to = row_mut(values, position).iter_mut();
+        for (scale, x) in value_scales[position * scales..].iter_mut().zip(value.chunks(SCALED)) {
             *scale = quantize(x, to.by_ref().take(x.len()));
         }
     }
 
     fn key(&self, position: usize, _: usize) -> Vec<f32> {
-        let scales: Vec<f32> = panel(&self.key_scales, position).copied().collect();
-        dequantize(panel(&self.keys, position), &scales)
+        let scales: Vec<f32> = panel(&self.0.key_scales, position).copied().collect();
+        dequantize(panel(&self.0.keys, position), &scales)
     }
 
     fn value(&self, position: usize, head_dim: usize) -> Vec<f32> {
-        let scales = self.value_scales.len() / PAGE;
-        dequantize(row(&self.values, position)[..head_dim].iter(), &self.value_scales[position * scales..])
+        let scales = self.0.value_scales.len() / PAGE;
+        let bytes = row(&self.0.values, position)[..head_dim].iter();
+        dequantize(bytes, &self.0.value_scales[position * scales..])
     }
 }
 
@@ -184,23 +210,17 @@ impl<P> Default for HeadCache<P> {
 
 impl<P: Page> HeadCache<P> {
     /// Makes pages for `positions` positions in all.
-    pub(super) fn reserve(&mut self, head_dim: usize, positions: usize) {
+    pub(super) fn grow(&mut self, head_dim: usize, positions: usize) {
         let pages = positions.div_ceil(PAGE);
         if pages > self.pages.len() {
-            self.pages.resize_with(pages, || Arc::new(P::new(head_dim)));
+            self.pages.resize_with(pages, || P::new(head_dim));
         }
     }
 
     /// Stores `rows`, each a key and a value, from position `first` on, for which there are pages.
     pub(super) fn store<'x>(&mut self, first: usize, rows: impl Iterator<Item = (&'x [f32], &'x [f32])>) {
-        let mut rows = (first..).zip(rows).peekable();
-        while let Some(&(position, _)) = rows.peek() {
-            let number = position / PAGE;
-            let page = Arc::make_mut(&mut self.pages[number]);
-            while let Some((position, (key, value))) = rows.next_if(|(position, _)| position / PAGE == number)
-            {
-                page.store(position % PAGE, key, value);
-            }
+        for (position, (key, value)) in (first..).zip(rows) {
+            self.pages[position / PAGE].store(position % PAGE, key, value);
         }
     }
 
