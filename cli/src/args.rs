@@ -28,7 +28,7 @@ pub(crate) struct CheckpointArgs {
     ///
     /// A GGUF file, a folder in Hugging Face's layout, or a name in the search path. The search path is
     /// $GLASSBOX_MODELS if it is set, otherwise $XDG_CACHE_HOME/glassbox or ~/.cache/glassbox. A name may omit .gguf.
-    /// Without -m, $GLASSBOX_MODEL is used. The built-in model is a small GPT-2 that writes tales.
+    /// Without -m, $GLASSBOX_MODEL is used. The built-in model, called tales, is a small GPT-2.
     #[arg(short, long, value_name = "MODEL", env = "GLASSBOX_MODEL", hide_env_values = true)]
     pub(crate) model: Option<PathBuf>,
 }

@@ -138,7 +138,11 @@ impl Continuation {
     /// Writes the speed to stderr.
     pub(crate) fn note_timings(&self) {
         note(format_args!("prompt      {}", rate(self.timings.prompt)));
-        note(format_args!("generation  {}", rate(self.timings.generation)));
+        match (self.timings.generation.0, self.last) {
+            (0, None) => {}
+            (0, Some(_)) => note("generation  1 token, chosen from the prompt's pass"),
+            _ => note(format_args!("generation  {}", rate(self.timings.generation))),
+        }
         note(format_args!("stopped     {}", self.end.name()));
     }
 }

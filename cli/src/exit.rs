@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::output::{self, StdoutError};
 use crate::{commands, help};
@@ -53,9 +53,14 @@ pub(crate) fn of(result: anyhow::Result<()>) -> ExitCode {
 }
 
 /// The exit code for arguments that clap rejected, or that asked for help. A hint follows where one is known.
-pub(crate) fn of_arguments(error: &clap::Error) -> ExitCode {
+pub(crate) fn of_arguments(mut error: clap::Error) -> ExitCode {
+    let hint = hint(&error);
+    if hint.is_some() && error.kind() == ErrorKind::UnknownArgument {
+        // Clap's advice to write `--` in front does not help here.
+        error.remove(ContextKind::Suggested);
+    }
     let printed = error.print();
-    if let Some(hint) = hint(error) {
+    if let Some(hint) = hint {
         output::note(format_args!("\n{hint}"));
     }
     match printed {
@@ -76,8 +81,43 @@ fn hint(error: &clap::Error) -> Option<String> {
         ErrorKind::InvalidSubcommand if first.contains(' ') => {
             Some(format!("To continue a text: glassbox generate {first:?}"))
         }
+        ErrorKind::UnknownArgument => match error.get(ContextKind::InvalidArg)? {
+            ContextValue::String(unknown) => unknown_argument(&first, unknown),
+            _ => None,
+        },
         _ => None,
     }
+}
+
+/// What was meant by an argument that the command called `name` does not know: a word of a prompt without quotes, or an
+/// option of other commands.
+fn unknown_argument(name: &str, unknown: &str) -> Option<String> {
+    let program = commands::definition();
+    let command = program.find_subcommand(name)?;
+    if let Some(option) = unknown.strip_prefix("--") {
+        let has =
+            |command: &&clap::Command| command.get_arguments().any(|arg| arg.get_long() == Some(option));
+        let others: Vec<&str> = program.get_subcommands().filter(has).map(clap::Command::get_name).collect();
+        let few = (1..=4).contains(&others.len());
+        return few.then(|| format!("{unknown} is an option of other commands: {}", others.join(", ")));
+    }
+    if unknown.starts_with('-') {
+        return None;
+    }
+    if name == "chat" {
+        return Some(format!("Start `glassbox chat` and type, or pipe: echo {unknown:?} | glassbox chat"));
+    }
+    let is_prompt = |arg: &clap::Arg| arg.get_value_names().is_some_and(|names| names == ["PROMPT"]);
+    if !command.get_positionals().any(is_prompt) {
+        return None;
+    }
+    let words: Vec<String> = std::env::args_os()
+        .skip(2)
+        .map(|word| word.to_string_lossy().into_owned())
+        .take_while(|word| !word.starts_with('-'))
+        .collect();
+    let prompt = if words.len() > 1 { words.join(" ") } else { "…".to_owned() };
+    Some(format!("Put the prompt in quotes: glassbox {name} \"{prompt}\""))
 }
 
 /// The error and its causes, without causes that the text before already contains.

@@ -23,7 +23,7 @@ const MODEL: &str = "Model";
 const MACHINE: &str = "Machine";
 
 /// Shared options that `-h` leaves out unless they are required, beside those of [`MACHINE`].
-const RARE: [&str; 16] = [
+const RARE: [&str; 15] = [
     "lora",
     "ids",
     "context_ids",
@@ -32,7 +32,6 @@ const RARE: [&str; 16] = [
     "from_position",
     "to_position",
     "special",
-    "min_p",
     "typical",
     "repeat_penalty",
     "frequency_penalty",

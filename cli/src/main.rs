@@ -30,7 +30,7 @@ use output::Out;
 fn main() -> ExitCode {
     let cli = match settings::parse() {
         Ok(cli) => cli,
-        Err(error) => return exit::of_arguments(&error),
+        Err(error) => return exit::of_arguments(error),
     };
     let mut out = Out::stdout();
     let result =

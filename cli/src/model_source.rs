@@ -136,6 +136,9 @@ pub(crate) fn models_in_search_path() -> Vec<PathBuf> {
 /// The built-in model: a GPT-2 trained on 48 old books of tales (see cli/models/README.md).
 static TALES: &[u8] = include_bytes!("../models/tales.gguf");
 
+/// The name of [`TALES`] after `-m`, unless a file or a model in the search path has it.
+const BUILT_IN: &str = "tales";
+
 /// The name of [`TALES`] where other models have a path.
 const TALES_NAME: &str = "tales (built-in model)";
 
@@ -151,7 +154,13 @@ impl Found {
     /// The model called `name`. Without a name it is the built-in one, and a line on stderr says so.
     pub(crate) fn by(name: Option<&Path>) -> anyhow::Result<Found> {
         match name.filter(|name| !name.as_os_str().is_empty()) {
-            Some(name) => find(name).map(Found::At),
+            Some(name) => match find(name) {
+                Err(_) if name == Path::new(BUILT_IN) => Ok(Found::BuiltIn),
+                found => {
+                    let found = found.map_err(|error| anyhow!("{error}; the built-in model is {BUILT_IN}"));
+                    found.map(Found::At)
+                }
+            },
             None => {
                 note("model       tales, the built-in one; -m or $GLASSBOX_MODEL selects another");
                 Ok(Found::BuiltIn)
@@ -199,6 +208,7 @@ pub(crate) fn find(name: &Path) -> anyhow::Result<PathBuf> {
     let error = fs::metadata(name).err().context("the model appeared while it was searched for")?;
     let searched = folders.iter().map(|folder| format!("; not found in {}", folder.display()));
     let known = models_in_search_path();
+    let similar = similar(name, &known);
     let known = match &known[..] {
         [] => format!("; no models are in the search path: {HOW_TO_GET_ONE}"),
         known => {
@@ -207,6 +217,18 @@ pub(crate) fn find(name: &Path) -> anyhow::Result<PathBuf> {
             format!("; models in the search path: {}", names.collect::<Vec<_>>().join(", "))
         }
     };
-    let without = " (see `glassbox doctor`); without -m, the built-in model is used";
-    Err(anyhow!("model {}: {error}{}{known}{without}", name.display(), searched.collect::<String>()))
+    let searched: String = searched.collect();
+    Err(anyhow!("model {}: {error}{similar}{searched}{known} (see `glassbox doctor`)", name.display()))
+}
+
+/// The models among `known` whose names contain `name`, in lower or upper case, as a question; empty if there are none.
+fn similar(name: &Path, known: &[PathBuf]) -> String {
+    let name = name.to_string_lossy().to_lowercase();
+    let names = known.iter().filter_map(|path| {
+        let gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+        let known = if gguf { path.file_stem() } else { path.file_name() };
+        Some(known?.to_string_lossy())
+    });
+    let names: Vec<_> = names.filter(|known| known.to_lowercase().contains(&name)).collect();
+    if names.is_empty() { String::new() } else { format!("; did you mean {}", names.join(" or ")) }
 }

@@ -11,7 +11,7 @@ use glassbox_tokenizer::{EncodeOptions, Special, text_file};
 use crate::args::{Ids, argument_bytes};
 use crate::exit::Usage;
 use crate::model_source::Source;
-use crate::output::warn;
+use crate::output::{note, warn};
 
 /// The source of a prompt: one of these, otherwise standard input.
 #[derive(Args, Debug)]
@@ -38,6 +38,9 @@ pub(crate) enum Prompt {
     Ids(Vec<u32>),
 }
 
+/// How to give a prompt.
+const HOW_TO_GIVE: &str = "give a prompt, -f FILE or --ids, or pipe text to standard input";
+
 impl PromptArgs {
     /// Reads the prompt.
     pub(crate) fn read(&self) -> anyhow::Result<Prompt> {
@@ -49,7 +52,15 @@ impl PromptArgs {
         }
         Ok(Prompt::Text(match &self.file {
             Some(file) => read_file(file)?,
-            None => read_stdin("give a prompt, -f FILE or --ids, or pipe text to standard input")?,
+            None => match read_stdin(HOW_TO_GIVE)? {
+                text if text.is_empty() => {
+                    return Err(Usage(format!(
+                        "standard input is empty: {HOW_TO_GIVE}; \"\" starts from nothing"
+                    ))
+                    .into());
+                }
+                text => text,
+            },
         }))
     }
 }
@@ -74,7 +85,10 @@ impl Prompt {
         }
         match (ids.is_empty(), tokenizer.bos_id()) {
             (false, _) => Ok(ids),
-            (true, Some(bos)) => Ok(vec![bos]),
+            (true, Some(bos)) => {
+                note("the prompt is empty: there is only the beginning-of-sequence token in front of it");
+                Ok(vec![bos])
+            }
             (true, None) => bail!(
                 "the prompt is empty, and this model has no beginning-of-sequence token to start from: give some text"
             ),

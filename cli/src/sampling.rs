@@ -25,7 +25,8 @@ pub(crate) struct SamplingArgs {
 /// What the tokens are chosen from.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct FilterArgs {
-    /// Temperature: divide the logits by T; below 1 sharpens, above 1 flattens, 0 is greedy [default: 0.8]
+    /// Temperature: last, divide the logits of what is left by T; below 1 sharpens, above 1 flattens, 0 is greedy
+    /// [default: 0.8]
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     temp: Option<f32>,
     /// Keep the K most likely tokens; 0 or -1 keeps all [default: 40]
@@ -34,7 +35,7 @@ pub(crate) struct FilterArgs {
     /// Keep the most likely tokens, as few as reach total probability P; 1 keeps all [default: 0.95]
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     top_p: Option<f32>,
-    /// Keep tokens at least P times as likely as the most likely one; 0 keeps all [default: 0.05]
+    /// Keep tokens near the most likely one: at least P times as likely; 0 keeps all [default: 0.05]
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     min_p: Option<f32>,
     /// Keep the tokens whose -log p is nearest to its average, up to total probability P; 1 keeps all [default: 1]
@@ -169,6 +170,11 @@ impl FilterArgs {
     /// A sampler to ask for probabilities, not for tokens: its seed is always the same.
     pub(crate) fn sampler(&self, checkpoint: &GenerationConfig) -> anyhow::Result<Sampler> {
         Sampler::new(self.config(checkpoint)).map_err(|error| Usage(error.to_string()).into())
+    }
+
+    /// Whether a flag sets the temperature.
+    pub(crate) fn has_temperature(&self) -> bool {
+        self.temp.is_some()
     }
 
     /// Whether a flag sets a filter.

@@ -28,6 +28,7 @@ use crate::transcript::Transcript;
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox generate \"The best way to learn computer science is\" -n 64\n\
 \x20 glassbox generate -f story.txt --temp 0 --stop \"THE END\"\n\
+\x20 glassbox generate \"hot: cold. tall: short. big:\" -n 1 --temp 0\n\
 \x20 echo -n \"Once upon a time\" | glassbox generate --json\n\
 \x20 glassbox generate \"Once upon a time\" --temp 0 -n 40 --without \"mlp 3\"\n\
 \x20 glassbox generate \"I think you are\" --steer love.safetensors@6*2 --steer hate.safetensors@6*-2\n\

@@ -15,13 +15,13 @@ use crate::escape;
 use crate::interventions::InterventionArgs;
 use crate::model_source::Source;
 use crate::not_finite;
-use crate::output::Out;
+use crate::output::{Out, note};
 use crate::prompt::{PromptArgs, special};
 use crate::sampling::FilterArgs;
 
 const EXAMPLES: &str = "Examples:\n\
 \x20 glassbox predict \"The capital of France is\" --top 5\n\
-\x20 glassbox predict \"The capital of France is\" --temp 2 --top-k 0\n\
+\x20 glassbox predict \"The capital of France is\" --temp 2 --min-p 0\n\
 \x20 glassbox predict \"The capital of France is\" --without \"head 23.4, mlp 29\"\n\
 \x20 glassbox predict --ids 1,2,3 --json --all";
 
@@ -32,6 +32,7 @@ const EXAMPLES: &str = "Examples:\n\
 ///
 /// `generate` does not draw from these: its filters run first, with the same settings and defaults as here. The column
 /// "after filters" has the probabilities that it draws from, and the lines below say what each filter did, in order.
+/// The temperature comes last: if one token is left, it changes nothing.
 ///
 /// With --without, --steer or --patch, the model is changed, and the probabilities before and after stand side by side;
 /// if a filter is set too, also those after the filters.
@@ -148,7 +149,11 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     if arguments.json {
         return out.json(&before.report(arguments, &ids, tokenizer));
     }
-    show::table(&before, arguments.top, |id| shown(tokenizer, id), out)
+    show::table(&before, arguments.top, |id| shown(tokenizer, id), out)?;
+    if let Some(text) = before.idle_temperature().filter(|_| arguments.filters.has_temperature()) {
+        note(text);
+    }
+    Ok(())
 }
 
 impl<'a> Prediction<'a> {
@@ -161,6 +166,23 @@ impl<'a> Prediction<'a> {
             filtered: kept.iter().map(|token| (token.id, token.probability)).collect(),
             record: sampler.sample_recorded(logits)?,
         })
+    }
+
+    /// If a filter left one candidate to the temperature: that it changes nothing, and how to turn the filter off.
+    fn idle_temperature(&self) -> Option<String> {
+        let at = self.record.steps.iter().position(
+            |step| matches!(step.reason, Reason::Temperature { temperature } if temperature != 0.0),
+        )?;
+        let before = &self.record.steps[..at];
+        let last = before.iter().rev().find(|step| step.removed > 0).filter(|step| step.kept == 1)?;
+        let off = match last.filter {
+            FilterName::TopK => "; --top-k 0 turns top_k off",
+            FilterName::Typical => "; --typical 1 turns typical off",
+            FilterName::TopP => "; --top-p 1 turns top_p off",
+            FilterName::MinP => "; --min-p 0 turns min_p off",
+            _ => "",
+        };
+        Some(format!("one candidate is left, so the temperature changes nothing{off}"))
     }
 
     fn report<'r>(

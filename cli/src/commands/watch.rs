@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use glassbox_tensor::file::temporary::Temporary;
 use glassbox_train::plot::{self, COLOURS, Chart, Series};
-use glassbox_train::run::WATCH;
+use glassbox_train::run::{RECIPE, WATCH};
 use glassbox_train::watch::{Snapshot, read_snapshots};
 
 use super::explained::{aside, paragraph};
@@ -43,6 +43,16 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     let path = arguments.run.join(WATCH);
+    if !path.exists() {
+        let run = arguments.run.display();
+        if arguments.run.join(RECIPE).exists() {
+            bail!("{run}: this run kept no snapshots; `glassbox train … --watch 50` keeps them");
+        }
+        bail!(
+            "{run}: there is no training run here; `glassbox train --data FILE --preset nano --out {run}` makes one \
+             that keeps snapshots, as does any other run with --watch 50"
+        );
+    }
     let snapshots = read_snapshots(&path).with_context(|| path.display().to_string())?;
     let Some(last) = snapshots.last() else { bail!("{}: no snapshots found", path.display()) };
     if arguments.json {

@@ -23,6 +23,8 @@ fn it_generates_without_any_file() {
         logits,
         "the same logits as from its file"
     );
+    let named = glassbox([&predict[..], &["-m", "tales"]].concat()).env("GLASSBOX_MODEL", "missing");
+    assert_eq!(named.json(), logits);
     assert_eq!(glassbox([&predict[..], &["--engine", "reference"]].concat()).json(), logits);
 }
 

@@ -170,7 +170,8 @@ fn the_context_bounds_prompt_and_text() {
 #[test]
 fn an_empty_prompt_starts_from_the_beginning_of_a_sequence_or_fails() {
     // GPT-2's end-of-text token also begins a sequence.
-    let report = generate("gpt2-text", &["--temp", "0", "--json", "-n", "2"]).stdin("").json();
+    let report = generate("gpt2-text", &["--temp", "0", "--json", "-n", "2", ""]).json();
+    generate("gpt2-text", &[]).stdin("").fails(2, &["standard input is empty", "\"\" starts from nothing"]);
     let beginning = glassbox(["tokenize", "-m", &tiny("gpt2-text"), "--special", "--json", "<|endoftext|>"]);
     assert_eq!(report["prompt_ids"], beginning.json()["ids"]);
     let folder = copy_of("llama-text");

@@ -37,6 +37,7 @@ fn a_word_is_given_as_written_with_a_space_or_by_id() {
     let the = neighbors(&[" the"]);
     let id = the["id"].to_string();
     assert_eq!(neighbors(&["--ids", &id]), the);
+    assert_eq!(neighbors(&["␣the"]), the, "as tables show it");
     assert_eq!(neighbors(&["the"]), the, "a word is read as inside a text");
     let table = glassbox(["neighbors", "-m", &tiny("llama-text"), " the", "--top", "3"]).text();
     assert_eq!(table.lines().skip_while(|line| !line.starts_with("token  ")).count(), 4);
@@ -47,6 +48,7 @@ fn a_word_is_given_as_written_with_a_space_or_by_id() {
 fn a_word_of_several_tokens_is_an_error() {
     let model = tiny("llama-text");
     glassbox(["neighbors", "-m", &model, "zzyzx"]).fails(1, &["not one token", "z · z"]);
+    glassbox(["neighbors", "-m", &model, "the+the-cat"]).fails(1, &["put spaces around + and -"]);
     glassbox(["neighbors", "-m", &model, ""]).fails(2, &["empty"]);
     glassbox(["neighbors", "-m", &model]).fails(2, &["WORD"]);
     glassbox(["neighbors", "-m", &model, "the", "zzyzx"]).fails(1, &["not one token"]);

@@ -131,6 +131,23 @@ fn the_table_has_a_line_for_each_token_then_the_filters_and_no_colour_in_a_pipe(
     assert!(filters.contains("2 left") && filters.contains("2 of 288"), "{filters}");
 }
 
+/// `--temp 2 --top-k 0 --top-p 1` gave the only token left 100 %, and temperature seemed to do nothing.
+#[test]
+fn a_temperature_without_effect_is_explained() {
+    let call =
+        |flags: &[&str]| glassbox([&["predict", "Once upon a", "--temp", "2"], flags].concat()).run().err;
+    for (flags, off) in [
+        (&["--top-k", "0", "--top-p", "1"][..], "; --min-p 0 turns min_p off"),
+        (&["--top-k", "1"], "; --top-k 0 turns top_k off"),
+    ] {
+        let err = call(flags);
+        let said = format!("one candidate is left, so the temperature changes nothing{off}");
+        assert!(err.contains(&said), "{flags:?}: {err}");
+    }
+    let err = call(&["--min-p", "0", "--top-p", "1"]);
+    assert!(!err.contains("one candidate"), "{err}");
+}
+
 #[test]
 fn special_tokens_are_text_by_default() {
     assert!(!ids(&predict("llama-text", &["<|endoftext|>"])["ids"]).contains(&0));

@@ -26,6 +26,7 @@ fn a_name_is_searched_in_the_search_path() {
     assert_eq!(call(&["-m", "one"], models).json(), expected);
     add(models, "two.gguf");
     assert_eq!(call(&["-m", "two"], models).json(), expected);
+    call(&["-m", "TWO"], models).fails(1, &["did you mean two;", "the built-in model is tales"]);
     call(&["-m", "three"], models).fails(1, &["three", &arg(models)]);
     assert_eq!(call(&[], models).env("GLASSBOX_MODEL", "two").json(), expected);
     assert_eq!(call(&["-m", "one"], models).env("GLASSBOX_MODEL", "missing").json(), expected);

@@ -386,5 +386,5 @@ fn snapshots_of_a_run_are_drawn() {
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n") && !svg.contains("NaN"), "{name}");
     }
     ok(bench.begin("blind", &["--steps", "1"]).run());
-    glassbox(["watch", &bench.arg("blind")]).fails(1, &["watch.jsonl"]);
+    glassbox(["watch", &bench.arg("blind")]).fails(1, &["kept no snapshots", "--watch 50"]);
 }

@@ -53,6 +53,15 @@ fn a_missing_argument_is_answered_with_examples() {
     let ran = glassbox(["compare", "one text"]).run();
     assert!(ran.code == 2 && ran.err.contains("Examples:"), "{}", ran.err);
     glassbox(["Once upon a time"]).fails(2, &["To continue a text: glassbox generate \"Once upon a time\""]);
+    let words = ["predict", "The", "capital", "of", "France", "is", "--top", "3"];
+    glassbox(words).fails(2, &["Put the prompt in quotes: glassbox predict \"The capital of France is\""]);
+    glassbox(["chat", "Hello"]).fails(2, &["echo \"Hello\" | glassbox chat"]);
+    let ran = glassbox(["predict", "x", "--explain"]).run();
+    assert!(ran.err.contains("--explain is an option of other commands: generate"), "{}", ran.err);
+    assert!(!ran.err.contains("-- --explain"), "{}", ran.err);
+    glassbox(["predict"]).fails(2, &["standard input is empty: give a prompt"]);
+    glassbox(["watch", "no-such-run"])
+        .fails(1, &["no-such-run: there is no training run here", "--preset nano"]);
     glassbox(["predict", "x", "-m", "nothing"]).fails(1, &["nothing", "glassbox doctor"]);
     // Other wrong usage is explained by clap alone.
     assert!(!glassbox(["predict", "--top", "x"]).run().err.contains("Examples"));

@@ -3,6 +3,7 @@
 //! Inside a text a word's token includes the space before it: `" Paris"` and `"Paris"` are different tokens. Somebody
 //! who asks about *Paris* means the one that would come next.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use glassbox_tokenizer::{EncodeOptions, Error, Special, Tokenizer};
@@ -22,11 +23,12 @@ pub struct WordTokens {
 ///
 /// A word that begins with a letter or a digit gets a space in front, unless the prompt ends in white space or the word
 /// takes fewer tokens without it. Anything else, such as `" Paris"` or `"."`, is read as it is written. Special tokens
-/// are recognised.
+/// are recognised. As in tables of tokens, `␣` at the head stands for a space.
 ///
 /// # Errors
 /// As [`Tokenizer::encode_bytes`].
 pub fn next_word(tokenizer: &Tokenizer, word: &[u8], prompt: &[u32]) -> Result<Option<WordTokens>, Error> {
+    let word = &*typed(word);
     let [alone, spaced] = forms(tokenizer, word)?;
     let first = String::from_utf8_lossy(word).chars().next();
     let after_space = prompt.last().and_then(|&id| tokenizer.token_bytes(id)).is_some_and(|bytes| {
@@ -42,11 +44,12 @@ pub fn next_word(tokenizer: &Tokenizer, word: &[u8], prompt: &[u32]) -> Result<O
 }
 
 /// The last occurrence of `word` in `prompt` (ids), with or without a space in front: the positions of its tokens.
-/// `None` if the word is not there as whole tokens.
+/// `None` if the word is not there as whole tokens. `␣` at the head of the word stands for a space.
 ///
 /// # Errors
 /// As [`Tokenizer::encode_bytes`].
 pub fn find_word(tokenizer: &Tokenizer, word: &[u8], prompt: &[u32]) -> Result<Option<Range<usize>>, Error> {
+    let word = &*typed(word);
     let forms = forms(tokenizer, word)?;
     let encoded = |end: usize| {
         let lengths =
@@ -72,6 +75,14 @@ pub fn find_word(tokenizer: &Tokenizer, word: &[u8], prompt: &[u32]) -> Result<O
         return Ok(None);
     }
     Ok((1..=prompt.len()).rev().find_map(|end| encoded(end).or_else(|| spelled(end))))
+}
+
+/// `word` with a space in place of `␣` at its head.
+fn typed(word: &[u8]) -> Cow<'_, [u8]> {
+    match word.strip_prefix("␣".as_bytes()) {
+        Some(rest) => Cow::Owned([b" ", rest].concat()),
+        None => Cow::Borrowed(word),
+    }
 }
 
 /// The tokens of a word as it is written, and with a space in front.

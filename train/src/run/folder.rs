@@ -12,7 +12,8 @@ use crate::data::end_of_document;
 use crate::files;
 use crate::recipe::Recipe;
 
-pub(super) const RECIPE: &str = "recipe.toml";
+/// The recipe; every run has one.
+pub const RECIPE: &str = "recipe.toml";
 pub(super) const TOKENS: &str = "tokens.bin";
 pub(super) const LAST: &str = "last.safetensors";
 pub(super) const LOSSES: &str = "loss.csv";

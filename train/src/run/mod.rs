@@ -39,7 +39,7 @@ pub(crate) use losses::Losses;
 pub(crate) use steps::draw_losses;
 
 pub use crate::run_error::RunError;
-pub use folder::{BEST, WATCH};
+pub use folder::{BEST, RECIPE, WATCH};
 pub use losses::{Row, read_losses};
 
 /// A run, ready for its next step.

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use anyhow::anyhow;
 use glassbox_model::glass::Term;
 use glassbox_tokenizer::Tokenizer;
 
@@ -55,7 +56,11 @@ impl Question {
         };
         // A sign alone is a word: its neighbours are other punctuation.
         if parts.len() == 1 {
-            return Ok(Question::One(word(parts[0], 1.0)?));
+            let signs = parts[0].iter().skip(1).any(|byte| matches!(byte, b'+' | b'-'));
+            return word(parts[0], 1.0).map(Question::One).map_err(|error| match signs {
+                true => anyhow!("{error}; for a sum, put spaces around + and -, as in king - man + woman"),
+                false => error,
+            });
         }
         if !parts.iter().any(|part| sign(part).is_some()) {
             return Ok(Question::Table(parts.iter().map(|part| word(part, 1.0)).collect::<Result<_, _>>()?));
