@@ -44,7 +44,7 @@ pub(super) fn filters(
             entry(&step.filter.to_string(), &format!("{why}: {}", what(step, name)), out)?;
         }
     }
-    let left = listed(&record.candidates, record.left, name);
+    let left = listed(remaining(record), record.left, name);
     entry("candidates", &format!("{} of {}: {left}", record.left, record.vocab_size), out)
 }
 
@@ -61,6 +61,11 @@ fn active(record: &Record) -> impl Iterator<Item = &Step> {
     record.steps.iter().filter(|step| step.reason != Reason::Off)
 }
 
+/// The remaining candidates, most likely first. [`Record::candidates`] are in the order of the draw.
+fn remaining(record: &Record) -> &[Token] {
+    active(record).last().map_or(&record.model, |step| &step.strongest_kept)
+}
+
 /// The probabilities of the most likely tokens before the filters and after each.
 fn candidates(record: &Record, name: &impl Fn(u32) -> String) -> Table {
     let steps: Vec<&Step> = active(record).collect();
@@ -71,7 +76,7 @@ fn candidates(record: &Record, name: &impl Fn(u32) -> String) -> Table {
     let mut table = Table::new(columns).indented(2);
     for id in listed_ids(record) {
         let find = |list: &[Token]| list.iter().find(|token| token.id == id).map(|token| token.probability);
-        let (model, left) = (find(&record.model), find(&record.candidates));
+        let (model, left) = (find(&record.model), find(remaining(record)));
         let mut cells: Vec<Cell> = vec![name(id).into(), share(model, &record.model, record.vocab_size)];
         cells.extend(
             steps.iter().map(|step| share(find(&step.strongest_kept), &step.strongest_kept, step.kept)),
@@ -90,7 +95,7 @@ fn candidates(record: &Record, name: &impl Fn(u32) -> String) -> Table {
 /// The tokens of the table: the most likely before the filters and after them, and the chosen one.
 fn listed_ids(record: &Record) -> Vec<u32> {
     let mut ids: Vec<u32> = record.model.iter().take(ROWS).map(|token| token.id).collect();
-    for id in record.candidates.iter().take(ROWS).map(|token| token.id).chain([record.id]) {
+    for id in remaining(record).iter().take(ROWS).map(|token| token.id).chain([record.id]) {
         if !ids.contains(&id) {
             ids.push(id);
         }

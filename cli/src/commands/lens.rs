@@ -179,7 +179,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Out) -> anyhow::Result<()> {
     }
     aside(
         out,
-        "A cell is what the model would say next if it stopped after that layer; the last layer's is its answer.",
+        "A cell is what the model would say next if it stopped after that layer; the last layer's is its answer. \
+         --token WORD follows one answer through the layers.",
     );
     let columns = one.map_or(0..ids.len(), |position| position..position + 1);
     if changed.is_some() {

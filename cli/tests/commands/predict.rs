@@ -32,6 +32,27 @@ fn logits_are_the_references() {
     }
 }
 
+/// Without a filter that sorts them, the candidates are in the order of their ids when one is drawn.
+#[test]
+fn the_remaining_candidates_are_listed_by_probability_whatever_the_filters() {
+    let off = ["--top-k", "0", "--top-p", "1", "--min-p", "0"];
+    for flags in [
+        &["--temp", "2"][..],
+        &["--temp", "2", "--min-p", "0.01"],
+        &["--temp", "1"],
+        &["--temp", "1.5", "--top-k", "9"],
+    ] {
+        let out = glassbox([&["predict", "Once upon a time there was"], &off[..], flags].concat()).text();
+        let line = out.lines().find(|line| line.trim_start().starts_with("candidates")).unwrap();
+        let shares: Vec<f64> =
+            line.split(" %").filter_map(|before| before.rsplit(' ').next()?.parse().ok()).collect();
+        assert!(
+            shares.len() == 6 && shares[0] > 1.0 && shares.is_sorted_by(|a, b| a >= b),
+            "{flags:?}: {line}"
+        );
+    }
+}
+
 #[test]
 fn candidates_are_the_best_in_order_and_their_probabilities_are_the_softmax() {
     for (temperature, flags) in [(1.0, ["--temp", "1"]), (0.5, ["--temp", "0.5"]), (3.0, ["--temp", "3"])] {
