@@ -35,14 +35,11 @@ fn logits_are_the_references() {
 /// Without a filter that sorts them, the candidates are in the order of their ids when one is drawn.
 #[test]
 fn the_remaining_candidates_are_listed_by_probability_whatever_the_filters() {
-    let off = ["--top-k", "0", "--top-p", "1", "--min-p", "0"];
-    for flags in [
-        &["--temp", "2"][..],
-        &["--temp", "2", "--min-p", "0.01"],
-        &["--temp", "1"],
-        &["--temp", "1.5", "--top-k", "9"],
-    ] {
-        let out = glassbox([&["predict", "Once upon a time there was"], &off[..], flags].concat()).text();
+    for [temp, top_k, top_p, min_p] in
+        [["2", "0", "1", "0"], ["2", "0", "1", "0.01"], ["1", "0", "1", "0"], ["1.5", "9", "1", "0"]]
+    {
+        let flags = ["--temp", temp, "--top-k", top_k, "--top-p", top_p, "--min-p", min_p];
+        let out = glassbox([&["predict", "Once upon a time there was"], &flags[..]].concat()).text();
         let line = out.lines().find(|line| line.trim_start().starts_with("candidates")).unwrap();
         let shares: Vec<f64> =
             line.split(" %").filter_map(|before| before.rsplit(' ').next()?.parse().ok()).collect();
