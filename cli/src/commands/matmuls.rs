@@ -114,8 +114,8 @@ fn explain(found: &Matmuls, model: &Runtime, runs: u16, out: &mut Out) -> anyhow
     paragraph(
         out,
         &format!(
-            "{pass}: every matrix product by kind, on {threads}. matrix: rows × columns of each, count: how many. mul-adds: \
-             multiply-adds of all together. bytes: what must be read, in the number formats of the model."
+            "{pass}: every matrix product by kind, on {threads}. matrix: rows × columns of each, count: how many. \
+             mul-adds: multiply-adds of all together. bytes: what must be read, in the number formats of the model."
         ),
     )?;
     paragraph(
@@ -166,8 +166,8 @@ fn table(found: &Matmuls, cache: &str, config: &Config, out: &mut Out) -> anyhow
         paragraph(
             out,
             &format!(
-                "Groups of {group} heads share keys and values, which are read once: so scores and pattern·v read fewer \
-                 bytes than count × matrix."
+                "Groups of {group} heads share keys and values, which are read once: so scores and pattern·v read \
+                 fewer bytes than count × matrix."
             ),
         )?;
     }

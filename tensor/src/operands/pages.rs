@@ -2,7 +2,8 @@
 //!
 //! Keys are stored in interleaved panels of sixteen positions, values row by row, so that both products of attention
 //! read them in order (see the kernel). A page is a handle: copies of a cache share its numbers, which are copied when
-//! one of them writes to it. Kwon et al., "Efficient memory management for large language model serving with PagedAttention" (2023).
+//! one of them writes to it. Kwon et al., "Efficient memory management for large language model serving with
+//! PagedAttention" (2023).
 
 use std::sync::Arc;
 

@@ -204,11 +204,11 @@ impl EdgeView<'_> {
             let (from, to) = (escape::fit(&name(edge.query), query), escape::fit(&name(edge.key), key));
             let logit = edge.logit.map_or(String::new(), |logit| format!("  {logit:>+8.4}"));
             let line = format!("{head:<6}  {from}  ← {to}  {:.4}  {:>7.2}{logit}", edge.weight, edge.value);
-            let room = columns(out).saturating_sub(escape::width(&line) + 2).min(30);
+            let width = columns(out).saturating_sub(escape::width(&line) + 2).min(30);
             let share = measure(edge) / most;
             let bar = match self.options.by {
-                EdgeMeasure::Logit => bars::signed(share, room / 2),
-                _ => bars::from_left(share, room),
+                EdgeMeasure::Logit => bars::signed(share, width / 2),
+                _ => bars::from_left(share, width),
             };
             let colour = if share < 0.0 { 31 } else { 36 };
             let bar = if bar.trim().is_empty() { bar } else { out.paint(colour, &bar) };

@@ -181,7 +181,7 @@ impl<'a> Conversation<'a> {
     /// The prompt of the messages. The oldest turns are left out as far as the context demands.
     fn prompt(&mut self) -> anyhow::Result<ChatPrompt> {
         let context = self.settings.context;
-        let room = self.settings.tokens.min(context / 4).max(1);
+        let reserved = self.settings.tokens.min(context / 4).max(1);
         let before = self.left_out;
         let turns: Vec<usize> =
             (0..self.messages.len()).filter(|&i| self.messages[i].role == "user").collect();
@@ -193,7 +193,7 @@ impl<'a> Conversation<'a> {
             }
             let next = turns.iter().copied().find(|&turn| turn > self.left_out);
             match next {
-                Some(next) if length + room > context => self.left_out = next,
+                Some(next) if length + reserved > context => self.left_out = next,
                 None if length > context => {
                     self.left_out = before;
                     return Err(anyhow!(
@@ -228,7 +228,7 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    /// Goes on with the last answer.
+    /// Continues the last answer.
     fn go_on(&mut self, out: &mut Out) -> anyhow::Result<()> {
         let ids = self.fed.clone();
         if ids.len() >= self.settings.context {

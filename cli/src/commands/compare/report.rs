@@ -21,8 +21,8 @@ pub(super) fn write(
     paragraph(
         out,
         &format!(
-            "cosine: 1 is the same direction, 0 unrelated. What all tokens share, the mean of {baseline_tokens} tokens of \
-             ordinary text and of both texts, is taken off; without that (raw) any two tokens seem alike. random: \
+            "cosine: 1 is the same direction, 0 unrelated. What all tokens share, the mean of {baseline_tokens} tokens \
+             of ordinary text and of both texts, is taken off; without that (raw) any two tokens seem alike. random: \
              the mean cosine of two tokens of the ordinary text, in the same way."
         ),
     )?;
